@@ -1,0 +1,107 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let warnings: [SwiftSetting] =
+    Context.environment["MOED_WARNINGS_AS_ERRORS"] == nil ? [] : [.treatAllWarnings(as: .error)]
+
+let common: [SwiftSetting] =
+    warnings + [
+        .enableUpcomingFeature("ExistentialAny"),
+        .enableUpcomingFeature("MemberImportVisibility"),
+        .enableUpcomingFeature("InternalImportsByDefault"),
+    ]
+
+/// The rooms that touch raw memory say `unsafe` at every such place.
+let memorySafe: [SwiftSetting] = common + [.strictMemorySafety()]
+
+let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
+let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
+let systemPackage: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
+let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
+
+func nio(_ names: String...) -> [Target.Dependency] {
+    names.map { .product(name: $0, package: "swift-nio") }
+}
+
+func room(_ name: String, _ dependencies: [Target.Dependency] = [], settings: [SwiftSetting] = common) -> Target {
+    .target(name: name, dependencies: dependencies, exclude: roomDocuments[name] ?? [], swiftSettings: settings)
+}
+
+/// Prose that stands beside the code it describes.
+let roomDocuments: [String: [String]] = [
+    "Container": ["FORMAT.md"]
+]
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
+    .testTarget(
+        name: name, dependencies: dependencies + ["TestSupport"], resources: resources, swiftSettings: common)
+}
+
+func systemLibrary(_ name: String, pkgConfig: String, debian: String) -> Target {
+    .systemLibrary(name: name, pkgConfig: pkgConfig, providers: [.apt([debian])])
+}
+
+let package = Package(
+    name: "moed",
+    products: [
+        .executable(name: "moed", targets: ["moed"]),
+        .executable(name: "moectl", targets: ["moectl"]),
+        .executable(name: "moe-quantize", targets: ["moe-quantize"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2", traits: []),
+    ],
+    targets: [
+        // System libraries and the arithmetic in C.
+        systemLibrary("CLZ4", pkgConfig: "liblz4", debian: "liblz4-dev"),
+        systemLibrary("CXXHash", pkgConfig: "libxxhash", debian: "libxxhash-dev"),
+        systemLibrary("CPCRE2", pkgConfig: "libpcre2-8", debian: "libpcre2-dev"),
+        systemLibrary("CSystemd", pkgConfig: "libsystemd", debian: "libsystemd-dev"),
+        .target(name: "CKernels", exclude: ["README.md"], cSettings: [.unsafeFlags(["-O3", "-ffp-contract=off"])]),
+
+        // The numeric rooms, lowest first.
+        room("Compute", ["CKernels"], settings: memorySafe),
+        room("Container", ["Compute", "CLZ4", "CXXHash", systemPackage], settings: memorySafe),
+        room("Checkpoint", ["Container", "Compute", systemPackage], settings: memorySafe),
+        room("Quantizer", ["Checkpoint", "Container", "Compute"], settings: memorySafe),
+        room("Tokenizer", ["CPCRE2"], settings: memorySafe),
+        room("ChatTemplate"),
+        room("ExpertPaging", ["Container", "Compute"], settings: memorySafe),
+        room("Model", ["ExpertPaging", "Container", "Compute"], settings: memorySafe),
+
+        // The serving rooms.
+        room("Generation", ["Model", "ExpertPaging", "Tokenizer", "Container", logging]),
+        room("API"),
+        room(
+            "Serving",
+            ["API", "Generation", "ChatTemplate", "Tokenizer", "Container", "CSystemd", hummingbird, httpTypes]
+                + [logging, lifecycle] + nio("NIOCore", "NIOPosix", "NIOHTTP1")),
+
+        .executableTarget(
+            name: "moed",
+            dependencies: [
+                "Serving", "Generation", "Model", "ExpertPaging", "Checkpoint", "Container", "Compute", "Tokenizer",
+                "ChatTemplate", argumentParser, logging, lifecycle,
+            ], swiftSettings: common),
+        .executableTarget(
+            name: "moectl",
+            dependencies: ["API", argumentParser] + nio("NIOCore", "NIOPosix", "NIOHTTP1"), swiftSettings: common),
+        .executableTarget(
+            name: "moe-quantize",
+            dependencies: ["Quantizer", "Checkpoint", "Container", "Compute", argumentParser], path: "quantize",
+            swiftSettings: common),
+
+        // Tests.
+        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: common),
+    ]
+)

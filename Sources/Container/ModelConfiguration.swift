@@ -1,0 +1,190 @@
+/// What the forward pass needs to know of a model, whatever family it came from.
+///
+/// `Checkpoint` makes it from a family's `config.json`; the container stores it; the daemon knows no other. Every
+/// value that changes the arithmetic stands here explicitly, so nothing is defaulted when it is read back.
+package struct ModelConfiguration: Codable, Sendable, Equatable {
+    /// The checkpoint's `model_type`: for people, never for arithmetic.
+    package var family: String
+    package var vocabularySize: Int
+    package var hiddenSize: Int
+    package var layerCount: Int
+    /// Positions that the rotary embedding was made for.
+    package var contextLength: Int
+    /// Epsilon of the layers' norms and of the final one.
+    package var normEpsilon: Float
+    package var attention: Attention
+    package var rotary: Rotary
+    package var activation: Activation
+    /// Width of the dense layers' feed-forward; 0 when there is none.
+    package var denseIntermediateSize: Int
+    /// Whether layer i is sparse. `layerCount` long.
+    package var sparseLayers: [Bool]
+    /// nil for a dense model.
+    package var experts: Experts?
+    package var beginToken: Int?
+    package var endTokens: [Int]
+
+    package init(
+        family: String, vocabularySize: Int, hiddenSize: Int, layerCount: Int, contextLength: Int, normEpsilon: Float,
+        attention: Attention, rotary: Rotary, activation: Activation, denseIntermediateSize: Int,
+        sparseLayers: [Bool], experts: Experts?, beginToken: Int?, endTokens: [Int]
+    ) {
+        self.family = family
+        self.vocabularySize = vocabularySize
+        self.hiddenSize = hiddenSize
+        self.layerCount = layerCount
+        self.contextLength = contextLength
+        self.normEpsilon = normEpsilon
+        self.attention = attention
+        self.rotary = rotary
+        self.activation = activation
+        self.denseIntermediateSize = denseIntermediateSize
+        self.sparseLayers = sparseLayers
+        self.experts = experts
+        self.beginToken = beginToken
+        self.endTokens = endTokens
+    }
+
+    package enum Activation: String, Codable, Sendable {
+        /// `silu(gate) · up`.
+        case silu
+    }
+
+    package enum Attention: Codable, Sendable, Equatable {
+        case latent(LatentAttention)
+    }
+
+    /// Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434, §2.1).
+    package struct LatentAttention: Codable, Sendable, Equatable {
+        package var headCount: Int
+        /// q_lora_rank; nil when the query is projected directly.
+        package var queryLatentRank: Int?
+        /// kv_lora_rank.
+        package var keyValueLatentRank: Int
+        /// qk_nope_head_dim.
+        package var plainHeadSize: Int
+        /// qk_rope_head_dim.
+        package var ropeHeadSize: Int
+        /// v_head_dim.
+        package var valueHeadSize: Int
+        /// Epsilon of the latents' norms, which isn't `normEpsilon` in the DeepSeek family.
+        package var latentNormEpsilon: Float
+        /// Multiplies the dot products before the softmax, YaRN's mscale² included.
+        package var softmaxScale: Float
+
+        package init(
+            headCount: Int, queryLatentRank: Int?, keyValueLatentRank: Int, plainHeadSize: Int, ropeHeadSize: Int,
+            valueHeadSize: Int, latentNormEpsilon: Float, softmaxScale: Float
+        ) {
+            self.headCount = headCount
+            self.queryLatentRank = queryLatentRank
+            self.keyValueLatentRank = keyValueLatentRank
+            self.plainHeadSize = plainHeadSize
+            self.ropeHeadSize = ropeHeadSize
+            self.valueHeadSize = valueHeadSize
+            self.latentNormEpsilon = latentNormEpsilon
+            self.softmaxScale = softmaxScale
+        }
+    }
+
+    package struct Rotary: Codable, Sendable, Equatable {
+        package var theta: Double
+        package var pairing: Pairing
+        /// nil without position scaling.
+        package var yarn: YaRN?
+
+        package init(theta: Double, pairing: Pairing, yarn: YaRN?) {
+            self.theta = theta
+            self.pairing = pairing
+            self.yarn = yarn
+        }
+
+        package enum Pairing: String, Codable, Sendable {
+            /// (x0, x1), (x2, x3) …
+            case interleaved
+            /// (x0, x[d/2]), (x1, x[d/2 + 1]) …
+            case halves
+        }
+
+        /// YaRN (arXiv 2309.00071): the frequencies are interpolated by a ramp.
+        package struct YaRN: Codable, Sendable, Equatable {
+            package var factor: Double
+            package var originalContextLength: Int
+            package var betaFast: Double
+            package var betaSlow: Double
+            /// Multiplies cosine and sine: m(factor, mscale) / m(factor, mscale_all_dim).
+            package var magnitude: Double
+
+            package init(
+                factor: Double, originalContextLength: Int, betaFast: Double, betaSlow: Double, magnitude: Double
+            ) {
+                self.factor = factor
+                self.originalContextLength = originalContextLength
+                self.betaFast = betaFast
+                self.betaSlow = betaSlow
+                self.magnitude = magnitude
+            }
+        }
+    }
+
+    package struct Experts: Codable, Sendable, Equatable {
+        package var routedExpertCount: Int
+        package var expertsPerToken: Int
+        /// Width of one routed expert.
+        package var intermediateSize: Int
+        /// Width of the shared experts' one feed-forward; 0 when there is none.
+        package var sharedIntermediateSize: Int
+        package var router: Router
+
+        package init(
+            routedExpertCount: Int, expertsPerToken: Int, intermediateSize: Int, sharedIntermediateSize: Int,
+            router: Router
+        ) {
+            self.routedExpertCount = routedExpertCount
+            self.expertsPerToken = expertsPerToken
+            self.intermediateSize = intermediateSize
+            self.sharedIntermediateSize = sharedIntermediateSize
+            self.router = router
+        }
+    }
+
+    /// How scores become experts and weights. Everything is computed in f32; ties go to the lower index.
+    package struct Router: Codable, Sendable, Equatable {
+        package var scoring: Scoring
+        /// A bias (`TensorRole.routerBias`) is added to the scores for the choice, never for the weights.
+        package var hasSelectionBias: Bool
+        package var groupCount: Int
+        /// Groups that stay in the choice; the others' experts count as minus infinity.
+        package var groupsPerToken: Int
+        package var groupScore: GroupScore
+        /// The chosen weights are divided by their sum (plus 1e-20).
+        package var normalizesWeights: Bool
+        /// Multiplies the weights after normalisation.
+        package var weightScale: Float
+
+        package init(
+            scoring: Scoring, hasSelectionBias: Bool, groupCount: Int, groupsPerToken: Int, groupScore: GroupScore,
+            normalizesWeights: Bool, weightScale: Float
+        ) {
+            self.scoring = scoring
+            self.hasSelectionBias = hasSelectionBias
+            self.groupCount = groupCount
+            self.groupsPerToken = groupsPerToken
+            self.groupScore = groupScore
+            self.normalizesWeights = normalizesWeights
+            self.weightScale = weightScale
+        }
+
+        package enum Scoring: String, Codable, Sendable {
+            case softmax
+            case sigmoid
+        }
+
+        package enum GroupScore: String, Codable, Sendable {
+            /// The group's best expert.
+            case maximum
+            /// The sum of the group's two best experts.
+            case topTwoSum
+        }
+    }
+}

@@ -1,0 +1,106 @@
+/// What a resident tensor is for: the canonical name that every family's tensors are turned into.
+///
+/// The raw values are part of the `.moe` format. A role of a layer is named `layers.3.attention.output` in messages,
+/// one of the model `output.head`.
+package enum TensorRole: UInt16, Sendable, CaseIterable {
+    // The model's own, one each.
+    /// [vocabulary, hidden], row-major.
+    case tokenEmbedding = 1
+    /// [hidden]
+    case outputNorm = 2
+    /// [vocabulary, hidden]
+    case outputHead = 3
+
+    // One a layer: attention.
+    /// [hidden]
+    case attentionNorm = 16
+    /// q_proj [heads · (plain + rope), hidden], when there is no query latent.
+    case query = 17
+    /// q_a_proj [queryLatentRank, hidden]
+    case queryDown = 18
+    /// [queryLatentRank]
+    case queryLatentNorm = 19
+    /// q_b_proj [heads · (plain + rope), queryLatentRank]
+    case queryUp = 20
+    /// kv_a_proj_with_mqa [keyValueLatentRank + rope, hidden]
+    case keyValueDown = 21
+    /// [keyValueLatentRank]
+    case keyValueLatentNorm = 22
+    /// kv_b_proj [heads · (plain + value), keyValueLatentRank]; per head the key's rows, then the value's.
+    case keyValueUp = 23
+    /// o_proj [hidden, heads · value]
+    case attentionOutput = 24
+
+    // One a layer: feed-forward.
+    /// [hidden]
+    case feedForwardNorm = 48
+    /// [denseIntermediate, hidden]
+    case denseGate = 49
+    case denseUp = 50
+    /// [hidden, denseIntermediate]
+    case denseDown = 51
+    /// [experts, hidden], f32.
+    case router = 52
+    /// e_score_correction_bias [experts], f32.
+    case routerBias = 53
+    /// [sharedIntermediate, hidden]
+    case sharedGate = 54
+    case sharedUp = 55
+    /// [hidden, sharedIntermediate]
+    case sharedDown = 56
+
+    package var isLayered: Bool { rawValue >= 16 }
+
+    package var name: String {
+        switch self {
+        case .tokenEmbedding: "token.embedding"
+        case .outputNorm: "output.norm"
+        case .outputHead: "output.head"
+        case .attentionNorm: "attention.norm"
+        case .query: "attention.query"
+        case .queryDown: "attention.query_down"
+        case .queryLatentNorm: "attention.query_norm"
+        case .queryUp: "attention.query_up"
+        case .keyValueDown: "attention.key_value_down"
+        case .keyValueLatentNorm: "attention.key_value_norm"
+        case .keyValueUp: "attention.key_value_up"
+        case .attentionOutput: "attention.output"
+        case .feedForwardNorm: "feed_forward.norm"
+        case .denseGate: "dense.gate"
+        case .denseUp: "dense.up"
+        case .denseDown: "dense.down"
+        case .router: "router"
+        case .routerBias: "router.bias"
+        case .sharedGate: "shared.gate"
+        case .sharedUp: "shared.up"
+        case .sharedDown: "shared.down"
+        }
+    }
+}
+
+/// One resident tensor's place in the model.
+package struct TensorKey: Hashable, Sendable, CustomStringConvertible {
+    package var role: TensorRole
+    /// nil for the model's own tensors.
+    package var layer: Int?
+
+    package init(_ role: TensorRole, layer: Int? = nil) {
+        self.role = role
+        self.layer = layer
+    }
+
+    package var description: String { layer.map { "layers.\($0).\(role.name)" } ?? role.name }
+}
+
+/// One routed expert's place in the model.
+package struct ExpertKey: Hashable, Sendable, CustomStringConvertible {
+    package var layer: Int
+    package var expert: Int
+
+    package init(layer: Int, expert: Int) {
+        self.layer = layer
+        self.expert = expert
+    }
+
+    package var description: String { "layers.\(layer).experts.\(expert)" }
+}
