@@ -103,5 +103,6 @@ let package = Package(
 
         // Tests.
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: common),
+        tests("APITests", ["API"]),
     ]
 )

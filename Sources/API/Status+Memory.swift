@@ -1,0 +1,68 @@
+extension Status {
+    /// The plan that was made before anything was loaded, in bytes.
+    package struct Memory: Codable, Sendable, Equatable {
+        /// nil without `--memory`.
+        package var budgetByteCount: Int?
+        package var denseByteCount: Int
+        package var cacheByteCount: Int
+        package var scratchByteCount: Int
+        package var arenaByteCount: Int
+        package var expertSlotCount: Int
+        package var expertCount: Int
+
+        package init(
+            budgetByteCount: Int?, denseByteCount: Int, cacheByteCount: Int, scratchByteCount: Int,
+            arenaByteCount: Int, expertSlotCount: Int, expertCount: Int
+        ) {
+            self.budgetByteCount = budgetByteCount
+            self.denseByteCount = denseByteCount
+            self.cacheByteCount = cacheByteCount
+            self.scratchByteCount = scratchByteCount
+            self.arenaByteCount = arenaByteCount
+            self.expertSlotCount = expertSlotCount
+            self.expertCount = expertCount
+        }
+
+        private enum CodingKeys: String, CodingKey {
+            case budgetByteCount = "budget_bytes"
+            case denseByteCount = "dense_bytes"
+            case cacheByteCount = "kv_cache_bytes"
+            case scratchByteCount = "scratch_bytes"
+            case arenaByteCount = "expert_arena_bytes"
+            case expertSlotCount = "expert_slots"
+            case expertCount = "experts"
+        }
+    }
+
+    /// What expert paging did since the start.
+    package struct Paging: Codable, Sendable, Equatable {
+        package var hitCount: Int
+        package var missCount: Int
+        package var evictionCount: Int
+        package var byteCount: Int
+        /// How long the engine waited for experts.
+        package var stallSeconds: Double
+
+        package init(hitCount: Int, missCount: Int, evictionCount: Int, byteCount: Int, stallSeconds: Double) {
+            self.hitCount = hitCount
+            self.missCount = missCount
+            self.evictionCount = evictionCount
+            self.byteCount = byteCount
+            self.stallSeconds = stallSeconds
+        }
+
+        /// Hits among all uses; nil before the first.
+        package var hitRate: Double? {
+            let total = hitCount + missCount
+            return total == 0 ? nil : Double(hitCount) / Double(total)
+        }
+
+        private enum CodingKeys: String, CodingKey {
+            case hitCount = "hits"
+            case missCount = "misses"
+            case evictionCount = "evictions"
+            case byteCount = "bytes_read"
+            case stallSeconds = "stall_seconds"
+        }
+    }
+}

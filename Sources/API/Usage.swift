@@ -1,0 +1,47 @@
+/// What a request cost, in tokens.
+package struct Usage: Codable, Sendable, Equatable {
+    package var promptTokens: Int
+    package var completionTokens: Int
+    package var totalTokens: Int
+    /// DeepSeek's split of the prompt; the two add up to `promptTokens`.
+    package var promptCacheHitTokens: Int
+    package var promptCacheMissTokens: Int
+    package var promptTokensDetails: PromptDetails
+    package var completionTokensDetails: CompletionDetails
+
+    package init(promptTokens: Int, cachedTokens: Int = 0, completionTokens: Int, reasoningTokens: Int) {
+        self.promptTokens = promptTokens
+        self.completionTokens = completionTokens
+        totalTokens = promptTokens + completionTokens
+        promptCacheHitTokens = cachedTokens
+        promptCacheMissTokens = promptTokens - cachedTokens
+        promptTokensDetails = PromptDetails(cachedTokens: cachedTokens)
+        completionTokensDetails = CompletionDetails(reasoningTokens: reasoningTokens)
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case promptTokens = "prompt_tokens"
+        case completionTokens = "completion_tokens"
+        case totalTokens = "total_tokens"
+        case promptCacheHitTokens = "prompt_cache_hit_tokens"
+        case promptCacheMissTokens = "prompt_cache_miss_tokens"
+        case promptTokensDetails = "prompt_tokens_details"
+        case completionTokensDetails = "completion_tokens_details"
+    }
+
+    package struct PromptDetails: Codable, Sendable, Equatable {
+        package var cachedTokens: Int
+
+        private enum CodingKeys: String, CodingKey {
+            case cachedTokens = "cached_tokens"
+        }
+    }
+
+    package struct CompletionDetails: Codable, Sendable, Equatable {
+        package var reasoningTokens: Int
+
+        private enum CodingKeys: String, CodingKey {
+            case reasoningTokens = "reasoning_tokens"
+        }
+    }
+}
