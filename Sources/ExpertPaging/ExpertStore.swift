@@ -1,0 +1,276 @@
+import Compute
+package import Container
+import Synchronization
+
+/// The routed experts of one container, as many in memory as there are slots, the others on storage.
+///
+/// The engine asks for the experts of a layer with `acquire`, which never waits for storage, computes those that are
+/// ready, waits for the others, and releases each. Lanes (threads) read what is missing, in the order it was asked for.
+///
+///     try store.acquire(layer: layer, experts: chosen, into: &tickets)
+///     for ticket in tickets where store.isReady(ticket) { … }
+///     for ticket in tickets where … { let blob = try store.wait(ticket, cancelled: { … }) … }
+///     for ticket in tickets { store.release(ticket) }
+///
+/// A read that fails fails the `wait`s for that expert; the store goes on, and the next `acquire` of the expert reads
+/// it again. Nothing here allocates after `init`.
+///
+/// `acquire`, `wait` and `release` belong to one thread, the engine's; the counters may be read from anywhere.
+package final class ExpertStore: Sendable {
+    /// A hold on an expert's slot. Each one that `acquire` hands out is released exactly once.
+    package struct Ticket: Sendable {
+        let slot: Int32
+        let index: Int32
+    }
+
+    package let shape: ArenaShape
+    /// Slots in the arena; never more than experts.
+    package let slotCount: Int
+    package let arenaByteCount: Int
+    /// The most tickets that may be held at a time. Lanes can be busy with reads that nobody wants any more, so it is
+    /// smaller than `slotCount` by the lanes, unless every expert has a slot.
+    package let leaseLimit: Int
+
+    private let core: PagingCore
+    private let lanes: [WorkerThread]
+    /// [layers]: index of the layer's first expert, -1 for a dense layer.
+    private let firstIndices: [Int]
+    private let expertsPerLayer: Int
+
+    package static let defaultLaneCount = 2
+    /// Half-life of a use, in tokens. Replays of public routing traces are flat between 16 and 64.
+    static let halfLifeTokens = 64.0
+
+    /// Makes the arena and starts the lanes; reads nothing yet.
+    package init(container: ContainerReader, slotCount wanted: Int, laneCount: Int) throws(PagingError) {
+        let configuration = container.metadata.configuration
+        let shape = ArenaShape(container: container, laneCount: laneCount)
+        guard laneCount >= 1, let counts = shape.slotCounts(total: wanted),
+            let byteCount = shape.byteCount(slotCount: wanted)
+        else {
+            throw PagingError(
+                .tooFewSlots,
+                "\(wanted) expert slots were given and \(shape.leastSlotCount) is the least: "
+                    + "\(shape.expertsPerToken) experts a token and \(laneCount) reading lanes")
+        }
+
+        var records: [ExpertRecord] = []
+        var firstIndices: [Int] = []
+        for (layer, isSparse) in configuration.sparseLayers.enumerated() {
+            firstIndices.append(isSparse ? records.count : -1)
+            guard isSparse, let experts = configuration.experts else { continue }
+            for expert in 0..<experts.routedExpertCount {
+                let key = ExpertKey(layer: layer, expert: expert)
+                guard let record = container.experts[key] else {
+                    throw PagingError(.unknownExpert, "\(container.path) has no \(key)", expert: key)
+                }
+                records.append(record)
+            }
+        }
+
+        var offsets: [Int] = []
+        var end = 0
+        for (sizeClass, count) in zip(shape.classes, counts) {
+            for _ in 0..<count {
+                offsets.append(end)
+                end += sizeClass.slotByteCount
+            }
+        }
+        let packed = records.filter { $0.codec != .stored }.map(\.storedByteCount).max()
+        let arena: AlignedMemory
+        var scratch: [AlignedMemory?] = []
+        do {
+            arena = try AlignedMemory(byteCount: max(1, byteCount), alignment: ArenaShape.pageByteCount)
+            for _ in 0..<laneCount {
+                scratch.append(
+                    try packed.map { (byteCount) throws(ComputeError) in try AlignedMemory(byteCount: byteCount) })
+            }
+        } catch {
+            throw PagingError(.outOfMemory, "the arena for \(wanted) expert slots, \(byteCount) bytes: \(error)")
+        }
+
+        let halfLife = Self.halfLifeTokens * Double(max(1, configuration.sparseLayers.count { $0 }))
+        let core = PagingCore(
+            container: container, records: records, arena: arena, slotOffsets: offsets,
+            table: SlotTable(
+                sizeClasses: records.map { UInt8(shape.sizeClass(ofBlob: $0.byteCount) ?? 0) }, slotCounts: counts,
+                halfLife: halfLife))
+
+        var lanes: [WorkerThread] = []
+        for (index, scratch) in scratch.enumerated() where !records.isEmpty {
+            do {
+                lanes.append(
+                    try WorkerThread(name: "moed-lane-\(index)", stackByteCount: 512 << 10) {
+                        core.runLane(scratch: scratch)
+                    })
+            } catch {
+                Self.stop(lanes, of: core)
+                throw PagingError(.noThread, "a reading lane: \(error)")
+            }
+        }
+
+        self.shape = shape
+        self.core = core
+        self.lanes = lanes
+        self.firstIndices = firstIndices
+        slotCount = offsets.count
+        arenaByteCount = byteCount
+        expertsPerLayer = configuration.experts?.routedExpertCount ?? 0
+        leaseLimit =
+            zip(shape.classes, counts)
+            .filter { sizeClass, count in count < sizeClass.expertCount }
+            .map { $1 - laneCount }.min() ?? records.count
+    }
+
+    deinit { Self.stop(lanes, of: core) }
+
+    private static func stop(_ lanes: [WorkerThread], of core: PagingCore) {
+        core.monitor.lock()
+        core.isStopping = true
+        core.workArrived.broadcast()
+        core.monitor.unlock()
+        for lane in lanes { lane.join() }
+    }
+
+    // MARK: Leases
+
+    /// Holds a layer's experts, one ticket each in the same order, and queues the reads of those that are missing.
+    ///
+    /// What is in memory is held before anything is evicted, so that no expert of the call makes room for another.
+    /// Throws `.tooManyLeases`, holding nothing, when more than `leaseLimit` would be held.
+    package func acquire(
+        layer: Int, experts: Span<Int32>, into tickets: inout [Ticket]
+    ) throws(PagingError) {
+        tickets.removeAll(keepingCapacity: true)
+        var missing = 0
+
+        core.monitor.lock()
+        defer { core.monitor.unlock() }
+        core.table.advance()
+        for position in experts.indices {
+            let index: Int
+            do {
+                index = try self.index(layer: layer, expert: Int(experts[position]))
+            } catch {
+                letGoLocked(&tickets)
+                throw error
+            }
+            tickets.append(Ticket(slot: Int32(core.table.holdIfPresent(index) ?? -1), index: Int32(index)))
+        }
+        for position in tickets.indices where tickets[position].slot < 0 {
+            let index = tickets[position].index
+            switch core.table.place(Int(index)) {
+            case .present(let slot):
+                tickets[position] = Ticket(slot: Int32(slot), index: index)
+            case .queued(let slot, let hasEvicted):
+                tickets[position] = Ticket(slot: Int32(slot), index: index)
+                missing += 1
+                if hasEvicted { core.evictions.add(1, ordering: .relaxed) }
+            case .none:
+                letGoLocked(&tickets)
+                throw PagingError(
+                    .tooManyLeases,
+                    "layer \(layer) asks for \(experts.count) experts while others are held: "
+                        + "\(leaseLimit) of the \(slotCount) slots may be held at a time")
+            }
+        }
+        core.hits.add(UInt64(tickets.count - missing), ordering: .relaxed)
+        core.misses.add(UInt64(missing), ordering: .relaxed)
+        if missing == 1 {
+            core.workArrived.signal()
+        } else if missing > 1 {
+            core.workArrived.broadcast()
+        }
+    }
+
+    /// Whether `wait` would return, or throw, at once.
+    package func isReady(_ ticket: Ticket) -> Bool {
+        core.monitor.lock()
+        defer { core.monitor.unlock() }
+        switch core.table.phase(of: Int(ticket.slot)) {
+        case .ready, .failed: return true
+        case .free, .queued, .reading: return false
+        }
+    }
+
+    /// The expert's unpacked blob, `layout(of:).byteCount` bytes that stay as they are until the ticket is released.
+    ///
+    /// While the lanes are at it, `cancelled` is asked about every 20 ms. Throws `.unreadable` or `.cancelled`; the
+    /// ticket must be released all the same.
+    package func wait(
+        _ ticket: Ticket, cancelled: () -> Bool = { false }
+    ) throws(PagingError) -> UnsafeRawPointer {
+        let slot = Int(ticket.slot)
+        core.monitor.lock()
+        var start: ContinuousClock.Instant?
+        defer {
+            core.monitor.unlock()
+            if let start { core.stallNanoseconds.add(start.nanosecondsUntilNow, ordering: .relaxed) }
+        }
+        while true {
+            switch core.table.phase(of: slot) {
+            case .ready:
+                return unsafe UnsafeRawPointer(core.address(of: slot))
+            case .failed(let error):
+                throw error
+            case .free, .queued, .reading:
+                if start == nil { start = .now }
+                guard !cancelled() else {
+                    throw PagingError(.cancelled, "nobody waits for \(core.records[Int(ticket.index)].key) any more")
+                }
+                core.readEnded.wait(in: core.monitor, milliseconds: 20)
+            }
+        }
+    }
+
+    /// Gives an expert back. If nobody else holds it and no lane has begun to read it, it is no longer read; a read that
+    /// has begun ends, and its expert stays.
+    package func release(_ ticket: Ticket) {
+        core.monitor.lock()
+        core.table.letGo(Int(ticket.slot))
+        core.monitor.unlock()
+    }
+
+    /// Gives back everything that is held by `tickets`, and empties it.
+    package func release(_ tickets: inout [Ticket]) {
+        core.monitor.lock()
+        letGoLocked(&tickets)
+        core.monitor.unlock()
+    }
+
+    /// Where the matrices stand in the ticket's blob.
+    package func layout(of ticket: Ticket) -> ExpertLayout { core.records[Int(ticket.index)].layout }
+
+    /// Experts in memory now.
+    package var residentCount: Int {
+        core.monitor.lock()
+        defer { core.monitor.unlock() }
+        return core.table.residentCount
+    }
+
+    package var counters: PagingCounters {
+        var counters = PagingCounters()
+        counters.hits = core.hits.load(ordering: .relaxed)
+        counters.misses = core.misses.load(ordering: .relaxed)
+        counters.evictions = core.evictions.load(ordering: .relaxed)
+        counters.reads = core.reads.load(ordering: .relaxed)
+        counters.failures = core.failures.load(ordering: .relaxed)
+        counters.bytesRead = core.bytesRead.load(ordering: .relaxed)
+        counters.readDuration = .nanoseconds(core.readNanoseconds.load(ordering: .relaxed))
+        counters.stallDuration = .nanoseconds(core.stallNanoseconds.load(ordering: .relaxed))
+        return counters
+    }
+
+    private func letGoLocked(_ tickets: inout [Ticket]) {
+        for ticket in tickets where ticket.slot >= 0 { core.table.letGo(Int(ticket.slot)) }
+        tickets.removeAll(keepingCapacity: true)
+    }
+
+    private func index(layer: Int, expert: Int) throws(PagingError) -> Int {
+        guard firstIndices.indices.contains(layer), firstIndices[layer] >= 0, 0..<expertsPerLayer ~= expert else {
+            let key = ExpertKey(layer: layer, expert: expert)
+            throw PagingError(.unknownExpert, "the model has no \(key)", expert: key)
+        }
+        return firstIndices[layer] + expert
+    }
+}

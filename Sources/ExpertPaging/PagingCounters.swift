@@ -1,0 +1,26 @@
+/// What the store has done since it was made.
+package struct PagingCounters: Sendable, Equatable {
+    /// Experts asked for that were in memory or already on their way.
+    package var hits: UInt64 = 0
+    /// Experts asked for whose blob had to be read.
+    package var misses: UInt64 = 0
+    /// Experts that gave up their slot to another.
+    package var evictions: UInt64 = 0
+    /// Reads that ended, well or badly.
+    package var reads: UInt64 = 0
+    /// Reads that failed.
+    package var failures: UInt64 = 0
+    /// Bytes that the good reads took from the file.
+    package var bytesRead: UInt64 = 0
+    /// Time that the lanes spent reading and unpacking, added up.
+    package var readDuration: Duration = .zero
+    /// Time that `wait` waited.
+    package var stallDuration: Duration = .zero
+
+    package init() {}
+
+    /// Hits among everything asked for, 0…1; 0 before the first.
+    package var hitRate: Double {
+        hits + misses == 0 ? 0 : Double(hits) / Double(hits + misses)
+    }
+}

@@ -1,0 +1,45 @@
+package import Container
+
+/// Why an expert, or the store itself, isn't to be had.
+package struct PagingError: Error, CustomStringConvertible {
+    package enum Code: Sendable {
+        /// Fewer slots were asked for than one token needs.
+        case tooFewSlots
+        /// The arena's memory was refused.
+        case outOfMemory
+        /// A thread could not be started.
+        case noThread
+        /// More experts are held at once than `ExpertStore.leaseLimit`.
+        case tooManyLeases
+        /// The layer or expert isn't in the container.
+        case unknownExpert
+        /// The blob could not be read, or isn't what was written.
+        case unreadable
+        /// The caller no longer wants it.
+        case cancelled
+    }
+
+    package let code: Code
+    package let message: String
+    /// The expert that could not be read.
+    package let expert: ExpertKey?
+    /// What the container said.
+    package let cause: ContainerError?
+
+    package init(_ code: Code, _ message: String, expert: ExpertKey? = nil, cause: ContainerError? = nil) {
+        self.code = code
+        self.message = message
+        self.expert = expert
+        self.cause = cause
+    }
+
+    package var description: String { message }
+
+    static func unreadable(_ record: ExpertRecord, path: String, cause: ContainerError) -> PagingError {
+        PagingError(
+            .unreadable,
+            "\(record.key) at offset \(record.offset) of \(path) could not be read: \(cause). "
+                + "Check the storage, then convert or copy the model again",
+            expert: record.key, cause: cause)
+    }
+}

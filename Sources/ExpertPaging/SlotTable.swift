@@ -1,0 +1,181 @@
+/// Which expert is in which slot, who holds it, and which reads are to be done: the store's state machine, without
+/// threads, memory or I/O.
+///
+///     free ──▶ queued ──▶ reading ──▶ ready ──▶ free (evicted)
+///                │            └─────▶ failed ─▶ free (last holder let go)
+///                └──▶ free (last holder let go)
+struct SlotTable {
+    enum Phase {
+        case free
+        /// In the queue; no lane has it yet.
+        case queued
+        /// A lane is filling it. It stays taken until the lane is done, whoever lets go meanwhile.
+        case reading
+        case ready
+        /// Its read failed; it belongs to no expert any more, only to those who wait.
+        case failed(PagingError)
+    }
+
+    private struct Slot {
+        let sizeClass: Int
+        var expert: Int32 = -1
+        var holderCount: Int32 = 0
+        var phase = Phase.free
+        /// Neighbours in the queue, -1 at its ends.
+        var next: Int32 = -1
+        var previous: Int32 = -1
+    }
+
+    private var slots: [Slot] = []
+    /// [experts]
+    private var slotOfExpert: [Int32]
+    /// [size classes]: stacks of free slots.
+    private var free: [[Int32]]
+    private let sizeClasses: [UInt8]
+    private var policy: ExpertPolicy
+    private var queueHead: Int32 = -1
+    private var queueTail: Int32 = -1
+    private(set) var residentCount = 0
+
+    /// `sizeClasses`: one entry an expert. `slotCounts`: one a size class; slots are numbered class by class.
+    init(sizeClasses: [UInt8], slotCounts: [Int], halfLife: Double) {
+        self.sizeClasses = sizeClasses
+        slotOfExpert = Array(repeating: -1, count: sizeClasses.count)
+        policy = ExpertPolicy(sizeClasses: sizeClasses, halfLife: halfLife)
+        free = slotCounts.map { _ in [] }
+        slots.reserveCapacity(slotCounts.reduce(0, +))
+        for (sizeClass, count) in slotCounts.enumerated() {
+            // The stack is turned round so that slots are first taken in their order.
+            free[sizeClass] = (slots.count..<slots.count + count).reversed().map(Int32.init)
+            slots += Array(repeating: Slot(sizeClass: sizeClass), count: count)
+        }
+    }
+
+    // MARK: The engine's side
+
+    /// Lets one unit of the policy's time pass.
+    mutating func advance() { policy.advance() }
+
+    /// Counts a use of the expert and holds its slot if it is in memory or on its way.
+    mutating func holdIfPresent(_ expert: Int) -> Int? {
+        policy.recordUse(of: expert)
+        let slot = Int(slotOfExpert[expert])
+        guard slot >= 0 else { return nil }
+        hold(slot)
+        return slot
+    }
+
+    enum Placement {
+        /// Somebody asked for the same expert a moment ago.
+        case present(Int)
+        case queued(Int, evicted: Bool)
+        /// Everything is held.
+        case none
+    }
+
+    /// Finds a slot for an expert that isn't in memory, evicting another if need be, and queues its read.
+    mutating func place(_ expert: Int) -> Placement {
+        let present = Int(slotOfExpert[expert])
+        if present >= 0 {
+            hold(present)
+            return .present(present)
+        }
+        let sizeClass = Int(sizeClasses[expert])
+        let slot: Int
+        var evicted = false
+        if let unused = free[sizeClass].popLast() {
+            slot = Int(unused)
+        } else if let victim = policy.takeVictim(ofClass: sizeClass) {
+            slot = Int(slotOfExpert[victim])
+            slotOfExpert[victim] = -1
+            residentCount -= 1
+            evicted = true
+        } else {
+            return .none
+        }
+        slotOfExpert[expert] = Int32(slot)
+        slots[slot].expert = Int32(expert)
+        slots[slot].holderCount = 1
+        slots[slot].phase = .queued
+        enqueue(slot)
+        return .queued(slot, evicted: evicted)
+    }
+
+    func phase(of slot: Int) -> Phase { slots[slot].phase }
+
+    /// Lets go of a slot that was held once more than it was let go of.
+    mutating func letGo(_ slot: Int) {
+        precondition(slots[slot].holderCount > 0, "an expert was released twice")
+        slots[slot].holderCount -= 1
+        guard slots[slot].holderCount == 0 else { return }
+        switch slots[slot].phase {
+        case .ready:
+            policy.makeEvictable(Int(slots[slot].expert))
+        case .queued:
+            dequeue(slot)
+            vacate(slot)
+        case .failed:
+            vacate(slot)
+        case .reading, .free:
+            break
+        }
+    }
+
+    // MARK: The lanes' side
+
+    /// The oldest read that nobody does yet.
+    mutating func takeRead() -> (slot: Int, expert: Int)? {
+        guard queueHead >= 0 else { return nil }
+        let slot = Int(queueHead)
+        dequeue(slot)
+        slots[slot].phase = .reading
+        return (slot, Int(slots[slot].expert))
+    }
+
+    /// The read of a slot has ended.
+    mutating func finishRead(_ slot: Int, failure: PagingError?) {
+        let isHeld = slots[slot].holderCount > 0
+        if let failure {
+            // Whoever asks from now on reads again.
+            slotOfExpert[Int(slots[slot].expert)] = -1
+            slots[slot].expert = -1
+            slots[slot].phase = .failed(failure)
+            if !isHeld { vacate(slot) }
+        } else {
+            residentCount += 1
+            slots[slot].phase = .ready
+            if !isHeld { policy.makeEvictable(Int(slots[slot].expert)) }
+        }
+    }
+
+    // MARK: Details
+
+    private mutating func hold(_ slot: Int) {
+        if case .ready = slots[slot].phase, slots[slot].holderCount == 0 {
+            policy.makeUnevictable(Int(slots[slot].expert))
+        }
+        slots[slot].holderCount += 1
+    }
+
+    /// Returns a slot whose content is worthless.
+    private mutating func vacate(_ slot: Int) {
+        let expert = Int(slots[slot].expert)
+        if expert >= 0 { slotOfExpert[expert] = -1 }
+        slots[slot].expert = -1
+        slots[slot].phase = .free
+        free[slots[slot].sizeClass].append(Int32(slot))
+    }
+
+    private mutating func enqueue(_ slot: Int) {
+        slots[slot].previous = queueTail
+        slots[slot].next = -1
+        if queueTail >= 0 { slots[Int(queueTail)].next = Int32(slot) } else { queueHead = Int32(slot) }
+        queueTail = Int32(slot)
+    }
+
+    private mutating func dequeue(_ slot: Int) {
+        let (next, previous) = (slots[slot].next, slots[slot].previous)
+        if previous >= 0 { slots[Int(previous)].next = next } else { queueHead = next }
+        if next >= 0 { slots[Int(next)].previous = previous } else { queueTail = previous }
+    }
+}
