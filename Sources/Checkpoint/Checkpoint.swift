@@ -1,0 +1,124 @@
+package import Container
+
+/// A published checkpoint: its configuration and tensors in canonical terms, checked, with nothing loaded yet.
+package struct Checkpoint: Sendable {
+    package let directory: String
+    package let configuration: ModelConfiguration
+    package let generationDefaults: GenerationDefaults
+    package let text: TextAssets
+    /// In the order of the container's index: the model's own, then the layers'.
+    package let tensors: [SourceTensor]
+    /// By layer and number.
+    package let experts: [SourceExpert]
+    package let skipped: [Skipped]
+    /// What a person should know, each a sentence.
+    package let warnings: [String]
+    /// Every file that something was read from, weights first.
+    package let files: [InputFile]
+
+    /// Tensors that are there and aren't used.
+    package struct Skipped: Sendable, Equatable {
+        package var reason: String
+        package var tensorCount: Int
+        package var byteCount: Int
+    }
+
+    static let configurationName = "config.json"
+    private static let configurationLimit = 16 << 20
+
+    /// Opens a folder with `config.json` and safetensors files, and checks that every tensor that the configuration
+    /// calls for is there in its shape, and no other.
+    package init(directory: String) throws(CheckpointError) {
+        self.directory = directory
+        let file = try InputFile(path: "\(directory)/\(Self.configurationName)")
+        let json = try JSONCursor.value(of: try file.allBytes(atMost: Self.configurationLimit), path: file.path)
+        let reading = try Self.read(json, path: file.path)
+        let text = try TextReading(directory: directory, vocabularySize: reading.configuration.vocabularySize)
+        let weights = try WeightFiles(directory: directory)
+        let map = try TensorMap(reading, weights)
+
+        var configuration = reading.configuration
+        configuration.endTokens += text.endTokens.filter { !configuration.endTokens.contains($0) }
+        self.configuration = configuration
+        generationDefaults = text.generationDefaults
+        self.text = text.assets
+        tensors = map.tensors
+        experts = map.experts
+        skipped = map.skipped
+        warnings = text.warnings
+        files = weights.files.map(\.file) + [file] + text.files
+    }
+
+    /// What a `config.json` says, without a checkpoint around it.
+    static func read(_ json: JSONValue, path: String) throws(CheckpointError) -> FamilyReading {
+        let modelType = json["model_type"]?.string
+        let family = try Families.named(modelType, path: path)
+        let reader = try ConfigurationReader(json, path: path)
+        let reading = try family.read(reader, modelType: modelType ?? "")
+        try reader.finish()
+        return reading
+    }
+
+    /// The canonical configuration of a `config.json`'s text.
+    package static func configuration(
+        json: [UInt8], path: String = configurationName
+    ) throws(CheckpointError) -> ModelConfiguration {
+        try read(try JSONCursor.value(of: json, path: path), path: path).configuration
+    }
+}
+
+/// Brings the names that a family needs together with those that the files have.
+private struct TensorMap {
+    var tensors: [SourceTensor] = []
+    var experts: [SourceExpert] = []
+    var skipped: [Checkpoint.Skipped] = []
+
+    init(_ reading: FamilyReading, _ weights: WeightFiles) throws(CheckpointError) {
+        var used = Set<String>()
+        func find(_ name: String, _ rows: Int, _ columns: Int, isVector: Bool = false) throws(CheckpointError)
+            -> SourceMatrix
+        {
+            try weights.matrix(
+                name, rows: rows, columns: columns, isVector: isVector, scaling: reading.scaling, used: &used)
+        }
+        let configuration = reading.configuration
+        let layers = (0..<configuration.layerCount)
+        for tensor in configuration.modelTensors + layers.flatMap(configuration.tensors(ofLayer:)) {
+            let name = reading.nameOfTensor(tensor.key)
+            let matrix = try find(name, tensor.rows, tensor.columns, isVector: tensor.isVector)
+            tensors.append(SourceTensor(requirement: tensor, matrix: matrix))
+        }
+        if let experts = configuration.experts {
+            let hidden = configuration.hiddenSize
+            let width = experts.intermediateSize
+            for layer in layers where configuration.sparseLayers[layer] {
+                for expert in 0..<experts.routedExpertCount {
+                    let key = ExpertKey(layer: layer, expert: expert)
+                    self.experts.append(
+                        SourceExpert(
+                            key: key, gate: try find(reading.nameOfExpert(.gate, key), width, hidden),
+                            up: try find(reading.nameOfExpert(.up, key), width, hidden),
+                            down: try find(reading.nameOfExpert(.down, key), hidden, width)))
+                }
+            }
+        }
+        try skip(weights.entries.values.filter { !used.contains($0.tensor.name) }, reading.skipped)
+    }
+
+    private mutating func skip(
+        _ entries: [WeightFiles.Entry], _ sources: [SkippedSource]
+    ) throws(CheckpointError) {
+        var counts = sources.map { Checkpoint.Skipped(reason: $0.reason, tensorCount: 0, byteCount: 0) }
+        for entry in entries.sorted(by: { $0.tensor.name < $1.tensor.name }) {
+            guard let index = sources.firstIndex(where: { entry.tensor.name.hasPrefix($0.prefix) }) else {
+                throw CheckpointError(
+                    .unexpectedTensor, "nothing is known of this tensor, so the model might compute something else",
+                    path: entry.file.path, offset: entry.tensor.offset, tensor: entry.tensor.name,
+                    found: "\(entry.tensor.element.rawValue) \(entry.tensor.shape)")
+            }
+            counts[index].tensorCount += 1
+            counts[index].byteCount += entry.tensor.byteCount
+        }
+        skipped = counts.filter { $0.tensorCount > 0 }
+    }
+}

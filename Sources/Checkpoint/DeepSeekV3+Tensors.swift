@@ -1,0 +1,46 @@
+import Container
+
+extension DeepSeekV3 {
+    /// The checkpoint's name of a resident tensor.
+    static func name(of key: TensorKey, sharesEmbedding: Bool) -> String {
+        let prefix = key.layer.map { "model.layers.\($0)." } ?? "model."
+        return switch key.role {
+        case .tokenEmbedding: "model.embed_tokens.weight"
+        case .outputNorm: "model.norm.weight"
+        case .outputHead: sharesEmbedding ? "model.embed_tokens.weight" : "lm_head.weight"
+        case .attentionNorm: prefix + "input_layernorm.weight"
+        case .query: prefix + "self_attn.q_proj.weight"
+        case .queryDown: prefix + "self_attn.q_a_proj.weight"
+        case .queryLatentNorm: prefix + "self_attn.q_a_layernorm.weight"
+        case .queryUp: prefix + "self_attn.q_b_proj.weight"
+        case .keyValueDown: prefix + "self_attn.kv_a_proj_with_mqa.weight"
+        case .keyValueLatentNorm: prefix + "self_attn.kv_a_layernorm.weight"
+        case .keyValueUp: prefix + "self_attn.kv_b_proj.weight"
+        case .attentionOutput: prefix + "self_attn.o_proj.weight"
+        case .feedForwardNorm: prefix + "post_attention_layernorm.weight"
+        case .denseGate: prefix + "mlp.gate_proj.weight"
+        case .denseUp: prefix + "mlp.up_proj.weight"
+        case .denseDown: prefix + "mlp.down_proj.weight"
+        case .router: prefix + "mlp.gate.weight"
+        case .routerBias: prefix + "mlp.gate.e_score_correction_bias"
+        case .sharedGate: prefix + "mlp.shared_experts.gate_proj.weight"
+        case .sharedUp: prefix + "mlp.shared_experts.up_proj.weight"
+        case .sharedDown: prefix + "mlp.shared_experts.down_proj.weight"
+        }
+    }
+
+    static func name(of part: ExpertPart, _ key: ExpertKey) -> String {
+        "model.layers.\(key.layer).mlp.experts.\(key.expert).\(part.rawValue)_proj.weight"
+    }
+
+    /// - Parameter predictionLayerCount: layers behind the last one that predict more than one token at once.
+    static func skipped(layerCount: Int, predictionLayerCount: Int, sharesEmbedding: Bool) -> [SkippedSource] {
+        var skipped = (layerCount..<layerCount + predictionLayerCount).map {
+            SkippedSource(prefix: "model.layers.\($0).", reason: "layer \($0) (multi-token prediction)")
+        }
+        if sharesEmbedding {
+            skipped.append(SkippedSource(prefix: "lm_head.weight", reason: "the head (the embedding serves as head)"))
+        }
+        return skipped
+    }
+}

@@ -1,0 +1,82 @@
+import Glibc
+import SystemPackage
+
+/// A regular file that is read by position, from any number of threads.
+package final class InputFile: Sendable {
+    package let path: String
+    package let byteCount: Int
+    private let descriptor: FileDescriptor
+
+    package init(path: String) throws(CheckpointError) {
+        self.path = path
+        do {
+            descriptor = try FileDescriptor.open(FilePath(path), .readOnly, options: [.closeOnExec, .nonBlocking])
+        } catch {
+            throw CheckpointError(.inputOutput, "can't be opened: \(error)", path: path)
+        }
+        var status = stat()
+        let failed = unsafe fstat(descriptor.rawValue, &status) != 0
+        guard !failed, status.st_mode & S_IFMT == S_IFREG else {
+            try? descriptor.close()
+            throw CheckpointError(.inputOutput, "isn't a regular file", path: path)
+        }
+        byteCount = Int(status.st_size)
+    }
+
+    deinit { try? descriptor.close() }
+
+    /// Fills `buffer` from `offset` on; pread(2) until it is full.
+    package func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws(CheckpointError) {
+        var filled = 0
+        while filled < buffer.count {
+            let count: Int
+            do {
+                count = try unsafe descriptor.read(
+                    fromAbsoluteOffset: Int64(offset + filled),
+                    into: UnsafeMutableRawBufferPointer(rebasing: buffer[filled...]))
+            } catch {
+                throw CheckpointError(.inputOutput, "can't be read: \(error)", path: path, offset: offset + filled)
+            }
+            guard count > 0 else {
+                throw CheckpointError(
+                    .inputOutput, "ends early", path: path, offset: offset + filled,
+                    expected: "\(buffer.count - filled) more bytes", found: "the end of the file",
+                    advice: "Was the file changed while it was read?")
+            }
+            filled += count
+        }
+    }
+
+    /// - Parameter range: inside the file; the caller has checked it.
+    package func bytes(_ range: Range<Int>) throws(CheckpointError) -> [UInt8] {
+        var failure: CheckpointError?
+        let bytes = unsafe [UInt8](unsafeUninitializedCapacity: range.count) { buffer, count in
+            do throws(CheckpointError) {
+                try unsafe read(
+                    into: UnsafeMutableRawBufferPointer(
+                        rebasing: UnsafeMutableRawBufferPointer(buffer)[..<range.count]),
+                    at: range.lowerBound)
+                count = range.count
+            } catch {
+                failure = error
+            }
+        }
+        if let failure { throw failure }
+        return bytes
+    }
+
+    /// The whole of a file that has no business being larger than `limit`.
+    package func allBytes(atMost limit: Int) throws(CheckpointError) -> [UInt8] {
+        guard byteCount <= limit else {
+            throw CheckpointError(
+                .inputOutput, "too large", path: path, expected: "at most \(limit) bytes", found: "\(byteCount)")
+        }
+        return try bytes(0..<byteCount)
+    }
+
+    /// nil where there is no such file; an error where there is one that can't be read.
+    package static func ifPresent(path: String) throws(CheckpointError) -> InputFile? {
+        guard unsafe access(path, F_OK) == 0 else { return nil }
+        return try InputFile(path: path)
+    }
+}

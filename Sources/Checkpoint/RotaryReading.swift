@@ -1,0 +1,70 @@
+import Container
+import Glibc
+
+/// Reads the rotary embedding's keys, in the older spelling (`rope_theta` beside `rope_scaling` with `type`) and the
+/// newer one (all in `rope_parameters`, with `rope_type`).
+struct RotaryReading {
+    var rotary: ModelConfiguration.Rotary
+    /// m(factor, mscale_all_dim)², which multiplies the softmax scale; 1 without YaRN.
+    var softmaxFactor: Double
+
+    init(_ reader: ConfigurationReader, contextLength: Int) throws(CheckpointError) {
+        if reader.has("rope_parameters"), reader.has("rope_scaling") {
+            throw reader.failure("rope_scaling", "given together with rope_parameters", expected: "one of the two")
+        }
+        let outerTheta = try reader.numberIfPresent("rope_theta")
+        let newer = try reader.object("rope_parameters")
+        let older = try reader.object("rope_scaling")
+        let scaling = newer ?? older
+        let innerTheta = try scaling?.numberIfPresent("rope_theta")
+        if let outerTheta, let innerTheta, outerTheta != innerTheta {
+            throw reader.failure(
+                "rope_theta", "two values that differ", expected: "\(innerTheta)", found: .number(outerTheta))
+        }
+        guard let theta = innerTheta ?? outerTheta else { throw reader.failure("rope_theta", "this key is missing") }
+        rotary = .init(theta: theta, pairing: .interleaved, yarn: nil)
+        softmaxFactor = 1
+        if let scaling { try readScaling(scaling, contextLength: contextLength) }
+    }
+
+    private mutating func readScaling(
+        _ scaling: ConfigurationReader, contextLength: Int
+    ) throws(CheckpointError) {
+        let accepted = ["yarn", "default"]
+        let newerType = try scaling.name("rope_type", accepted: accepted)
+        let olderType = try scaling.name("type", accepted: accepted)
+        if let newerType, let olderType, newerType != olderType {
+            throw scaling.failure("type", "differs from rope_type", expected: newerType, found: .string(olderType))
+        }
+        // Both change the frequencies in ways that no released model of these families uses.
+        try scaling.mustBe("partial_rotary_factor", .integer(1))
+        try scaling.mustBe("truncate", .bool(true))
+        switch newerType ?? olderType {
+        case "yarn": try readYaRN(scaling, contextLength: contextLength)
+        case "default": break
+        default: throw scaling.failure("rope_type", "this key is missing", expected: "\"yarn\" or \"default\"")
+        }
+        try scaling.finish()
+    }
+
+    private mutating func readYaRN(_ scaling: ConfigurationReader, contextLength: Int) throws(CheckpointError) {
+        let factor = try scaling.number("factor")
+        // Absent, these four have the values that the reference implementation gives them.
+        let betaFast = try scaling.numberIfPresent("beta_fast") ?? 32
+        let betaSlow = try scaling.numberIfPresent("beta_slow") ?? 1
+        let scale = try scaling.numberIfPresent("mscale", above: -1) ?? 1
+        let scaleOfAll = try scaling.numberIfPresent("mscale_all_dim", above: -1) ?? 0
+        let attentionFactor = try scaling.numberIfPresent("attention_factor")
+        let original = try scaling.count("original_max_position_embeddings", in: 1...1 << 30)
+        rotary.yarn = .init(
+            factor: factor, originalContextLength: original, betaFast: betaFast, betaSlow: betaSlow,
+            magnitude: attentionFactor ?? Self.magnitude(factor, scale) / Self.magnitude(factor, scaleOfAll))
+        let softmaxMagnitude = Self.magnitude(factor, scaleOfAll)
+        softmaxFactor = softmaxMagnitude * softmaxMagnitude
+    }
+
+    /// m(f, s) of YaRN (arXiv 2309.00071, §3.4) as DeepSeek generalised it: 1 up to factor 1, else 0.1·s·ln f + 1.
+    static func magnitude(_ factor: Double, _ scale: Double) -> Double {
+        factor <= 1 ? 1 : 0.1 * scale * log(factor) + 1
+    }
+}

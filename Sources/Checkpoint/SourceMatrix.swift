@@ -1,0 +1,98 @@
+package import Container
+
+/// A matrix (or, as one row, a vector) of the checkpoint, found and checked, ready to be read by rows.
+package struct SourceMatrix: Sendable {
+    package let name: String
+    package let rows: Int
+    package let columns: Int
+    let file: SafetensorsFile
+    let element: ElementType
+    /// Bytes from the start of the file.
+    let offset: Int
+    let scale: Scale?
+
+    /// Bytes in the checkpoint, scales left out.
+    package var byteCount: Int { rows * columns * element.byteCount }
+
+    /// The factors of an FP8 matrix: `w[r][c] = e4m3 · scale[r / blockRows][c / blockColumns]`, ragged at the edges.
+    struct Scale: Sendable {
+        let tensor: SafetensorsHeader.Tensor
+        let file: SafetensorsFile
+        let block: BlockScaling
+        /// Factors in a row of blocks.
+        let columns: Int
+    }
+}
+
+/// A routed expert of the checkpoint.
+package struct SourceExpert: Sendable {
+    package let key: ExpertKey
+    /// [intermediate, hidden]
+    package let gate: SourceMatrix
+    package let up: SourceMatrix
+    /// [hidden, intermediate]
+    package let down: SourceMatrix
+}
+
+/// A resident tensor of the checkpoint.
+package struct SourceTensor: Sendable {
+    package let requirement: TensorRequirement
+    package let matrix: SourceMatrix
+}
+
+extension SourceMatrix {
+    /// Reads rows `range` as binary32 into `destination`, `range.count · columns` values, row-major.
+    ///
+    /// Needs the rows once more as they are in the file, so large matrices are best read a few rows at a time.
+    ///
+    /// - Throws: `.notFinite` naming the tensor and the place of the first NaN or infinity, or what reading throws.
+    package func readRows(
+        _ range: Range<Int>, into destination: UnsafeMutableBufferPointer<Float>
+    ) throws(CheckpointError) {
+        precondition(destination.count == range.count * columns && range.upperBound <= rows)
+        let start = offset + range.lowerBound * columns * element.byteCount
+        if element == .f32 {
+            try unsafe file.file.read(into: UnsafeMutableRawBufferPointer(destination), at: start)
+        } else {
+            let raw = UnsafeMutableRawBufferPointer.allocate(
+                byteCount: destination.count * element.byteCount, alignment: 64)
+            defer { unsafe raw.deallocate() }
+            try unsafe file.file.read(into: raw, at: start)
+            unsafe FloatReading.convert(element, UnsafeRawBufferPointer(raw), into: destination)
+        }
+        if let scale { try unsafe multiply(destination, of: range, by: scale) }
+        if let place = unsafe FloatReading.firstNotFinite(in: UnsafeBufferPointer(destination)) {
+            let row = range.lowerBound + place / columns
+            throw CheckpointError(
+                .notFinite, "the weights have a value that isn't finite", path: file.path,
+                offset: start + place * element.byteCount, tensor: name, expected: "finite numbers",
+                found: "\(unsafe destination[place]) in row \(row), column \(place % columns)",
+                advice: "The checkpoint is damaged; get the file again")
+        }
+    }
+
+    private func multiply(
+        _ values: UnsafeMutableBufferPointer<Float>, of range: Range<Int>, by scale: Scale
+    ) throws(CheckpointError) {
+        guard !range.isEmpty else { return }
+        let block = scale.block
+        let firstBlockRow = range.lowerBound / block.rows
+        let blockRowCount = (range.upperBound - 1) / block.rows + 1 - firstBlockRow
+        var part = scale.tensor
+        let rowByteCount = scale.columns * part.element.byteCount
+        part.offset += firstBlockRow * rowByteCount
+        part.byteCount = blockRowCount * rowByteCount
+        let factors = try scale.file.floats(of: part)
+        for row in range {
+            let rowFactors = (row / block.rows - firstBlockRow) * scale.columns
+            let start = (row - range.lowerBound) * columns
+            for blockColumn in 0..<scale.columns {
+                let factor = factors[rowFactors + blockColumn]
+                let first = blockColumn * block.columns
+                for column in first..<min(first + block.columns, columns) {
+                    unsafe values[start + column] *= factor
+                }
+            }
+        }
+    }
+}
