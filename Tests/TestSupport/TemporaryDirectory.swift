@@ -1,21 +1,22 @@
+import FoundationEssentials
 import Glibc
 
 /// A directory that is removed with everything in it when its owner lets go of it.
-package final class TemporaryDirectory {
+package final class TemporaryDirectory: Sendable {
     package let path: String
 
     /// Throws the `errno` of `mkdtemp`.
     package init() throws {
         var template = Array("/tmp/moed-test-XXXXXX".utf8CString)
         let created = template.withUnsafeMutableBufferPointer { buffer in
-            mkdtemp(buffer.baseAddress).map { String(cString: $0) }
+            buffer.baseAddress.flatMap { mkdtemp($0) }.map { String(cString: $0) }
         }
         guard let created else { throw SystemCallFailure(call: "mkdtemp", code: errno) }
         path = created
     }
 
     deinit {
-        _ = nftw(path, { path, _, _, _ in path.map { remove($0) } ?? 0 }, 16, FTW_DEPTH | FTW_PHYS)
+        try? FileManager.default.removeItem(atPath: path)
     }
 }
 
