@@ -18,6 +18,7 @@ let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
+let hummingbirdCore: Target.Dependency = .product(name: "HummingbirdCore", package: "hummingbird")
 let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
 let systemPackage: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
 let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
@@ -85,7 +86,7 @@ let package = Package(
         room(
             "Serving",
             ["API", "Generation", "ChatTemplate", "Tokenizer", "Container", "CSystemd", hummingbird, httpTypes]
-                + [logging, lifecycle] + nio("NIOCore", "NIOPosix", "NIOHTTP1")),
+                + [hummingbirdCore, logging, lifecycle] + nio("NIOCore", "NIOPosix", "NIOHTTP1")),
 
         .executableTarget(
             name: "moed",
@@ -104,5 +105,6 @@ let package = Package(
         // Tests.
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: common),
         tests("APITests", ["API"]),
+        tests("ContainerTests", ["Container", "Compute"]),
     ]
 )

@@ -1,0 +1,110 @@
+/// An open container whose superblock and index are sound.
+///
+/// The file may come from anywhere: opening it checks every number that is used later, against the bytes that are there
+/// and against the configuration, so that the tensors and experts of `metadata.configuration` are all present, each of
+/// its own shape. Tensors and blobs are checked as they are read. Nothing is mapped: a file that is cut or overwritten
+/// later gives errors.
+package final class ContainerReader: Sendable {
+    package let path: String
+    package let metadata: ModelMetadata
+    package let text: TextAssets
+    package let tensors: [TensorKey: TensorRecord]
+    package let experts: [ExpertKey: ExpertRecord]
+    package let fileByteCount: UInt64
+    /// XXH3-64 of the index, which holds every other checksum: the model's identity.
+    package let indexChecksum: UInt64
+
+    private let file: PositionedFile
+
+    /// Opens and checks; reads the superblock and the index, and no tensor.
+    ///
+    /// Takes at most 8 times the index plus 64 MiB of memory.
+    package init(path: String) throws(ContainerError) {
+        let file = try PositionedFile.open(reading: path)
+        let status = try file.status()
+        guard status.byteCount >= UInt64(ContainerFormat.superblockByteCount) else {
+            throw ContainerError(
+                .truncated, path: path, offset: status.byteCount, field: "superblock",
+                expected: "\(ContainerFormat.superblockByteCount) bytes", found: "\(status.byteCount) bytes")
+        }
+        let superblock = try Superblock(
+            parsing: try file.readArray(at: 0, byteCount: ContainerFormat.superblockByteCount, "superblock"),
+            path: path, actualByteCount: status.byteCount)
+        // The superblock's checks bound the length by the file's and by the limit.
+        let bytes = try file.readArray(
+            at: superblock.indexOffset, byteCount: Int(superblock.indexByteCount), "index")
+        let checksum = XXH3.hash(bytes)
+        guard checksum == superblock.indexChecksum else {
+            throw ContainerError(
+                .damaged, path: path, offset: superblock.indexOffset, field: "index.checksum",
+                expected: hexadecimal(superblock.indexChecksum), found: hexadecimal(checksum))
+        }
+        let index = try ContainerIndex(parsing: bytes, path: path, fileOffset: superblock.indexOffset)
+        self.path = path
+        self.file = file
+        metadata = index.metadata
+        text = index.text
+        tensors = index.tensors
+        experts = index.experts
+        fileByteCount = superblock.fileByteCount
+        indexChecksum = checksum
+    }
+
+    /// Reads one tensor and verifies its checksum. Any thread.
+    ///
+    /// - Parameter destination: `record.byteCount` bytes. After an error they hold anything.
+    package func readTensor(
+        _ record: TensorRecord, into destination: UnsafeMutableRawPointer
+    ) throws(ContainerError) {
+        let buffer = unsafe UnsafeMutableRawBufferPointer(start: destination, count: record.byteCount)
+        try unsafe file.read(at: record.offset, into: buffer, "\(record.key)")
+        try unsafe verify(UnsafeRawBufferPointer(buffer), record.checksum, at: record.offset, "\(record.key)")
+    }
+
+    /// Reads one expert's blob and unpacks it. Any thread.
+    ///
+    /// - Parameters:
+    ///   - destination: `record.byteCount` bytes. After an error they hold anything.
+    ///   - scratch: at least `record.storedByteCount` bytes if the blob is packed; a stored one is read in place.
+    ///   - verify: whether the stored bytes' checksum is compared. Unpacking is safe without it.
+    package func readExpert(
+        _ record: ExpertRecord, into destination: UnsafeMutableRawPointer, scratch: UnsafeMutableRawBufferPointer,
+        verify: Bool
+    ) throws(ContainerError) {
+        let target = unsafe UnsafeMutableRawBufferPointer(start: destination, count: record.byteCount)
+        guard record.codec == .lz4 else {
+            try unsafe file.read(at: record.offset, into: target, "\(record.key)")
+            if verify {
+                try unsafe self.verify(
+                    UnsafeRawBufferPointer(target), record.checksum, at: record.offset, "\(record.key)")
+            }
+            return
+        }
+        guard scratch.count >= record.storedByteCount else {
+            throw ContainerError(
+                .tooLarge, path: path, offset: record.offset, field: "\(record.key)",
+                expected: "room for \(record.storedByteCount) packed bytes", found: "\(scratch.count) bytes")
+        }
+        let packed = unsafe UnsafeMutableRawBufferPointer(rebasing: scratch[..<record.storedByteCount])
+        try unsafe file.read(at: record.offset, into: packed, "\(record.key)")
+        if verify {
+            try unsafe self.verify(UnsafeRawBufferPointer(packed), record.checksum, at: record.offset, "\(record.key)")
+        }
+        guard unsafe LZ4.unpack(UnsafeRawBufferPointer(packed), into: target) else {
+            throw ContainerError(
+                .damaged, path: path, offset: record.offset, field: "\(record.key)",
+                expected: "an LZ4 block of \(record.byteCount) bytes", found: "a block that doesn't unpack to that")
+        }
+    }
+
+    private func verify(
+        _ bytes: UnsafeRawBufferPointer, _ expected: UInt64, at offset: UInt64, _ field: @autoclosure () -> String
+    ) throws(ContainerError) {
+        let found = unsafe XXH3.hash(bytes)
+        guard found == expected else {
+            throw ContainerError(
+                .damaged, path: path, offset: offset, field: "\(field()).checksum", expected: hexadecimal(expected),
+                found: hexadecimal(found))
+        }
+    }
+}

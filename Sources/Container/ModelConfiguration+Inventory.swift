@@ -1,0 +1,81 @@
+/// What the configuration says of one resident tensor. A vector has one row.
+package struct TensorRequirement: Sendable, Equatable {
+    package let key: TensorKey
+    package let rows: Int
+    package let columns: Int
+    /// [n]: stored as f32 in one row.
+    package let isVector: Bool
+
+    private init(key: TensorKey, rows: Int, columns: Int, isVector: Bool) {
+        self.key = key
+        self.rows = rows
+        self.columns = columns
+        self.isVector = isVector
+    }
+
+    fileprivate static func vector(_ role: TensorRole, _ layer: Int?, _ count: Int) -> Self {
+        Self(key: TensorKey(role, layer: layer), rows: 1, columns: count, isVector: true)
+    }
+
+    /// [outputs, inputs]
+    fileprivate static func matrix(_ role: TensorRole, _ layer: Int?, _ rows: Int, _ columns: Int) -> Self {
+        Self(key: TensorKey(role, layer: layer), rows: rows, columns: columns, isVector: false)
+    }
+
+    /// Norms, biases and the router decide over everything behind them and weigh next to nothing.
+    package var mustBeF32: Bool { isVector || key.role == .router }
+    /// Rows of the embedding are gathered, so they stay whole.
+    package var isRowMajor: Bool { isVector || key.role == .tokenEmbedding }
+}
+
+extension ModelConfiguration {
+    /// The tensors that stand outside the layers, in the index's order.
+    package var modelTensors: [TensorRequirement] {
+        [
+            .matrix(.tokenEmbedding, nil, vocabularySize, hiddenSize),
+            .vector(.outputNorm, nil, hiddenSize),
+            .matrix(.outputHead, nil, vocabularySize, hiddenSize),
+        ]
+    }
+
+    /// The resident tensors of one layer, in the index's order.
+    ///
+    /// - Precondition: the layer is one of `0..<layerCount`, and a sparse one has `experts`.
+    package func tensors(ofLayer layer: Int) -> [TensorRequirement] {
+        var result: [TensorRequirement] = [.vector(.attentionNorm, layer, hiddenSize)]
+        switch attention {
+        case .latent(let attention):
+            let queryRows = attention.headCount * (attention.plainHeadSize + attention.ropeHeadSize)
+            let latent = attention.keyValueLatentRank
+            if let rank = attention.queryLatentRank {
+                result.append(.matrix(.queryDown, layer, rank, hiddenSize))
+                result.append(.vector(.queryLatentNorm, layer, rank))
+                result.append(.matrix(.queryUp, layer, queryRows, rank))
+            } else {
+                result.append(.matrix(.query, layer, queryRows, hiddenSize))
+            }
+            let keyValueRows = attention.headCount * (attention.plainHeadSize + attention.valueHeadSize)
+            result.append(.matrix(.keyValueDown, layer, latent + attention.ropeHeadSize, hiddenSize))
+            result.append(.vector(.keyValueLatentNorm, layer, latent))
+            result.append(.matrix(.keyValueUp, layer, keyValueRows, latent))
+            result.append(.matrix(.attentionOutput, layer, hiddenSize, attention.headCount * attention.valueHeadSize))
+        }
+        result.append(.vector(.feedForwardNorm, layer, hiddenSize))
+        if sparseLayers[layer], let experts {
+            result.append(.matrix(.router, layer, experts.routedExpertCount, hiddenSize))
+            if experts.router.hasSelectionBias {
+                result.append(.vector(.routerBias, layer, experts.routedExpertCount))
+            }
+            if experts.sharedIntermediateSize > 0 {
+                result.append(.matrix(.sharedGate, layer, experts.sharedIntermediateSize, hiddenSize))
+                result.append(.matrix(.sharedUp, layer, experts.sharedIntermediateSize, hiddenSize))
+                result.append(.matrix(.sharedDown, layer, hiddenSize, experts.sharedIntermediateSize))
+            }
+        } else {
+            result.append(.matrix(.denseGate, layer, denseIntermediateSize, hiddenSize))
+            result.append(.matrix(.denseUp, layer, denseIntermediateSize, hiddenSize))
+            result.append(.matrix(.denseDown, layer, hiddenSize, denseIntermediateSize))
+        }
+        return result
+    }
+}

@@ -1,0 +1,89 @@
+/// What a container says of itself, stored as JSON.
+package struct ModelMetadata: Codable, Sendable, Equatable {
+    package var configuration: ModelConfiguration
+    package var generationDefaults: GenerationDefaults
+    package var recipe: Recipe
+    /// The files that the model was made from.
+    package var sources: [SourceFile]
+
+    package init(
+        configuration: ModelConfiguration, generationDefaults: GenerationDefaults, recipe: Recipe,
+        sources: [SourceFile]
+    ) {
+        self.configuration = configuration
+        self.generationDefaults = generationDefaults
+        self.recipe = recipe
+        self.sources = sources
+    }
+}
+
+/// Sampling values that the model's makers recommend. nil: they say nothing.
+package struct GenerationDefaults: Codable, Sendable, Equatable {
+    package var temperature: Double?
+    package var topP: Double?
+    package var topK: Int?
+    package var minP: Double?
+    package var repetitionPenalty: Double?
+
+    package init(
+        temperature: Double? = nil, topP: Double? = nil, topK: Int? = nil, minP: Double? = nil,
+        repetitionPenalty: Double? = nil
+    ) {
+        self.temperature = temperature
+        self.topP = topP
+        self.topK = topK
+        self.minP = minP
+        self.repetitionPenalty = repetitionPenalty
+    }
+}
+
+/// How the container was made.
+package struct Recipe: Codable, Sendable, Equatable {
+    /// The tool and its version.
+    package var tool: String
+    /// `int4`, `int8`, `bf16` or `f32`.
+    package var type: String
+    /// Every matrix has the one type, with no mix.
+    package var isPure: Bool
+    package var packing: Packing
+
+    package init(tool: String, type: String, isPure: Bool, packing: Packing) {
+        self.tool = tool
+        self.type = type
+        self.isPure = isPure
+        self.packing = packing
+    }
+}
+
+/// One file of the checkpoint.
+package struct SourceFile: Codable, Sendable, Equatable {
+    package var name: String
+    package var byteCount: Int
+    /// XXH3-64 of the file, in 16 hexadecimal digits: JSON's numbers don't hold 64 bits everywhere.
+    package var checksum: String
+
+    package init(name: String, byteCount: Int, checksum: UInt64) {
+        self.name = name
+        self.byteCount = byteCount
+        self.checksum = hexadecimal(checksum)
+    }
+}
+
+/// The texts that turn a conversation into tokens, each as it stood in the checkpoint; nil where it had none.
+package struct TextAssets: Sendable, Equatable {
+    package var tokenizerJSON: [UInt8]?
+    package var tokenizerConfigJSON: [UInt8]?
+    package var chatTemplate: String?
+
+    package init(tokenizerJSON: [UInt8]? = nil, tokenizerConfigJSON: [UInt8]? = nil, chatTemplate: String? = nil) {
+        self.tokenizerJSON = tokenizerJSON
+        self.tokenizerConfigJSON = tokenizerConfigJSON
+        self.chatTemplate = chatTemplate
+    }
+}
+
+/// Sixteen digits, as checksums are shown and stored.
+package func hexadecimal(_ value: UInt64) -> String {
+    let digits = String(value, radix: 16)
+    return String(repeating: "0", count: 16 - digits.utf8.count) + digits
+}

@@ -1,0 +1,161 @@
+internal import Glibc
+internal import SystemPackage
+
+/// An open file that is read and written at absolute offsets, so that threads can share it.
+///
+/// Every call goes on after an interruption or a short transfer, and fails with the path and the place.
+final class PositionedFile: Sendable {
+    let path: String
+    private let descriptor: CInt
+
+    /// Linux transfers at most 2 GiB less a page in one call.
+    private static let transferLimit = 1 << 30
+
+    private init(path: String, descriptor: CInt) {
+        self.path = path
+        self.descriptor = descriptor
+    }
+
+    deinit { _ = close(descriptor) }
+
+    /// open(2) for reading. A pipe or a device could make it wait for ever: `O_NONBLOCK` and the check of `status` are
+    /// against that.
+    static func open(reading path: String) throws(ContainerError) -> PositionedFile {
+        try open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY)
+    }
+
+    /// open(2) for writing; creates the file, and follows no symbolic link.
+    static func open(creating path: String) throws(ContainerError) -> PositionedFile {
+        try open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY)
+    }
+
+    static func open(directory path: String) throws(ContainerError) -> PositionedFile {
+        try open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    }
+
+    private static func open(_ path: String, _ flags: CInt) throws(ContainerError) -> PositionedFile {
+        while true {
+            // Swift's Glibc imports this form of the variadic open(2).
+            let descriptor = unsafe Glibc.open(path, flags, 0o644)
+            if descriptor >= 0 { return PositionedFile(path: path, descriptor: descriptor) }
+            let failure = Errno(rawValue: errno)
+            if failure != .interrupted { throw systemFailure(failure, path: path, call: "open") }
+        }
+    }
+
+    /// fstat(2); only a regular file passes.
+    func status() throws(ContainerError) -> (byteCount: UInt64, inode: UInt64, linkCount: UInt64) {
+        var status = stat()
+        guard unsafe fstat(descriptor, &status) == 0 else {
+            throw Self.systemFailure(Errno(rawValue: errno), path: path, call: "fstat")
+        }
+        guard status.st_mode & S_IFMT == S_IFREG else {
+            throw ContainerError(
+                .notContainer, path: path, field: "the file's kind", expected: "a regular file",
+                found: "a directory, device, pipe or socket")
+        }
+        return (UInt64(max(0, status.st_size)), UInt64(status.st_ino), UInt64(status.st_nlink))
+    }
+
+    /// pread(2) until `destination` is full.
+    func read(
+        at offset: UInt64, into destination: UnsafeMutableRawBufferPointer, _ field: @autoclosure () -> String
+    ) throws(ContainerError) {
+        guard var base = destination.baseAddress else { return }
+        var remaining = destination.count
+        var place = offset
+        while remaining > 0 {
+            let count = unsafe pread(descriptor, base, min(remaining, Self.transferLimit), off_t(place))
+            if count > 0 {
+                unsafe base += count
+                remaining -= count
+                place += UInt64(count)
+            } else if count == 0 {
+                throw ContainerError(
+                    .truncated, path: path, offset: place, field: field(), expected: "\(remaining) more bytes",
+                    found: "the end of the file")
+            } else if errno != EINTR {
+                throw Self.systemFailure(Errno(rawValue: errno), path: path, offset: place, call: "pread of \(field())")
+            }
+        }
+    }
+
+    func readArray(
+        at offset: UInt64, byteCount: Int, _ field: @autoclosure () -> String
+    ) throws(ContainerError) -> [UInt8] {
+        var failure: ContainerError?
+        let bytes = unsafe [UInt8](unsafeUninitializedCapacity: byteCount) { buffer, initializedCount in
+            do throws(ContainerError) {
+                try unsafe read(
+                    at: offset, into: UnsafeMutableRawBufferPointer(start: buffer.baseAddress, count: byteCount),
+                    field())
+                initializedCount = byteCount
+            } catch {
+                failure = error
+            }
+        }
+        if let failure { throw failure }
+        return bytes
+    }
+
+    /// pwrite(2) until everything is written.
+    func write(
+        _ source: UnsafeRawBufferPointer, at offset: UInt64, _ field: @autoclosure () -> String
+    ) throws(ContainerError) {
+        guard var base = source.baseAddress else { return }
+        var remaining = source.count
+        var place = offset
+        while remaining > 0 {
+            let count = unsafe pwrite(descriptor, base, min(remaining, Self.transferLimit), off_t(place))
+            if count > 0 {
+                unsafe base += count
+                remaining -= count
+                place += UInt64(count)
+            } else if count == 0 {
+                throw Self.systemFailure(.ioError, path: path, offset: place, call: "pwrite of \(field())")
+            } else if errno != EINTR {
+                throw Self.systemFailure(
+                    Errno(rawValue: errno), path: path, offset: place, call: "pwrite of \(field())")
+            }
+        }
+    }
+
+    func write(_ bytes: [UInt8], at offset: UInt64, _ field: @autoclosure () -> String) throws(ContainerError) {
+        // A closure given to `withUnsafeBytes` can't throw a typed error through an autoclosure; the result can carry it.
+        let result = unsafe bytes.withUnsafeBytes { buffer in
+            Result { () throws(ContainerError) in try unsafe write(buffer, at: offset, field()) }
+        }
+        try result.get()
+    }
+
+    /// fsync(2). Not repeated after an error: the kernel may have dropped what it couldn't write.
+    func synchronize() throws(ContainerError) {
+        guard fsync(descriptor) == 0 else {
+            throw Self.systemFailure(Errno(rawValue: errno), path: path, call: "fsync")
+        }
+    }
+
+    /// ftruncate(2) to nothing.
+    func empty() throws(ContainerError) {
+        while ftruncate(descriptor, 0) != 0 {
+            if errno != EINTR { throw Self.systemFailure(Errno(rawValue: errno), path: path, call: "ftruncate") }
+        }
+    }
+
+    /// flock(2) without waiting; false if somebody else holds it. The lock lives as long as the open file.
+    func lock() throws(ContainerError) -> Bool {
+        while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
+            if errno == EWOULDBLOCK { return false }
+            if errno != EINTR { throw Self.systemFailure(Errno(rawValue: errno), path: path, call: "flock") }
+        }
+        return true
+    }
+
+    static func systemFailure(
+        _ failure: Errno, path: String, offset: UInt64? = nil, call: String
+    ) -> ContainerError {
+        ContainerError(
+            .system, path: path, offset: offset, field: call, expected: "success",
+            found: "\(failure) (errno \(failure.rawValue))", errno: failure)
+    }
+}
