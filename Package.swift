@@ -106,5 +106,6 @@ let package = Package(
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: common),
         tests("APITests", ["API"]),
         tests("ContainerTests", ["Container", "Compute"]),
+        tests("ExpertPagingTests", ["ExpertPaging", "Container", "Compute"]),
     ]
 )

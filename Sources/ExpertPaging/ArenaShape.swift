@@ -9,6 +9,11 @@ package struct ArenaShape: Sendable, Equatable {
         package var slotByteCount: Int
         /// Experts that belong to the class.
         package var expertCount: Int
+
+        package init(slotByteCount: Int, expertCount: Int) {
+            self.slotByteCount = slotByteCount
+            self.expertCount = expertCount
+        }
     }
 
     /// From small to large; empty for a model without routed experts.

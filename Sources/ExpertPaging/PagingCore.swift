@@ -80,7 +80,7 @@ final class PagingCore: @unchecked Sendable {
             return nil
         } catch {
             failures.add(1, ordering: .relaxed)
-            return .unreadable(record, path: container.path, cause: error)
+            return .unreadable(record, cause: error)
         }
     }
 }

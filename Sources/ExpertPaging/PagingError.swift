@@ -35,11 +35,10 @@ package struct PagingError: Error, CustomStringConvertible {
 
     package var description: String { message }
 
-    static func unreadable(_ record: ExpertRecord, path: String, cause: ContainerError) -> PagingError {
+    static func unreadable(_ record: ExpertRecord, cause: ContainerError) -> PagingError {
         PagingError(
             .unreadable,
-            "\(record.key) at offset \(record.offset) of \(path) could not be read: \(cause). "
-                + "Check the storage, then convert or copy the model again",
+            "\(record.key), at offset \(record.offset) of the model, can't be used: \(cause)",
             expert: record.key, cause: cause)
     }
 }
