@@ -106,6 +106,7 @@ let package = Package(
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: common),
         tests("APITests", ["API"]),
         tests("ContainerTests", ["Container", "Compute"]),
+        tests("ComputeTests", ["Compute"]),
         tests("ExpertPagingTests", ["ExpertPaging", "Container", "Compute"]),
     ]
 )

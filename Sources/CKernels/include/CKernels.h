@@ -1,0 +1,114 @@
+// The arithmetic of moed. See README.md beside this folder for the layouts and the order of every sum.
+
+#ifndef MOED_CKERNELS_H
+#define MOED_CKERNELS_H
+
+#include <stdint.h>
+
+#include "quantize.h"
+
+/// Inputs that share one scale (`BlockFormat.groupSize`) and rows of a panel (`MatrixShape.panelRows`).
+enum { moed_group_size = 32, moed_panel_rows = 8 };
+
+/// The raw values of `BlockFormat`.
+enum { moed_f32 = 1, moed_bf16 = 2, moed_f16 = 3, moed_q8 = 4, moed_q4 = 5 };
+
+/// The raw values of `MatrixLayout`.
+enum { moed_rows = 0, moed_panels = 1 };
+
+/// The values that a q4 index stands for, by the raw value of `CodeTable`.
+extern const int8_t moed_code_tables[2][16];
+
+/// A borrowed matrix of `rows` outputs by `columns` inputs.
+typedef struct moed_matrix {
+    const uint8_t *base;
+    /// Bytes from one panel (or row) to the next.
+    int64_t stride;
+    /// Bytes from the start of a panel (or row) to its codes; 0 when unquantised.
+    int64_t code_offset;
+    int64_t rows;
+    int64_t columns;
+    uint8_t format;
+    uint8_t layout;
+    uint8_t table;
+} moed_matrix;
+
+/// Borrowed inputs, one row a token: as floats, and as int8 codes with a scale and the codes' sum per group.
+typedef struct moed_activations {
+    const float *values;
+    int64_t value_stride;
+    const int8_t *codes;
+    int64_t code_stride;
+    const float *scales;
+    const int32_t *sums;
+    int64_t group_stride;
+} moed_activations;
+
+/// `begin ..< end`
+typedef struct moed_range {
+    int64_t begin;
+    int64_t end;
+} moed_range;
+
+/// One instruction set's functions. All entries give the same bits for the same inputs (NaN payloads excepted).
+typedef struct moed_kernels {
+    const char *name;
+
+    /// Groups of 32 to int8: scale = largest magnitude / 127, codes rounded to nearest even.
+    void (*quantize)(const float *x, int64_t columns, int8_t *codes, float *scales, int32_t *sums);
+    /// y[t · y_stride + r] for the rows of `panels` and the tokens of `tokens`; quantised formats use the codes.
+    void (*multiply)(
+        const moed_matrix *w, const moed_activations *x, moed_range panels, moed_range tokens, float *y,
+        int64_t y_stride);
+    /// y[t · y_stride + r − rows.begin] from float inputs whatever the format; x is [tokens, x_stride].
+    void (*multiply_dequantized)(
+        const moed_matrix *w, moed_range rows, const float *x, int64_t x_stride, int64_t tokens, float *y,
+        int64_t y_stride);
+    /// y[c] += Σ x[r − rows.begin] · w[r][c], rows in ascending order.
+    void (*multiply_transposed)(const moed_matrix *w, moed_range rows, const float *x, float *y);
+    /// One row as floats, from either layout.
+    void (*dequantize_row)(const moed_matrix *w, int64_t row, float *y);
+
+    float (*dot)(const float *x, const float *y, int64_t count);
+    float (*dot_bf16)(const float *x, const uint16_t *y, int64_t count);
+    /// y += a · x
+    void (*axpy)(float a, const float *x, int64_t count, float *y);
+    void (*axpy_bf16)(float a, const uint16_t *x, int64_t count, float *y);
+    void (*scale)(float a, int64_t count, float *x);
+    /// y += x
+    void (*add)(const float *x, int64_t count, float *y);
+    /// y = x / sqrt(mean(x²) + epsilon) · weight
+    void (*rms_norm)(const float *x, const float *weight, float epsilon, int64_t count, float *y);
+    /// y = gate / (1 + exp(−gate)) · up
+    void (*silu_multiply)(const float *gate, const float *up, int64_t count, float *y);
+    /// y = 1 / (1 + exp(−x))
+    void (*sigmoid)(const float *x, int64_t count, float *y);
+    void (*exponentials)(const float *x, int64_t count, float *y);
+    float (*maximum)(const float *x, int64_t count);
+    float (*sum)(const float *x, int64_t count);
+    void (*softmax)(int64_t count, float *x);
+} moed_kernels;
+
+/// Entries that this processor can run, the scalar one first and the fastest last.
+int32_t moed_kernels_count(void);
+const moed_kernels *moed_kernels_at(int32_t index);
+
+// Conversions in bulk, to nearest even. A NaN stays a (quiet) NaN; a magnitude out of f16's range becomes infinity.
+
+void moed_f16_to_f32(const uint16_t *x, int64_t count, float *y);
+void moed_f32_to_f16(const float *x, int64_t count, uint16_t *y);
+void moed_bf16_to_f32(const uint16_t *x, int64_t count, float *y);
+void moed_f32_to_bf16(const float *x, int64_t count, uint16_t *y);
+/// FP8 e4m3 without infinities (0x7f and 0xff are NaN).
+void moed_f8e4m3_to_f32(const uint8_t *x, int64_t count, float *y);
+
+/// Tells the processor that this is a spinning wait.
+static inline void moed_spin_pause(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("isb" ::: "memory");
+#endif
+}
+
+#endif

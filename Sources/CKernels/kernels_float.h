@@ -1,0 +1,438 @@
+// What works on floats, written once over 16 lanes so that every instruction set sums in the same order.
+//
+// The file that includes this one has defined `lanes`, 16 floats, and the functions that start with `lanes_`, and
+// `expand_q4` and `transpose_group`; `kernels_scalar.c` says in plain C what each of them does.
+
+#include <math.h>
+
+INLINE lanes load_elements(const uint8_t *row, int64_t k, int format) {
+    switch (format) {
+    case moed_f32: return lanes_load((const float *)row + k);
+    case moed_bf16: return lanes_load_bf16((const uint16_t *)row + k);
+    default: return lanes_load_f16((const uint16_t *)row + k);
+    }
+}
+
+INLINE float load_element(const uint8_t *row, int64_t k, int format) {
+    switch (format) {
+    case moed_f32: return ((const float *)row)[k];
+    case moed_bf16: return bf16_to_f32(((const uint16_t *)row)[k]);
+    default: return f16_to_f32(((const uint16_t *)row)[k]);
+    }
+}
+
+INLINE int64_t element_size(int format) { return format == moed_f32 ? 4 : 2; }
+
+// The last `count % 16` products go to the lanes that they would have had in a whole step.
+INLINE float finish_dot(lanes sum, const uint8_t *row, const float *x, int64_t done, int64_t count, int format) {
+    if (done < count) {
+        float lane[16];
+        lanes_store(lane, sum);
+        for (int64_t k = done; k < count; k++) {
+            lane[k - done] = fmaf(load_element(row, k, format), x[k], lane[k - done]);
+        }
+        sum = lanes_load(lane);
+    }
+    return lanes_sum(sum);
+}
+
+INLINE float dot_elements(const uint8_t *row, const float *x, int64_t count, int format) {
+    lanes sum = lanes_set(0);
+    int64_t k = 0;
+    for (; k + 16 <= count; k += 16) sum = lanes_fma(load_elements(row, k, format), lanes_load(x + k), sum);
+    return finish_dot(sum, row, x, k, count, format);
+}
+
+static float dot(const float *x, const float *y, int64_t count) {
+    return dot_elements((const uint8_t *)x, y, count, moed_f32);
+}
+
+static float dot_bf16(const float *x, const uint16_t *y, int64_t count) {
+    return dot_elements((const uint8_t *)y, x, count, moed_bf16);
+}
+
+// Four rows at a time hide the latency of the additions.
+INLINE void dot_four_rows(const uint8_t *rows, int64_t stride, const float *x, int64_t count, int format, float *y) {
+    lanes sum[4] = {lanes_set(0), lanes_set(0), lanes_set(0), lanes_set(0)};
+    int64_t k = 0;
+    for (; k + 16 <= count; k += 16) {
+        lanes input = lanes_load(x + k);
+        for (int r = 0; r < 4; r++) sum[r] = lanes_fma(load_elements(rows + r * stride, k, format), input, sum[r]);
+    }
+    for (int r = 0; r < 4; r++) y[r] = finish_dot(sum[r], rows + r * stride, x, k, count, format);
+}
+
+INLINE void multiply_floats(
+    const moed_matrix *w, const moed_activations *x, moed_range panels, moed_range tokens, float *y, int64_t y_stride,
+    int format) {
+    int64_t row_size = w->columns * element_size(format);
+    for (int64_t panel = panels.begin; panel < panels.end; panel++) {
+        const uint8_t *rows = w->base + panel * w->stride;
+        int64_t left = w->rows - panel * moed_panel_rows;
+        int64_t count = left < moed_panel_rows ? left : moed_panel_rows;
+        for (int64_t t = tokens.begin; t < tokens.end; t++) {
+            const float *input = x->values + t * x->value_stride;
+            float result[moed_panel_rows];
+            dot_four_rows(rows, row_size, input, w->columns, format, result);
+            dot_four_rows(rows + 4 * row_size, row_size, input, w->columns, format, result + 4);
+            memcpy(y + t * y_stride + panel * moed_panel_rows, result, (size_t)count * sizeof(float));
+        }
+    }
+}
+
+// MARK: Dequantised on the fly
+
+/// The q8 form of a group of a panel: itself, or a q4 group expanded into `space` (256 bytes).
+INLINE const int8_t *group_codes(const moed_matrix *w, const uint8_t *panel, int64_t group, int8_t *space) {
+    const uint8_t *codes = panel + w->code_offset;
+    if (w->format == moed_q8) return (const int8_t *)codes + group * 256;
+    expand_q4(codes + group * 128, moed_code_tables[w->table], space);
+    return space;
+}
+
+enum { token_block = 4 };
+
+// Lane p · 8 + r of the four sums holds row r's inputs of the lines l with l % 2 = p, one sum for each k % 4.
+INLINE void dequantized_panel(
+    const moed_matrix *w, const uint8_t *panel, const float *x, int64_t x_stride, int tokens,
+    float result[token_block][moed_panel_rows]) {
+    lanes total[token_block];
+    for (int t = 0; t < tokens; t++) total[t] = lanes_set(0);
+    for (int64_t group = 0; group < w->columns / moed_group_size; group++) {
+        _Alignas(64) int8_t space[256];
+        const int8_t *codes = group_codes(w, panel, group, space);
+        lanes scale = lanes_load_scales((const uint16_t *)panel + group * moed_panel_rows);
+        lanes weight[4][4];
+        for (int pair = 0; pair < 4; pair++) {
+            for (int i = 0; i < 4; i++) weight[pair][i] = lanes_load_codes(codes + pair * 64, i);
+        }
+        for (int t = 0; t < tokens; t++) {
+            const float *input = x + t * x_stride + group * moed_group_size;
+            lanes sum[4] = {lanes_set(0), lanes_set(0), lanes_set(0), lanes_set(0)};
+            for (int pair = 0; pair < 4; pair++) {
+                for (int i = 0; i < 4; i++) {
+                    lanes both = lanes_halves(input[pair * 8 + i], input[pair * 8 + 4 + i]);
+                    sum[i] = lanes_fma(weight[pair][i], both, sum[i]);
+                }
+            }
+            lanes whole = lanes_add(lanes_add(sum[0], sum[1]), lanes_add(sum[2], sum[3]));
+            total[t] = lanes_fma(whole, scale, total[t]);
+        }
+    }
+    for (int t = 0; t < tokens; t++) {
+        float lane[16];
+        lanes_store(lane, total[t]);
+        for (int r = 0; r < moed_panel_rows; r++) result[t][r] = lane[r] + lane[moed_panel_rows + r];
+    }
+}
+
+static void multiply_dequantized_floats(
+    const moed_matrix *w, moed_range rows, const float *x, int64_t x_stride, int64_t tokens, float *y,
+    int64_t y_stride) {
+    int64_t row_size = w->columns * element_size(w->format);
+    for (int64_t r = rows.begin; r < rows.end; r++) {
+        const uint8_t *row = w->base + r / moed_panel_rows * w->stride + r % moed_panel_rows * row_size;
+        for (int64_t t = 0; t < tokens; t++) {
+            float *result = y + t * y_stride + r - rows.begin;
+            const float *input = x + t * x_stride;
+            switch (w->format) {
+            case moed_f32: *result = dot_elements(row, input, w->columns, moed_f32); break;
+            case moed_bf16: *result = dot_elements(row, input, w->columns, moed_bf16); break;
+            default: *result = dot_elements(row, input, w->columns, moed_f16); break;
+            }
+        }
+    }
+}
+
+static void multiply_dequantized(
+    const moed_matrix *w, moed_range rows, const float *x, int64_t x_stride, int64_t tokens, float *y,
+    int64_t y_stride) {
+    if (w->format != moed_q4 && w->format != moed_q8) {
+        multiply_dequantized_floats(w, rows, x, x_stride, tokens, y, y_stride);
+        return;
+    }
+    int64_t last = (rows.end + moed_panel_rows - 1) / moed_panel_rows;
+    for (int64_t panel = rows.begin / moed_panel_rows; panel < last; panel++) {
+        int64_t first = panel * moed_panel_rows;
+        int64_t low = rows.begin > first ? rows.begin - first : 0;
+        int64_t high = rows.end - first < moed_panel_rows ? rows.end - first : moed_panel_rows;
+        for (int64_t t = 0; t < tokens; t += token_block) {
+            float result[token_block][moed_panel_rows];
+            int block = tokens - t < token_block ? (int)(tokens - t) : token_block;
+            const uint8_t *base = w->base + panel * w->stride;
+            if (block == 1) {
+                dequantized_panel(w, base, x + t * x_stride, x_stride, 1, result);
+            } else {
+                dequantized_panel(w, base, x + t * x_stride, x_stride, block, result);
+            }
+            for (int i = 0; i < block; i++) {
+                for (int64_t r = low; r < high; r++) {
+                    y[(t + i) * y_stride + first + r - rows.begin] = result[i][r];
+                }
+            }
+        }
+    }
+}
+
+INLINE void axpy_elements(float a, const uint8_t *x, int64_t count, float *y, int format) {
+    lanes factor = lanes_set(a);
+    int64_t k = 0;
+    for (; k + 16 <= count; k += 16) {
+        lanes_store(y + k, lanes_fma(load_elements(x, k, format), factor, lanes_load(y + k)));
+    }
+    for (; k < count; k++) y[k] = fmaf(load_element(x, k, format), a, y[k]);
+}
+
+static void axpy(float a, const float *x, int64_t count, float *y) {
+    axpy_elements(a, (const uint8_t *)x, count, y, moed_f32);
+}
+
+static void axpy_bf16(float a, const uint16_t *x, int64_t count, float *y) {
+    axpy_elements(a, (const uint8_t *)x, count, y, moed_bf16);
+}
+
+static void multiply_transposed(const moed_matrix *w, moed_range rows, const float *x, float *y) {
+    if (w->format != moed_q4 && w->format != moed_q8) {
+        int64_t row_size = w->columns * element_size(w->format);
+        for (int64_t r = rows.begin; r < rows.end; r++) {
+            const uint8_t *row = w->base + r / moed_panel_rows * w->stride + r % moed_panel_rows * row_size;
+            switch (w->format) {
+            case moed_f32: axpy_elements(x[r - rows.begin], row, w->columns, y, moed_f32); break;
+            case moed_bf16: axpy_elements(x[r - rows.begin], row, w->columns, y, moed_bf16); break;
+            default: axpy_elements(x[r - rows.begin], row, w->columns, y, moed_f16); break;
+            }
+        }
+        return;
+    }
+    int64_t last = (rows.end + moed_panel_rows - 1) / moed_panel_rows;
+    for (int64_t panel = rows.begin / moed_panel_rows; panel < last; panel++) {
+        int64_t first = panel * moed_panel_rows;
+        int64_t low = rows.begin > first ? rows.begin - first : 0;
+        int64_t high = rows.end - first < moed_panel_rows ? rows.end - first : moed_panel_rows;
+        const uint8_t *base = w->base + panel * w->stride;
+        for (int64_t group = 0; group < w->columns / moed_group_size; group++) {
+            _Alignas(64) int8_t space[256], codes[256];
+            transpose_group(group_codes(w, base, group, space), codes);
+            float *output = y + group * moed_group_size;
+            lanes even = lanes_load(output), odd = lanes_load(output + 16);
+            for (int64_t r = low; r < high; r++) {
+                lanes scale = lanes_set(f16_to_f32(((const uint16_t *)base)[group * moed_panel_rows + r]));
+                lanes factor = lanes_set(x[first + r - rows.begin]);
+                even = lanes_fma(lanes_mul(lanes_load_i8(codes + r * 32), scale), factor, even);
+                odd = lanes_fma(lanes_mul(lanes_load_i8(codes + r * 32 + 16), scale), factor, odd);
+            }
+            lanes_store(output, even);
+            lanes_store(output + 16, odd);
+        }
+    }
+}
+
+static void dequantize_row(const moed_matrix *w, int64_t row, float *y) {
+    int panels = w->layout == moed_panels;
+    int64_t r = panels ? row % moed_panel_rows : 0;
+    const uint8_t *base = w->base + (panels ? row / moed_panel_rows : row) * w->stride;
+    if (w->format != moed_q4 && w->format != moed_q8) {
+        base += r * w->columns * element_size(w->format);
+        for (int64_t k = 0; k < w->columns; k++) y[k] = load_element(base, k, w->format);
+        return;
+    }
+    const uint16_t *scales = (const uint16_t *)base;
+    for (int64_t group = 0; group < w->columns / moed_group_size; group++) {
+        _Alignas(64) int8_t space[256], codes[32];
+        if (panels) {
+            const int8_t *from = group_codes(w, base, group, space);
+            for (int l = 0; l < 8; l++) memcpy(codes + l * 4, from + l * 32 + r * 4, 4);
+        } else if (w->format == moed_q8) {
+            memcpy(codes, base + w->code_offset + group * 32, 32);
+        } else {
+            const int8_t *table = moed_code_tables[w->table];
+            const uint8_t *from = base + w->code_offset + group * 16;
+            for (int i = 0; i < 16; i++) {
+                codes[i] = table[from[i] & 15];
+                codes[16 + i] = table[from[i] >> 4];
+            }
+        }
+        lanes scale = lanes_set(f16_to_f32(scales[panels ? group * moed_panel_rows + r : group]));
+        lanes_store(y + group * 32, lanes_mul(lanes_load_i8(codes), scale));
+        lanes_store(y + group * 32 + 16, lanes_mul(lanes_load_i8(codes + 16), scale));
+    }
+}
+
+// MARK: Activations
+
+static void quantize(const float *x, int64_t columns, int8_t *codes, float *scales, int32_t *sums) {
+    for (int64_t group = 0; group < columns / moed_group_size; group++, x += 32, codes += 32) {
+        lanes low = lanes_load(x), high = lanes_load(x + 16);
+        uint32_t bits = lanes_largest_magnitude(low, high);
+        float largest = float_of(bits);
+        // An infinity or NaN makes every product with this group NaN, so that it can't pass unseen.
+        // Below 1e-30 the reciprocal would overflow; such a group counts as zero.
+        if (bits >= 0x7f800000 || largest < 1e-30f) {
+            memset(codes, 0, 32);
+            scales[group] = bits >= 0x7f800000 ? float_of(0x7fc00000) : 0;
+            sums[group] = 0;
+            continue;
+        }
+        lanes inverse = lanes_set(127.0f / largest);
+        lanes_store_rounded(codes, lanes_mul(low, inverse));
+        lanes_store_rounded(codes + 16, lanes_mul(high, inverse));
+        scales[group] = largest / 127.0f;
+        int32_t sum = 0;
+        for (int i = 0; i < 32; i++) sum += codes[i];
+        sums[group] = sum;
+    }
+}
+
+// MARK: Vectors
+
+// e^x = 2^n · e^r with |r| ≤ ln 2 / 2, e^r by a polynomial of degree 6; within 2 units in the last place.
+// 2^n is multiplied in two halves, so that results reach down into the subnormals and up to infinity.
+INLINE lanes exponential(lanes x) {
+    const float magic = 0x1.8p23f;  // adding it rounds to an integer in the low bits
+    lanes limited = lanes_max(lanes_min(x, lanes_set(89.0f)), lanes_set(-104.0f));
+    lanes n = lanes_sub(lanes_fma(limited, lanes_set(0x1.715476p0f), lanes_set(magic)), lanes_set(magic));
+    lanes r = lanes_fma(n, lanes_set(-0x1.62e400p-1f), limited);
+    r = lanes_fma(n, lanes_set(-0x1.7f7d1cp-20f), r);
+    lanes p = lanes_set(0x1.6c16c2p-10f);  // 1/6!
+    p = lanes_fma(p, r, lanes_set(0x1.111112p-7f));
+    p = lanes_fma(p, r, lanes_set(0x1.555556p-5f));
+    p = lanes_fma(p, r, lanes_set(0x1.555556p-3f));
+    p = lanes_fma(p, r, lanes_set(0.5f));
+    p = lanes_fma(p, r, lanes_set(1.0f));
+    p = lanes_fma(p, r, lanes_set(1.0f));
+    lanes half = lanes_sub(lanes_fma(n, lanes_set(0.5f), lanes_set(magic)), lanes_set(magic));
+    lanes rest = lanes_sub(n, half);
+    lanes bias = lanes_set(magic + 127);
+    p = lanes_mul(p, lanes_shift_to_exponent(lanes_add(half, bias)));
+    p = lanes_mul(p, lanes_shift_to_exponent(lanes_add(rest, bias)));
+    return lanes_keep_nan(x, p);
+}
+
+INLINE lanes sigmoid_of(lanes x) {
+    lanes one = lanes_set(1);
+    return lanes_div(one, lanes_add(one, exponential(lanes_sub(lanes_set(0), x))));
+}
+
+INLINE lanes silu_of(lanes x) {
+    return lanes_div(x, lanes_add(lanes_set(1), exponential(lanes_sub(lanes_set(0), x))));
+}
+
+// The last step of a vector whose length 16 doesn't divide: `count` values, the other lanes are `fill`.
+INLINE lanes load_some(const float *x, int64_t count, float fill) {
+    if (count >= 16) return lanes_load(x);
+    float lane[16];
+    lanes_store(lane, lanes_set(fill));
+    memcpy(lane, x, (size_t)count * sizeof(float));
+    return lanes_load(lane);
+}
+
+INLINE void store_some(float *y, lanes values, int64_t count) {
+    if (count >= 16) {
+        lanes_store(y, values);
+    } else {
+        float lane[16];
+        lanes_store(lane, values);
+        memcpy(y, lane, (size_t)count * sizeof(float));
+    }
+}
+
+static void scale(float a, int64_t count, float *x) {
+    for (int64_t k = 0; k < count; k += 16) {
+        store_some(x + k, lanes_mul(load_some(x + k, count - k, 0), lanes_set(a)), count - k);
+    }
+}
+
+static void add(const float *x, int64_t count, float *y) {
+    for (int64_t k = 0; k < count; k += 16) {
+        store_some(y + k, lanes_add(load_some(y + k, count - k, 0), load_some(x + k, count - k, 0)), count - k);
+    }
+}
+
+static void rms_norm(const float *x, const float *weight, float epsilon, int64_t count, float *y) {
+    lanes factor = lanes_set(1.0f / sqrtf(dot(x, x, count) / (float)count + epsilon));
+    for (int64_t k = 0; k < count; k += 16) {
+        lanes normal = lanes_mul(load_some(x + k, count - k, 0), factor);
+        store_some(y + k, lanes_mul(normal, load_some(weight + k, count - k, 0)), count - k);
+    }
+}
+
+static void silu_multiply(const float *gate, const float *up, int64_t count, float *y) {
+    for (int64_t k = 0; k < count; k += 16) {
+        lanes active = silu_of(load_some(gate + k, count - k, 0));
+        store_some(y + k, lanes_mul(active, load_some(up + k, count - k, 0)), count - k);
+    }
+}
+
+static void sigmoid(const float *x, int64_t count, float *y) {
+    for (int64_t k = 0; k < count; k += 16) {
+        store_some(y + k, sigmoid_of(load_some(x + k, count - k, 0)), count - k);
+    }
+}
+
+// y = exp(x − shift)
+INLINE void shifted_exponentials(const float *x, float shift, int64_t count, float *y) {
+    for (int64_t k = 0; k < count; k += 16) {
+        lanes shifted = lanes_sub(load_some(x + k, count - k, 0), lanes_set(shift));
+        store_some(y + k, exponential(shifted), count - k);
+    }
+}
+
+static void exponentials(const float *x, int64_t count, float *y) { shifted_exponentials(x, 0, count, y); }
+
+static float maximum(const float *x, int64_t count) {
+    lanes largest = lanes_set(-INFINITY);
+    for (int64_t k = 0; k < count; k += 16) largest = lanes_max(load_some(x + k, count - k, -INFINITY), largest);
+    float lane[16];
+    lanes_store(lane, largest);
+    float result = lane[0];
+    for (int i = 1; i < 16; i++) result = lane[i] > result ? lane[i] : result;
+    return result;
+}
+
+static float sum(const float *x, int64_t count) {
+    lanes total = lanes_set(0);
+    for (int64_t k = 0; k < count; k += 16) total = lanes_add(total, load_some(x + k, count - k, 0));
+    return lanes_sum(total);
+}
+
+static void softmax(int64_t count, float *x) {
+    shifted_exponentials(x, maximum(x, count), count, x);
+    scale(1.0f / sum(x, count), count, x);
+}
+
+// MARK: The table
+
+static void multiply(
+    const moed_matrix *w, const moed_activations *x, moed_range panels, moed_range tokens, float *y,
+    int64_t y_stride) {
+    switch (w->format) {
+    case moed_f32: multiply_floats(w, x, panels, tokens, y, y_stride, moed_f32); break;
+    case moed_bf16: multiply_floats(w, x, panels, tokens, y, y_stride, moed_bf16); break;
+    case moed_f16: multiply_floats(w, x, panels, tokens, y, y_stride, moed_f16); break;
+    case moed_q8: multiply_q8(w, x, panels, tokens, y, y_stride); break;
+    default: multiply_q4(w, x, panels, tokens, y, y_stride); break;
+    }
+}
+
+#define KERNEL_TABLE(instruction_set)                 \
+    {                                                 \
+        .name = instruction_set,                      \
+        .quantize = quantize,                         \
+        .multiply = multiply,                         \
+        .multiply_dequantized = multiply_dequantized, \
+        .multiply_transposed = multiply_transposed,   \
+        .dequantize_row = dequantize_row,             \
+        .dot = dot,                                   \
+        .dot_bf16 = dot_bf16,                         \
+        .axpy = axpy,                                 \
+        .axpy_bf16 = axpy_bf16,                       \
+        .scale = scale,                               \
+        .add = add,                                   \
+        .rms_norm = rms_norm,                         \
+        .silu_multiply = silu_multiply,               \
+        .sigmoid = sigmoid,                           \
+        .exponentials = exponentials,                 \
+        .maximum = maximum,                           \
+        .sum = sum,                                   \
+        .softmax = softmax,                           \
+    }

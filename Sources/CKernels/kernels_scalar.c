@@ -1,0 +1,200 @@
+// The reference: plain C that says what every other file does. `fmaf` rounds once, as the vector instructions do.
+
+#include "CKernels.h"
+#include "numbers.h"
+#include <math.h>
+
+typedef struct {
+    float v[16];
+} lanes;
+
+#define FOR_LANES for (int i = 0; i < 16; i++)
+
+INLINE lanes lanes_set(float a) {
+    lanes r;
+    FOR_LANES r.v[i] = a;
+    return r;
+}
+
+/// Lanes 0…7 are a, lanes 8…15 are b.
+INLINE lanes lanes_halves(float a, float b) {
+    lanes r;
+    FOR_LANES r.v[i] = i < 8 ? a : b;
+    return r;
+}
+
+INLINE lanes lanes_load(const float *p) {
+    lanes r;
+    memcpy(r.v, p, sizeof r.v);
+    return r;
+}
+
+INLINE void lanes_store(float *p, lanes a) { memcpy(p, a.v, sizeof a.v); }
+
+INLINE lanes lanes_load_bf16(const uint16_t *p) {
+    lanes r;
+    FOR_LANES r.v[i] = bf16_to_f32(p[i]);
+    return r;
+}
+
+INLINE lanes lanes_load_f16(const uint16_t *p) {
+    lanes r;
+    FOR_LANES r.v[i] = f16_to_f32(p[i]);
+    return r;
+}
+
+INLINE lanes lanes_load_i8(const int8_t *p) {
+    lanes r;
+    FOR_LANES r.v[i] = (float)p[i];
+    return r;
+}
+
+/// The scales of a panel's 8 rows, twice.
+INLINE lanes lanes_load_scales(const uint16_t *p) {
+    lanes r;
+    FOR_LANES r.v[i] = f16_to_f32(p[i % 8]);
+    return r;
+}
+
+/// Byte `byte` of each of 16 four-byte words.
+INLINE lanes lanes_load_codes(const int8_t *p, int byte) {
+    lanes r;
+    FOR_LANES r.v[i] = (float)p[i * 4 + byte];
+    return r;
+}
+
+INLINE lanes lanes_add(lanes a, lanes b) {
+    FOR_LANES a.v[i] += b.v[i];
+    return a;
+}
+
+INLINE lanes lanes_sub(lanes a, lanes b) {
+    FOR_LANES a.v[i] -= b.v[i];
+    return a;
+}
+
+INLINE lanes lanes_mul(lanes a, lanes b) {
+    FOR_LANES a.v[i] *= b.v[i];
+    return a;
+}
+
+INLINE lanes lanes_div(lanes a, lanes b) {
+    FOR_LANES a.v[i] /= b.v[i];
+    return a;
+}
+
+/// a · b + c, rounded once.
+INLINE lanes lanes_fma(lanes a, lanes b, lanes c) {
+    FOR_LANES c.v[i] = fmaf(a.v[i], b.v[i], c.v[i]);
+    return c;
+}
+
+/// The second operand where one is NaN.
+INLINE lanes lanes_max(lanes a, lanes b) {
+    FOR_LANES a.v[i] = a.v[i] > b.v[i] ? a.v[i] : b.v[i];
+    return a;
+}
+
+INLINE lanes lanes_min(lanes a, lanes b) {
+    FOR_LANES a.v[i] = a.v[i] < b.v[i] ? a.v[i] : b.v[i];
+    return a;
+}
+
+/// The bits moved 23 places up: the low integer becomes an exponent.
+INLINE lanes lanes_shift_to_exponent(lanes a) {
+    FOR_LANES a.v[i] = float_of(bits_of(a.v[i]) << 23);
+    return a;
+}
+
+/// x where it is NaN, else result.
+INLINE lanes lanes_keep_nan(lanes x, lanes result) {
+    FOR_LANES result.v[i] = x.v[i] != x.v[i] ? x.v[i] : result.v[i];
+    return result;
+}
+
+/// The tree: halves are added to each other until one value is left.
+INLINE float lanes_sum(lanes a) {
+    for (int half = 8; half > 0; half /= 2) {
+        for (int i = 0; i < half; i++) a.v[i] += a.v[i + half];
+    }
+    return a.v[0];
+}
+
+/// The bits of the largest magnitude; those of an infinity or a NaN are larger than any finite one's.
+INLINE uint32_t lanes_largest_magnitude(lanes a, lanes b) {
+    uint32_t largest = 0;
+    FOR_LANES {
+        uint32_t x = bits_of(a.v[i]) & 0x7fffffff, y = bits_of(b.v[i]) & 0x7fffffff;
+        if (x > largest) largest = x;
+        if (y > largest) largest = y;
+    }
+    return largest;
+}
+
+/// Rounds to nearest even; every magnitude is at most 127.
+INLINE void lanes_store_rounded(int8_t *p, lanes a) {
+    const float magic = 0x1.8p23f;
+    FOR_LANES p[i] = (int8_t)((a.v[i] + magic) - magic);
+}
+
+/// A q4 group of a panel (128 bytes) as a q8 group (256 bytes): low nibbles are lines 0…3, high ones lines 4…7.
+INLINE void expand_q4(const uint8_t *packed, const int8_t *table, int8_t *codes) {
+    for (int i = 0; i < 128; i++) {
+        codes[i] = table[packed[i] & 15];
+        codes[128 + i] = table[packed[i] >> 4];
+    }
+}
+
+/// A q8 group of a panel, 8 lines of 8 rows of 4 bytes, as 8 rows of 32 bytes.
+INLINE void transpose_group(const int8_t *codes, int8_t *rows) {
+    for (int line = 0; line < 8; line++) {
+        for (int row = 0; row < 8; row++) memcpy(rows + row * 32 + line * 4, codes + line * 32 + row * 4, 4);
+    }
+}
+
+// sum[row] = fma(float(Σ code · activation), weight scale · activation scale, sum[row]), group by group.
+INLINE void multiply_quantized(
+    const moed_matrix *w, const moed_activations *x, moed_range panels, moed_range tokens, float *y, int64_t y_stride,
+    int is_q4) {
+    for (int64_t panel = panels.begin; panel < panels.end; panel++) {
+        const uint8_t *base = w->base + panel * w->stride;
+        int64_t left = w->rows - panel * moed_panel_rows;
+        int64_t count = left < moed_panel_rows ? left : moed_panel_rows;
+        for (int64_t t = tokens.begin; t < tokens.end; t++) {
+            float result[moed_panel_rows] = {0};
+            for (int64_t group = 0; group < w->columns / moed_group_size; group++) {
+                int8_t space[256];
+                const int8_t *codes = (const int8_t *)base + w->code_offset + group * 256;
+                if (is_q4) {
+                    expand_q4(base + w->code_offset + group * 128, moed_code_tables[w->table], space);
+                    codes = space;
+                }
+                const int8_t *input = x->codes + t * x->code_stride + group * moed_group_size;
+                float input_scale = x->scales[t * x->group_stride + group];
+                for (int r = 0; r < moed_panel_rows; r++) {
+                    int32_t sum = 0;
+                    for (int k = 0; k < 32; k++) sum += codes[k / 4 * 32 + r * 4 + k % 4] * input[k];
+                    float weight_scale = f16_to_f32(((const uint16_t *)base)[group * moed_panel_rows + r]);
+                    result[r] = fmaf((float)sum, weight_scale * input_scale, result[r]);
+                }
+            }
+            memcpy(y + t * y_stride + panel * moed_panel_rows, result, (size_t)count * sizeof(float));
+        }
+    }
+}
+
+static void multiply_q4(
+    const moed_matrix *w, const moed_activations *x, moed_range panels, moed_range tokens, float *y,
+    int64_t y_stride) {
+    multiply_quantized(w, x, panels, tokens, y, y_stride, 1);
+}
+
+static void multiply_q8(
+    const moed_matrix *w, const moed_activations *x, moed_range panels, moed_range tokens, float *y,
+    int64_t y_stride) {
+    multiply_quantized(w, x, panels, tokens, y, y_stride, 0);
+}
+
+#include "kernels_float.h"
+
+const moed_kernels moed_kernels_scalar = KERNEL_TABLE("scalar");

@@ -1,0 +1,93 @@
+internal import CKernels
+
+/// A borrowed view of a matrix. Whoever makes one promises that the memory outlives it and doesn't change meanwhile.
+@safe package struct Matrix: @unchecked Sendable {
+    // @unchecked: a constant view of memory that nobody writes to.
+
+    /// The first panel (or row): 64-byte aligned, `strideByteCount` bytes each.
+    package let base: UnsafeRawPointer
+    package let shape: MatrixShape
+    package let table: CodeTable
+    /// Bytes from one panel (or row) to the next: more than the shape's own where two matrices alternate by panel.
+    package let strideByteCount: Int
+
+    package init(
+        base: UnsafeRawPointer, shape: MatrixShape, table: CodeTable = .linear, strideByteCount: Int? = nil
+    ) {
+        unsafe self.base = base
+        self.shape = shape
+        self.table = table
+        self.strideByteCount = strideByteCount ?? shape.strideByteCount
+    }
+
+    var view: moed_matrix {
+        unsafe moed_matrix(
+            base: base.assumingMemoryBound(to: UInt8.self), stride: Int64(strideByteCount),
+            code_offset: Int64(shape.scaleByteCount), rows: Int64(shape.rows), columns: Int64(shape.columns),
+            format: shape.format.rawValue, layout: shape.layout.rawValue, table: table.rawValue)
+    }
+}
+
+extension Range<Int> {
+    var view: moed_range { moed_range(begin: Int64(lowerBound), end: Int64(upperBound)) }
+}
+
+extension Kernels {
+    /// `y[t][r] = Σ_k W[r][k] · x[t][k]` for the rows of `panels` and the tokens of `tokens`.
+    ///
+    /// Both ranges are positions in the whole: row r of token t goes to `y[t · yStride + r]`, whichever part of the work
+    /// the call does, so that threads share `y`. `q8` and `q4` use the int8 inputs of `x` (it was loaded with
+    /// `quantize`), the others its floats. An even number of panels a call is fastest.
+    ///
+    /// - Parameter matrix: in the `.panels` layout.
+    package func multiply(
+        _ matrix: Matrix, panels: Range<Int>, _ x: ActivationBuffer, tokens: Range<Int>,
+        into y: UnsafeMutablePointer<Float>, yStride: Int
+    ) {
+        precondition(matrix.shape.layout == .panels)
+        precondition(panels.lowerBound >= 0 && panels.upperBound <= matrix.shape.panelCount)
+        precondition(tokens.lowerBound >= 0 && tokens.upperBound <= x.tokenCount)
+        precondition(matrix.shape.columns == x.columnCount)
+        precondition(!matrix.shape.format.isQuantized || x.isQuantized)
+        guard !panels.isEmpty, !tokens.isEmpty else { return }
+        var weights = unsafe matrix.view
+        var inputs = unsafe x.view
+        unsafe table.pointee.multiply(&weights, &inputs, panels.view, tokens.view, y, Int64(yStride))
+    }
+
+    /// `y[r − rows.lowerBound] = Σ_c W[r][c] · x[c]` from float inputs, whatever the format.
+    ///
+    /// Both `x` and `y` start at the caller's first element: `y[0]` belongs to row `rows.lowerBound`. With several
+    /// tokens, `x` is [tokens, xStride] and `y` [tokens, yStride].
+    package func multiplyDequantized(
+        _ matrix: Matrix, rows: Range<Int>, _ x: UnsafePointer<Float>, xStride: Int = 0, tokens: Int = 1,
+        into y: UnsafeMutablePointer<Float>, yStride: Int = 0
+    ) {
+        precondition(matrix.shape.layout == .panels)
+        precondition(rows.lowerBound >= 0 && rows.upperBound <= matrix.shape.rows)
+        guard !rows.isEmpty else { return }
+        var weights = unsafe matrix.view
+        unsafe table.pointee.multiply_dequantized(
+            &weights, rows.view, x, Int64(xStride), Int64(tokens), y, Int64(yStride))
+    }
+
+    /// `y[c] += Σ_r x[r − rows.lowerBound] · W[r][c]` from float inputs, whatever the format; rows in order.
+    ///
+    /// `x[0]` belongs to row `rows.lowerBound`; `y` has the matrix's columns.
+    package func multiplyTransposed(
+        _ matrix: Matrix, rows: Range<Int>, _ x: UnsafePointer<Float>, into y: UnsafeMutablePointer<Float>
+    ) {
+        precondition(matrix.shape.layout == .panels)
+        precondition(rows.lowerBound >= 0 && rows.upperBound <= matrix.shape.rows)
+        guard !rows.isEmpty else { return }
+        var weights = unsafe matrix.view
+        unsafe table.pointee.multiply_transposed(&weights, rows.view, x, y)
+    }
+
+    /// One row as floats, from either layout.
+    package func dequantizeRow(_ matrix: Matrix, row: Int, into y: UnsafeMutablePointer<Float>) {
+        precondition(row >= 0 && row < matrix.shape.rows)
+        var weights = unsafe matrix.view
+        unsafe table.pointee.dequantize_row(&weights, Int64(row), y)
+    }
+}
