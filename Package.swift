@@ -108,5 +108,6 @@ let package = Package(
         tests("ContainerTests", ["Container", "Compute"]),
         tests("ComputeTests", ["Compute"]),
         tests("ExpertPagingTests", ["ExpertPaging", "Container", "Compute"]),
+        tests("TokenizerTests", ["Tokenizer"]),
     ]
 )

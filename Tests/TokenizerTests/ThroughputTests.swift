@@ -1,0 +1,36 @@
+import Foundation
+import TestSupport
+import Testing
+import Tokenizer
+
+@Suite(.serialized) struct ThroughputTests {
+    /// A loose bound, since tests share the machine; the figure is printed.
+    private static let leastBytesPerSecond = 2e6
+
+    private func measure(_ text: String, _ name: String) throws -> Double {
+        let tokenizer = try DemoTokenizer.load()
+        var best = Duration.seconds(1000)
+        for _ in 0..<3 {
+            best = min(
+                best,
+                try ContinuousClock().measure {
+                    _ = try tokenizer.encode(text, special: .literal, addBegin: false)
+                })
+        }
+        let rate = Double(text.utf8.count) / (best / .seconds(1))
+        print("encoding \(name): \((rate / 1e5).rounded() / 10) MB/s")
+        return rate
+    }
+
+    @Test func storiesAreEncodedFast() throws {
+        let sample = try String(contentsOfFile: "\(Fixtures.demo)/samples.txt", encoding: .utf8)
+        let text = String(repeating: sample, count: 60)
+        #expect(try measure(text, "stories") > Self.leastBytesPerSecond)
+    }
+
+    @Test(.enabled(if: SharedData.exists, "\(SharedData.reason)"))
+    func ordinaryEnglishIsEncodedFast() throws {
+        let text = try String(contentsOfFile: "\(SharedData.directory)/data/wiki.test.raw", encoding: .utf8)
+        #expect(try measure(text, "wiki.test.raw") > Self.leastBytesPerSecond)
+    }
+}
