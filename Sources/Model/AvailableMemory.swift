@@ -1,0 +1,96 @@
+import Glibc
+
+/// What this process may still take: the least of what the system has available and what its control groups
+/// (versions 1 and 2) leave, less a margin.
+package struct AvailableMemory: Sendable, Equatable {
+    /// Bytes that are free or can be reclaimed.
+    package let byteCount: Int
+    /// Where that figure comes from: a file's path.
+    package let source: String
+
+    /// Left to the rest of the system: an eighth, but 64 MiB at least.
+    package var margin: Int { max(byteCount / 8, 64 << 20) }
+
+    /// What a plan may use.
+    package var budget: Int { max(byteCount - margin, 0) }
+
+    /// - Parameter root: stands before `/proc` and `/sys`, for tests.
+    package static func current(root: String = "") -> AvailableMemory? {
+        var found: [AvailableMemory] = []
+        let meminfo = "\(root)/proc/meminfo"
+        if let available = field("MemAvailable:", in: meminfo) {
+            found.append(AvailableMemory(byteCount: available * 1024, source: meminfo))
+        }
+        for line in lines(of: "\(root)/proc/self/cgroup") {
+            let parts = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
+            guard parts.count == 3 else { continue }
+            if parts[1].isEmpty {
+                found += limits(below: "\(root)/sys/fs/cgroup", path: parts[2], .version2)
+            } else if parts[1].split(separator: ",").contains("memory") {
+                found += limits(below: "\(root)/sys/fs/cgroup/memory", path: parts[2], .version1)
+            }
+        }
+        return found.min { $0.byteCount < $1.byteCount }
+    }
+
+    private struct ControlGroupFiles {
+        let limit: String
+        let usage: String
+        /// The field of `memory.stat` that says how much of the usage is file cache.
+        let reclaimable: [String]
+
+        static let version2 = ControlGroupFiles(
+            limit: "memory.max", usage: "memory.current", reclaimable: ["inactive_file", "active_file"])
+        static let version1 = ControlGroupFiles(
+            limit: "memory.limit_in_bytes", usage: "memory.usage_in_bytes",
+            reclaimable: ["total_inactive_file", "total_active_file"])
+    }
+
+    /// What the group and every group above it leave. In a namespace of its own a group sees itself at the mount's
+    /// root, whatever path the kernel names.
+    private static func limits(below mount: String, path: Substring, _ files: ControlGroupFiles) -> [AvailableMemory] {
+        var components = path.split(separator: "/")
+        var found: [AvailableMemory] = []
+        while true {
+            let directory = ([Substring(mount)] + components).joined(separator: "/")
+            if let limit = number(in: "\(directory)/\(files.limit)"),
+                let usage = number(in: "\(directory)/\(files.usage)")
+            {
+                let reclaimable = files.reclaimable.reduce(0) {
+                    $0 + (field($1, in: "\(directory)/memory.stat") ?? 0)
+                }
+                let left = max(limit - max(usage - reclaimable, 0), 0)
+                found.append(AvailableMemory(byteCount: left, source: "\(directory)/\(files.limit)"))
+            }
+            guard components.popLast() != nil else { return found }
+        }
+    }
+
+    /// nil for `max`, for version 1's "no limit" (2^63 less a page) and for what isn't there.
+    private static func number(in path: String) -> Int? {
+        guard let line = lines(of: path).first, let value = Int(line), value < 1 << 60 else { return nil }
+        return value
+    }
+
+    private static func field(_ name: String, in path: String) -> Int? {
+        for line in lines(of: path) {
+            let words = line.split(separator: " ")
+            if words.count >= 2, words[0] == name { return Int(words[1]) }
+        }
+        return nil
+    }
+
+    /// The lines of a small text file; none if it can't be read.
+    private static func lines(of path: String) -> [Substring] {
+        guard let file = unsafe fopen(path, "re") else { return [] }
+        defer { unsafe fclose(file) }
+        var bytes: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 4096)
+        while bytes.count < 1 << 20 {
+            let count = unsafe fread(&buffer, 1, buffer.count, file)
+            guard count > 0 else { break }
+            bytes += buffer[..<count]
+        }
+        return String(decoding: bytes, as: UTF8.self).split(separator: "\n")
+    }
+}

@@ -1,0 +1,191 @@
+import Compute
+import Container
+import ExpertPaging
+
+extension LoadedModel {
+    /// hidden += Σ weight · expert(x) + shared(x). `scratch.input` holds the inputs.
+    ///
+    /// Experts are asked for at once; while the missing ones are read, the shared experts and those in memory are
+    /// computed. Every output is kept apart and summed in the router's order, whatever order they came in.
+    func addExperts(
+        layer: Int, _ router: Matrix, _ choice: Router, _ shared: FeedForwardMatrices?, count: Int,
+        cancelled: () -> Bool
+    ) throws(ModelError) {
+        route(router, choice, count: count)
+        let distinct = groupByExpert(choice, count: count)
+        // At most two waves are held at a time, unless one holds them all.
+        let limit = experts.leaseLimit
+        let waveSize = distinct <= limit ? distinct : max(limit / 2, 1)
+        let looksAhead = distinct > limit && limit >= 2
+
+        defer {
+            experts.release(&scratch.wave)
+            experts.release(&scratch.nextWave)
+        }
+        var asked = 0
+        var done = 0
+        func askForWave(_ layer: Int) throws(ModelError) {
+            let size = min(waveSize, distinct - asked)
+            guard size > 0 else { return }
+            let wanted = unsafe Span(_unsafeStart: scratch.integers(.distinctExperts) + asked, count: size)
+            do {
+                try experts.acquire(layer: layer, experts: wanted, into: &scratch.nextWave)
+            } catch {
+                throw ModelError(.unreadableExpert, "layer \(layer)'s experts could not be asked for", cause: error)
+            }
+            asked += size
+        }
+
+        try askForWave(layer)
+        if let shared { computeForAll(shared, count: count, into: .shared) }
+        while done < distinct {
+            if scratch.nextWave.isEmpty { try askForWave(layer) }
+            swap(&scratch.wave, &scratch.nextWave)
+            if looksAhead { try askForWave(layer) }
+            try computeWave(first: done, count: count, choice, cancelled: cancelled)
+            done += scratch.wave.count
+            experts.release(&scratch.wave)
+        }
+        combine(count: count, perToken: choice.expertsPerToken, addsShared: shared != nil)
+    }
+
+    /// chosenExperts and expertWeights: [tokens, expertsPerToken], best first.
+    private func route(_ router: Matrix, _ choice: Router, count: Int) {
+        let (total, taken) = (choice.expertCount, choice.expertsPerToken)
+        unsafe multiply(router, scratch.input, tokens: count, into: scratch.floats(.routerScores))
+        forEach(count, work: count * total * (taken + 16)) { row in
+            var scores = unsafe MutableSpan(
+                _unsafeStart: scratch.floats(.routerScores) + row * total, count: total)
+            var ranking = unsafe MutableSpan(_unsafeStart: scratch.floats(.ranking) + row * total, count: total)
+            var chosen = unsafe MutableSpan(
+                _unsafeStart: scratch.integers(.chosenExperts) + row * taken, count: taken)
+            var weights = unsafe MutableSpan(
+                _unsafeStart: scratch.floats(.expertWeights) + row * taken, count: taken)
+            choice.choose(scores: &scores, ranking: &ranking, experts: &chosen, weights: &weights)
+        }
+    }
+
+    /// Orders the assignments by expert, then token: `places` says where each stands, `assignedTokens` whose it is.
+    /// Returns how many experts have any; they stand in `distinctExperts`.
+    private func groupByExpert(_ choice: Router, count: Int) -> Int {
+        let taken = choice.expertsPerToken
+        let chosen = unsafe scratch.integers(.chosenExperts)
+        let (counts, ends) = unsafe (scratch.integers(.expertCounts), scratch.integers(.expertEnds))
+        let (places, tokens) = unsafe (scratch.integers(.places), scratch.integers(.assignedTokens))
+        let distinct = unsafe scratch.integers(.distinctExperts)
+        unsafe counts.update(repeating: 0, count: choice.expertCount)
+        for assignment in 0..<count * taken { unsafe counts[Int(chosen[assignment])] += 1 }
+        var end: Int32 = 0
+        var distinctCount = 0
+        for expert in 0..<choice.expertCount {
+            // Starts, which become ends as the places are given out.
+            unsafe ends[expert] = end
+            guard unsafe counts[expert] > 0 else { continue }
+            unsafe end += counts[expert]
+            unsafe distinct[distinctCount] = Int32(truncatingIfNeeded: expert)
+            distinctCount += 1
+        }
+        for assignment in 0..<count * taken {
+            let expert = unsafe Int(chosen[assignment])
+            let place = unsafe ends[expert]
+            unsafe ends[expert] += 1
+            unsafe places[assignment] = place
+            unsafe tokens[Int(place)] = Int32(truncatingIfNeeded: assignment / taken)
+        }
+        return distinctCount
+    }
+
+    /// Computes the experts of `scratch.wave`, which are those of `distinctExperts` from `first` on: those that are
+    /// ready together, and when none is, the one that was asked for first.
+    private func computeWave(
+        first: Int, count: Int, _ choice: Router, cancelled: () -> Bool
+    ) throws(ModelError) {
+        let pending = unsafe scratch.integers(.pendingTickets)
+        var left = scratch.wave.count
+        for index in 0..<left { unsafe pending[index] = Int32(truncatingIfNeeded: index) }
+        while left > 0 {
+            guard !cancelled() else { throw .cancelled }
+            scratch.jobs.removeAll(keepingCapacity: true)
+            var rows = 0
+            var kept = 0
+            for position in 0..<left {
+                let index = unsafe Int(pending[position])
+                if rows + assignments(first + index) <= scratch.layout.rowCount,
+                    experts.isReady(scratch.wave[index])
+                {
+                    rows += try addJob(index, first: first, row: rows, isOnlyToken: count == 1, cancelled)
+                } else {
+                    unsafe pending[kept] = pending[position]
+                    kept += 1
+                }
+            }
+            if rows == 0 {
+                rows = try unsafe addJob(Int(pending[0]), first: first, row: 0, isOnlyToken: count == 1, cancelled)
+                kept -= 1
+                for position in 0..<kept { unsafe pending[position] = pending[position + 1] }
+            }
+            left = kept
+            computeJobs(rows: rows, isOnlyToken: count == 1)
+        }
+    }
+
+    /// How many of the chunk's tokens chose an expert of `distinctExperts`.
+    private func assignments(_ index: Int) -> Int {
+        unsafe Int(scratch.integers(.expertCounts)[Int(scratch.integers(.distinctExperts)[index])])
+    }
+
+    /// Puts one expert's tokens on the list and returns how many they are.
+    private func addJob(
+        _ index: Int, first: Int, row: Int, isOnlyToken: Bool, _ cancelled: () -> Bool
+    ) throws(ModelError) -> Int {
+        let ticket = scratch.wave[index]
+        let blob: UnsafeRawPointer
+        do {
+            unsafe blob = try experts.wait(ticket, cancelled: cancelled)
+        } catch {
+            guard error.code != .cancelled else { throw .cancelled }
+            throw ModelError(.unreadableExpert, "an expert could not be read", cause: error)
+        }
+        let rowCount = assignments(first + index)
+        let expert = unsafe Int(scratch.integers(.distinctExperts)[first + index])
+        let start = unsafe Int(scratch.integers(.expertEnds)[expert]) - rowCount
+        unsafe scratch.jobs.append(
+            FeedForwardJob(
+                matrices: FeedForwardMatrices(blob: blob, layout: experts.layout(of: ticket)),
+                inputRow: isOnlyToken ? 0 : row, firstRow: row, rowCount: rowCount, outputRow: start))
+        return rowCount
+    }
+
+    private func computeJobs(rows: Int, isOnlyToken: Bool) {
+        let outputs = unsafe scratch.floats(.expertOutputs)
+        guard !isOnlyToken else {
+            unsafe compute(scratch.jobs, rows: rows, from: scratch.input, into: outputs)
+            return
+        }
+        let (assigned, gathered) = unsafe (scratch.integers(.assignedTokens), scratch.integers(.gatheredTokens))
+        for job in scratch.jobs {
+            unsafe (gathered + job.firstRow).update(from: assigned + job.outputRow, count: job.rowCount)
+        }
+        unsafe scratch.expertInput.gather(
+            scratch.input, tokens: UnsafeBufferPointer(start: gathered, count: rows))
+        unsafe compute(scratch.jobs, rows: rows, from: scratch.expertInput, into: outputs)
+    }
+
+    /// hidden += Σ weight · output in the router's order, then the shared experts' output.
+    private func combine(count: Int, perToken: Int, addsShared: Bool) {
+        let size = configuration.hiddenSize
+        let (hidden, delta) = unsafe (scratch.floats(.hidden), scratch.floats(.delta))
+        let (outputs, shared) = unsafe (scratch.floats(.expertOutputs), scratch.floats(.shared))
+        let (weights, places) = unsafe (scratch.floats(.expertWeights), scratch.integers(.places))
+        forEach(count, work: count * size * (perToken + 2)) { row in
+            let sum = unsafe delta + row * size
+            unsafe sum.update(repeating: 0, count: size)
+            for assignment in row * perToken..<(row + 1) * perToken {
+                unsafe kernels.axpy(
+                    weights[assignment], outputs + Int(places[assignment]) * size, count: size, into: sum)
+            }
+            if addsShared { unsafe kernels.add(shared + row * size, count: size, into: sum) }
+            unsafe kernels.add(sum, count: size, into: hidden + row * size)
+        }
+    }
+}

@@ -1,0 +1,134 @@
+package import Compute
+package import Container
+package import ExpertPaging
+import Synchronization
+
+/// A model that is ready to compute: its dense weights are in memory, its experts come and go.
+///
+/// One step runs at a time, on whichever thread calls (the engine's); a second one at the same time is a programming
+/// error and traps. Nothing is allocated within a step.
+package final class LoadedModel: @unchecked Sendable {
+    // Sendable: everything but `scratch` is immutable or locks itself, and `isStepping` keeps a second step from using
+    // `scratch`.
+
+    package let configuration: ModelConfiguration
+    package let plan: MemoryPlan
+    package let experts: ExpertStore
+    package let kernels: Kernels
+    package let threadCount: Int
+
+    let weights: ResidentTensors
+    let rotary: RotaryTable
+    let scratch: Scratch
+    /// Whether any matrix is quantised, so that its inputs are wanted as int8 too.
+    let usesCodes: Bool
+    private let pool: ThreadPool
+    private let isStepping = Atomic(false)
+
+    /// Reads the dense weights and starts the threads; experts are read when they are first needed.
+    package init(
+        container: ContainerReader, plan: MemoryPlan, threadCount: Int = ThreadCount.available, kernels: Kernels = .best
+    ) throws(ModelError) {
+        configuration = container.metadata.configuration
+        self.plan = plan
+        self.kernels = kernels
+        self.threadCount = threadCount
+        weights = try ResidentTensors(container: container)
+        rotary = RotaryTable(configuration.rotary, headSize: configuration.attention.latent.ropeHeadSize)
+        scratch = try Scratch(
+            layout: ScratchLayout(configuration: configuration, chunk: plan.chunk),
+            hiddenSize: configuration.hiddenSize, expertCount: configuration.experts?.routedExpertCount ?? 0)
+        usesCodes =
+            container.tensors.values.contains { $0.shape.format.isQuantized }
+            || container.experts.values.contains {
+                $0.layout.gateUpFormat.isQuantized || $0.layout.downFormat.isQuantized
+            }
+        do {
+            experts = try ExpertStore(container: container, slotCount: plan.slotCount, laneCount: plan.laneCount)
+        } catch {
+            throw ModelError(.outOfMemory, "the expert arena could not be made", cause: error)
+        }
+        pool = ThreadPool(threadCount: threadCount)
+    }
+
+    /// A KV cache for one sequence, as the plan has it.
+    package func makeState() throws(ModelError) -> DecodingState {
+        try DecodingState(configuration: configuration, capacity: plan.contextLength, format: plan.cacheFormat)
+    }
+
+    /// Logits of the last token of the last step: [vocabulary]. They stay until the next step.
+    package var logits: UnsafeBufferPointer<Float> {
+        unsafe UnsafeBufferPointer(start: scratch.floats(.logits), count: configuration.vocabularySize)
+    }
+
+    func beginStep() {
+        precondition(
+            isStepping.compareExchange(expected: false, desired: true, ordering: .acquiring).exchanged,
+            "a model computes one step at a time")
+    }
+
+    func endStep() { isStepping.store(false, ordering: .releasing) }
+
+    // MARK: Work sharing
+
+    /// Multiply-adds below which waking the other threads costs more than they save.
+    private static let leastSharedWork = 150_000
+
+    /// Calls `body` for 0 ..< count, on all threads if `work` (in multiply-adds, for all of them) is worth it.
+    func forEach(_ count: Int, work: Int, _ body: (Int) -> Void) {
+        if count > 1, threadCount > 1, work >= Self.leastSharedWork {
+            pool.forEach(count, body)
+        } else {
+            for item in 0..<count { body(item) }
+        }
+    }
+
+    /// Into how many pieces to cut matrices of `panels` when `count` of them are computed together: a few a thread, so
+    /// that a slow one doesn't hold up the others.
+    func pieceCount(panels: Int, together count: Int = 1, work: Int) -> Int {
+        guard threadCount > 1, work >= Self.leastSharedWork else { return 1 }
+        return max(1, min((panels + 1) / 2, (4 * threadCount + count - 1) / count))
+    }
+
+    /// The panels of one piece. Kernels are fastest with an even number, so pieces begin at even panels.
+    func panels(ofPiece piece: Int, of pieces: Int, panels: Int) -> Range<Int> {
+        let pairs = (panels + 1) / 2
+        return 2 * (pairs * piece / pieces)..<min(2 * (pairs * (piece + 1) / pieces), panels)
+    }
+
+    /// output[t][r] = Σ_k W[r][k] · x[t][k] for the first `tokens` rows of `input`; output is [tokens, rows].
+    func multiply(
+        _ matrix: Matrix, _ input: ActivationBuffer, tokens: Int, into output: UnsafeMutablePointer<Float>
+    ) {
+        let count = matrix.shape.panelCount
+        let work = matrix.shape.rows * matrix.shape.columns * tokens
+        let pieces = pieceCount(panels: count, work: work)
+        forEach(pieces, work: work) { piece in
+            unsafe kernels.multiply(
+                matrix, panels: panels(ofPiece: piece, of: pieces, panels: count), input, tokens: 0..<tokens,
+                into: output, yStride: matrix.shape.rows)
+        }
+    }
+
+    /// Makes rows of floats the input of matrices: [tokens, columns].
+    func load(
+        _ buffer: ActivationBuffer, _ values: UnsafePointer<Float>, tokens: Int, columns: Int
+    ) {
+        buffer.begin(
+            tokens: tokens, columns: columns, quantize: usesCodes && columns % BlockFormat.groupSize == 0)
+        forEach(tokens, work: tokens * columns) { token in
+            unsafe buffer.store(values + token * columns, token: token, kernels: kernels)
+        }
+    }
+
+    /// Norms rows of `hidden` into `normed`: [tokens, hidden].
+    func norm(_ weight: UnsafePointer<Float>, tokens: Range<Int>) {
+        let size = configuration.hiddenSize
+        let (hidden, normed) = unsafe (scratch.floats(.hidden), scratch.floats(.normed))
+        forEach(tokens.count, work: tokens.count * size) { item in
+            let start = (tokens.lowerBound + item) * size
+            unsafe kernels.rmsNorm(
+                hidden + start, weight: weight, epsilon: configuration.normEpsilon, count: size, into: normed + start)
+        }
+    }
+}

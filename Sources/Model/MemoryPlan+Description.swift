@@ -1,0 +1,22 @@
+extension MemoryPlan: CustomStringConvertible {
+    /// One line a part, for a log or a person.
+    package var lines: [String] {
+        func line(_ name: String, _ byteCount: Int, _ note: String) -> String {
+            let padding = String(repeating: " ", count: max(1, 14 - name.count))
+            return "\(name)\(padding)\(byteCount) bytes (\(MemorySize(byteCount: byteCount)))\(note)"
+        }
+        var lines = [
+            line("dense weights", denseByteCount, ""),
+            line("KV cache", cacheByteCount, ", \(contextLength) tokens in \(cacheFormat.rawValue)"),
+            line("scratch", scratchByteCount, ", chunks of \(chunk) tokens"),
+        ]
+        if expertCount > 0 {
+            lines.append(
+                line("expert arena", arenaByteCount, ", \(slotCount) slots for \(expertCount) experts"))
+        }
+        lines.append(line("in all", byteCount, " of \(MemorySize(byteCount: budget)) (\(budgetSource))"))
+        return lines
+    }
+
+    package var description: String { lines.joined(separator: "\n") }
+}

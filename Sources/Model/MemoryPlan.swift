@@ -1,0 +1,186 @@
+package import Container
+import ExpertPaging
+
+/// How the memory that may be used is divided, decided before anything is loaded:
+/// dense weights + KV cache + scratch + expert arena ≤ budget. The process's own base isn't counted.
+package struct MemoryPlan: Sendable {
+    package struct Options: Sendable {
+        /// Bytes to use at most; nil for what the system and the control group leave.
+        package var memory: Int?
+        /// Positions of the KV cache; nil for the most that a quarter of the memory holds, up to the model's own.
+        package var context: Int?
+        /// Exactly so many expert slots instead of as many as fit.
+        package var expertSlots: Int?
+        /// Threads that read experts.
+        package var laneCount: Int
+        /// nil: bf16, or f32 for a container in f32.
+        package var cacheFormat: CacheFormat?
+        /// Tokens of a prompt that are computed together; nil for the most, up to 256, whose scratch takes no more than
+        /// an eighth of the memory.
+        package var chunk: Int?
+
+        package init(
+            memory: Int? = nil, context: Int? = nil, expertSlots: Int? = nil,
+            laneCount: Int = ExpertStore.defaultLaneCount, cacheFormat: CacheFormat? = nil, chunk: Int? = nil
+        ) {
+            self.memory = memory
+            self.context = context
+            self.expertSlots = expertSlots
+            self.laneCount = laneCount
+            self.cacheFormat = cacheFormat
+            self.chunk = chunk
+        }
+    }
+
+    package let budget: Int
+    /// Who set the budget: `--memory`, or the file that the figure was read from.
+    package let budgetSource: String
+    package let denseByteCount: Int
+    package let cacheByteCount: Int
+    package let scratchByteCount: Int
+    package let arenaByteCount: Int
+    /// What the least plan would take.
+    package let leastByteCount: Int
+    package let contextLength: Int
+    package let chunk: Int
+    package let cacheFormat: CacheFormat
+    package let laneCount: Int
+    package let slotCount: Int
+    package let leastSlotCount: Int
+    package let expertCount: Int
+    /// What the person should know before it starts.
+    package let warnings: [String]
+
+    package var byteCount: Int { denseByteCount + cacheByteCount + scratchByteCount + arenaByteCount }
+
+    static let defaultChunk = 256
+    /// A default context isn't made smaller than this to make room for the rest.
+    static let leastContext = 512
+    /// A default chunk isn't made smaller than this.
+    static let leastChunk = 16
+
+    package init(container: ContainerReader, options: Options) throws(ModelError) {
+        try self.init(
+            footprint: ModelFootprint(container: container, laneCount: options.laneCount),
+            cacheFormat: options.cacheFormat ?? .default(for: container), options: options,
+            available: AvailableMemory.current())
+    }
+
+    /// - Parameter available: what to plan with when the options don't say.
+    package init(
+        footprint: ModelFootprint, cacheFormat: CacheFormat, options: Options, available: AvailableMemory?
+    ) throws(ModelError) {
+        try Self.check(options, footprint)
+        let configuration = footprint.configuration
+        let arena = footprint.arena
+        let budget = options.memory ?? available?.budget ?? 0
+        let source = options.memory == nil ? available?.source ?? "nothing that says what is available" : "--memory"
+
+        let leastContext = options.context ?? min(configuration.contextLength, Self.leastContext)
+        let leastChunk = options.chunk ?? min(configuration.contextLength, Self.leastChunk)
+        let leastSlots = options.expertSlots ?? arena.leastSlotCount
+        guard leastSlots >= arena.leastSlotCount, let leastArena = arena.byteCount(slotCount: leastSlots) else {
+            throw Self.tooFewSlots(leastSlots, footprint, options)
+        }
+        let least = Parts(
+            dense: footprint.denseByteCount,
+            cache: footprint.cacheByteCount(tokens: leastContext, format: cacheFormat),
+            scratch: footprint.scratchByteCount(chunk: leastChunk), arena: leastArena)
+        guard least.sum <= budget else {
+            throw Self.insufficient(least, context: leastContext, slots: leastSlots, budget: budget, source: source)
+        }
+
+        var chunk = options.chunk ?? min(configuration.contextLength, Self.defaultChunk)
+        while options.chunk == nil, chunk > leastChunk,
+            footprint.scratchByteCount(chunk: chunk) > max(budget / 8, least.scratch)
+                || least.sum - least.scratch + footprint.scratchByteCount(chunk: chunk) > budget
+        {
+            chunk = max(chunk / 2, leastChunk)
+        }
+        let scratch = footprint.scratchByteCount(chunk: chunk)
+
+        var context = leastContext
+        if options.context == nil {
+            let room = min(budget / 4, budget - least.dense - scratch - least.arena)
+            let perToken = footprint.cacheByteCount(tokens: 1, format: cacheFormat)
+            context = min(max(room / perToken, leastContext), configuration.contextLength)
+        }
+        let cache = footprint.cacheByteCount(tokens: context, format: cacheFormat)
+
+        let slots =
+            options.expertSlots ?? arena.slotCount(byteCount: budget - least.dense - scratch - cache) ?? leastSlots
+        self.budget = budget
+        budgetSource = source
+        denseByteCount = least.dense
+        cacheByteCount = cache
+        scratchByteCount = scratch
+        arenaByteCount = arena.byteCount(slotCount: slots) ?? least.arena
+        leastByteCount = least.sum
+        contextLength = context
+        self.chunk = chunk
+        self.cacheFormat = cacheFormat
+        laneCount = options.laneCount
+        slotCount = min(slots, arena.expertCount)
+        leastSlotCount = arena.leastSlotCount
+        expertCount = arena.expertCount
+        warnings = Self.warnings(slots: min(slots, arena.expertCount), footprint)
+    }
+
+    private struct Parts {
+        var dense: Int
+        var cache: Int
+        var scratch: Int
+        var arena: Int
+
+        var sum: Int { dense + cache + scratch + arena }
+    }
+
+    private static func check(_ options: Options, _ footprint: ModelFootprint) throws(ModelError) {
+        func require(_ name: String, _ value: Int?, in range: ClosedRange<Int>) throws(ModelError) {
+            guard let value, !range.contains(value) else { return }
+            throw ModelError(
+                .invalidOption,
+                "\(name) is \(value), and it must be from \(range.lowerBound) to \(range.upperBound)")
+        }
+        try require("memory", options.memory, in: 1...1 << 62)
+        try require("context", options.context, in: 1...footprint.configuration.contextLength)
+        try require("chunk", options.chunk, in: 1...4096)
+        try require("the number of reading lanes", options.laneCount, in: 1...64)
+    }
+
+    private static func tooFewSlots(_ slots: Int, _ footprint: ModelFootprint, _ options: Options) -> ModelError {
+        let arena = footprint.arena
+        return ModelError(
+            .insufficientMemory,
+            "\(slots) expert slots were asked for, and \(arena.leastSlotCount) is the least that works: "
+                + "\(arena.expertsPerToken) experts of one layer for one token and one for each of "
+                + "\(options.laneCount) reading lanes")
+    }
+
+    private static func insufficient(
+        _ least: Parts, context: Int, slots: Int, budget: Int, source: String
+    ) -> ModelError {
+        let needed = MemorySize(byteCount: least.sum)
+        return ModelError(
+            .insufficientMemory,
+            "the model needs at least \(least.sum) bytes (\(needed)) and the budget is \(budget) bytes "
+                + "(\(MemorySize(byteCount: budget)), from \(source)). The least is made of dense weights "
+                + "\(MemorySize(byteCount: least.dense)), KV cache for \(context) tokens "
+                + "\(MemorySize(byteCount: least.cache)), scratch \(MemorySize(byteCount: least.scratch)) and "
+                + "\(slots) expert slots \(MemorySize(byteCount: least.arena)). "
+                + "Give --memory \(needed.optionValue) or more, or a smaller --context")
+    }
+
+    private static func warnings(slots: Int, _ footprint: ModelFootprint) -> [String] {
+        let perToken = footprint.expertsOfOneToken
+        guard slots < min(perToken, footprint.arena.expertCount) else { return [] }
+        let bytes = footprint.expertBytesOfOneToken
+        let rate = Double(200 << 20) / Double(max(bytes, 1))
+        let rounded = rate < 10 ? "\((rate * 10).rounded() / 10)" : "\(Int(rate))"
+        return [
+            "the expert arena holds \(slots) experts and one token uses \(perToken), so almost every expert is read "
+                + "from storage for every token: up to \(MemorySize(byteCount: bytes)) a token, which is at most about "
+                + "\(rounded) tokens/s on storage that reads 200 MiB/s"
+        ]
+    }
+}

@@ -1,0 +1,43 @@
+package import Container
+package import ExpertPaging
+
+/// What a container takes in memory, before it is decided how much of it is kept there.
+package struct ModelFootprint: Sendable {
+    package let configuration: ModelConfiguration
+    /// Everything but the routed experts.
+    package let denseByteCount: Int
+    /// The routed experts' sizes.
+    package let arena: ArenaShape
+
+    package init(configuration: ModelConfiguration, denseByteCount: Int, arena: ArenaShape) {
+        self.configuration = configuration
+        self.denseByteCount = denseByteCount
+        self.arena = arena
+    }
+
+    package init(container: ContainerReader, laneCount: Int) {
+        self.init(
+            configuration: container.metadata.configuration,
+            denseByteCount: ResidentTensors.byteCount(of: container),
+            arena: ArenaShape(container: container, laneCount: laneCount))
+    }
+
+    func cacheByteCount(tokens: Int, format: CacheFormat) -> Int {
+        DecodingState.byteCount(configuration: configuration, tokens: tokens, format: format)
+    }
+
+    func scratchByteCount(chunk: Int) -> Int {
+        ScratchLayout(configuration: configuration, chunk: chunk).byteCount
+    }
+
+    /// Experts that one token uses, all layers together: below as many slots a token evicts what the next one needs.
+    package var expertsOfOneToken: Int {
+        configuration.sparseLayers.count { $0 } * (configuration.experts?.expertsPerToken ?? 0)
+    }
+
+    /// Bytes of the experts that one token uses.
+    package var expertBytesOfOneToken: Int {
+        guard arena.expertCount > 0, let all = arena.byteCount(slotCount: arena.expertCount) else { return 0 }
+        return all / arena.expertCount * expertsOfOneToken
+    }
+}

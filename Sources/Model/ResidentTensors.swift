@@ -1,0 +1,167 @@
+import Compute
+import Container
+
+/// Everything that every token needs, read into anonymous memory of our own: the embedding, norms, attention, routers,
+/// shared experts, dense layers and the output head.
+@safe final class ResidentTensors {
+    @safe struct Attention {
+        let norm: UnsafePointer<Float>
+        let query: Query
+        let keyValueDown: Matrix
+        let keyValueLatentNorm: UnsafePointer<Float>
+        let keyValueUp: Matrix
+        let output: Matrix
+    }
+
+    @safe enum Query {
+        case direct(Matrix)
+        case latent(down: Matrix, norm: UnsafePointer<Float>, up: Matrix)
+    }
+
+    enum FeedForward {
+        case dense(FeedForwardMatrices)
+        case sparse(router: Matrix, choice: Router, shared: FeedForwardMatrices?)
+    }
+
+    @safe struct Layer {
+        let attention: Attention
+        let feedForwardNorm: UnsafePointer<Float>
+        let feedForward: FeedForward
+    }
+
+    let embedding: Matrix
+    let outputNorm: UnsafePointer<Float>
+    let outputHead: Matrix
+    let layers: [Layer]
+
+    private let memory: AlignedMemory
+
+    static func byteCount(of container: ContainerReader) -> Int {
+        container.tensors.values.reduce(0) { $0 + MatrixShape.padded($1.byteCount) }
+    }
+
+    /// Reads and checks every resident tensor, in the file's order.
+    init(container: ContainerReader) throws(ModelError) {
+        let byteCount = Self.byteCount(of: container)
+        do {
+            memory = try AlignedMemory(byteCount: byteCount)
+        } catch {
+            throw ModelError(.outOfMemory, "the dense weights need \(byteCount) bytes", cause: error)
+        }
+        var places = Places(path: container.path, memory: memory)
+        var end = 0
+        for record in container.tensors.values.sorted(by: { $0.offset < $1.offset }) {
+            do {
+                try unsafe container.readTensor(record, into: memory.base + end)
+            } catch {
+                throw ModelError(.unreadableTensor, "\(record.key) could not be read", cause: error)
+            }
+            places.tensors[record.key] = (record, end)
+            end += MatrixShape.padded(record.byteCount)
+        }
+
+        let configuration = container.metadata.configuration
+        embedding = try places.matrix(.tokenEmbedding, nil)
+        unsafe outputNorm = try places.vector(.outputNorm, nil)
+        outputHead = try places.matrix(.outputHead, nil)
+        var layers: [Layer] = []
+        for index in 0..<configuration.layerCount {
+            layers.append(try places.layer(index, configuration))
+        }
+        self.layers = layers
+    }
+
+    /// Where each tensor was put.
+    private struct Places {
+        let path: String
+        let memory: AlignedMemory
+        var tensors: [TensorKey: (record: TensorRecord, offset: Int)] = [:]
+
+        func layer(_ index: Int, _ configuration: ModelConfiguration) throws(ModelError) -> Layer {
+            let query: Query =
+                if configuration.attention.latent.queryLatentRank == nil {
+                    try .direct(matrix(.query, index))
+                } else {
+                    try unsafe .latent(
+                        down: matrix(.queryDown, index), norm: vector(.queryLatentNorm, index),
+                        up: matrix(.queryUp, index))
+                }
+            let attention = try unsafe Attention(
+                norm: vector(.attentionNorm, index), query: query, keyValueDown: matrix(.keyValueDown, index),
+                keyValueLatentNorm: vector(.keyValueLatentNorm, index), keyValueUp: matrix(.keyValueUp, index),
+                output: matrix(.attentionOutput, index))
+            return try unsafe Layer(
+                attention: attention, feedForwardNorm: vector(.feedForwardNorm, index),
+                feedForward: feedForward(index, configuration))
+        }
+
+        private func feedForward(_ index: Int, _ configuration: ModelConfiguration) throws(ModelError) -> FeedForward {
+            guard configuration.sparseLayers[index], let experts = configuration.experts else {
+                return try .dense(feedForward(gate: .denseGate, up: .denseUp, down: .denseDown, index))
+            }
+            var bias: [Float] = []
+            if experts.router.hasSelectionBias {
+                let values = try unsafe vector(.routerBias, index)
+                bias = unsafe Array(UnsafeBufferPointer(start: values, count: experts.routedExpertCount))
+            }
+            let shared =
+                experts.sharedIntermediateSize == 0
+                ? nil : try feedForward(gate: .sharedGate, up: .sharedUp, down: .sharedDown, index)
+            return try unsafe .sparse(
+                router: matrix(.router, index), choice: Router(experts: experts, bias: bias), shared: shared)
+        }
+
+        private func feedForward(
+            gate: TensorRole, up: TensorRole, down: TensorRole, _ layer: Int
+        ) throws(ModelError) -> FeedForwardMatrices {
+            try FeedForwardMatrices(
+                gate: matrix(gate, layer), up: matrix(up, layer), down: matrix(down, layer))
+        }
+
+        func matrix(_ role: TensorRole, _ layer: Int?) throws(ModelError) -> Matrix {
+            let (record, place) = try unsafe tensor(TensorKey(role, layer: layer))
+            return unsafe Matrix(base: place, shape: record.shape, table: record.table)
+        }
+
+        func vector(_ role: TensorRole, _ layer: Int?) throws(ModelError) -> UnsafePointer<Float> {
+            let (record, place) = try unsafe tensor(TensorKey(role, layer: layer))
+            guard record.shape.format == .f32 else {
+                throw ModelError(
+                    .unsupported, "\(record.key) of \(path) is \(record.shape.format), and f32 was expected")
+            }
+            return unsafe place.assumingMemoryBound(to: Float.self)
+        }
+
+        private func tensor(_ key: TensorKey) throws(ModelError) -> (record: TensorRecord, place: UnsafeRawPointer) {
+            guard let (record, offset) = tensors[key] else {
+                throw ModelError(.unsupported, "\(path) has no \(key)")
+            }
+            return unsafe (record, UnsafeRawPointer(memory.base + offset))
+        }
+    }
+}
+
+/// `down · (silu(gate · x) ⊙ (up · x))`: a dense layer's, the shared experts' or one routed expert's matrices.
+struct FeedForwardMatrices {
+    /// [intermediate, hidden]
+    let gate: Matrix
+    let up: Matrix
+    /// [hidden, intermediate]
+    let down: Matrix
+
+    init(gate: Matrix, up: Matrix, down: Matrix) {
+        self.gate = gate
+        self.up = up
+        self.down = down
+    }
+
+    /// A routed expert's, in its unpacked blob.
+    init(blob: UnsafeRawPointer, layout: ExpertLayout) {
+        let stride = layout.gateUpStride
+        unsafe gate = Matrix(
+            base: blob, shape: layout.gateShape, table: layout.gateUpTable, strideByteCount: stride)
+        unsafe up = Matrix(
+            base: blob + layout.upOffset, shape: layout.gateShape, table: layout.gateUpTable, strideByteCount: stride)
+        unsafe down = Matrix(base: blob + layout.downOffset, shape: layout.downShape, table: layout.downTable)
+    }
+}

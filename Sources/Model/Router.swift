@@ -1,0 +1,125 @@
+package import Container
+import Glibc
+
+/// Turns a token's router logits into its experts and their weights. Everything is computed in f32, and equal values
+/// go to the lower index.
+///
+/// DeepSeek-V2 (arXiv 2405.04434, §2.2) and DeepSeek-V3 (arXiv 2412.19437, §2.1.2): scores are a softmax or a sigmoid
+/// of the logits; a selection bias and the limit to a few groups decide *which* experts are taken; the weights come
+/// from the unbiased scores.
+package struct Router: Sendable {
+    package let configuration: ModelConfiguration.Router
+    package let expertCount: Int
+    package let expertsPerToken: Int
+    /// e_score_correction_bias [experts]; empty without one.
+    private let bias: [Float]
+
+    /// - Parameter bias: as long as `expertCount`, or empty.
+    package init(experts: ModelConfiguration.Experts, bias: [Float]) {
+        configuration = experts.router
+        expertCount = experts.routedExpertCount
+        expertsPerToken = experts.expertsPerToken
+        precondition(bias.isEmpty || bias.count == expertCount, "a router's bias has one value an expert")
+        self.bias = bias
+    }
+
+    private var groupCount: Int { max(configuration.groupCount, 1) }
+    private var expertsPerGroup: Int { expertCount / groupCount }
+
+    /// Chooses `expertsPerToken` distinct experts, best first.
+    ///
+    /// - Parameters:
+    ///   - scores: [experts]; the logits on entry, the scores on return.
+    ///   - ranking: [experts], scratch.
+    ///   - experts: [expertsPerToken], on return the chosen experts.
+    ///   - weights: [expertsPerToken], on return their weights.
+    package func choose(
+        scores: inout MutableSpan<Float>, ranking: inout MutableSpan<Float>, experts: inout MutableSpan<Int32>,
+        weights: inout MutableSpan<Float>
+    ) {
+        score(&scores)
+        for expert in 0..<expertCount {
+            let value = bias.isEmpty ? scores[expert] : scores[expert] + bias[expert]
+            // A NaN marks an expert as taken below, so one that comes out of damaged weights must not stay.
+            ranking[expert] = value.isNaN ? -.infinity : value
+        }
+        if configuration.groupsPerToken < groupCount { maskGroups(&ranking) }
+
+        var sum: Float = 0
+        for rank in 0..<expertsPerToken {
+            let expert = takeBest(&ranking, in: 0..<expertCount)
+            experts[rank] = Int32(truncatingIfNeeded: expert)
+            weights[rank] = scores[expert]
+            sum += scores[expert]
+        }
+        for rank in 0..<expertsPerToken {
+            if configuration.normalizesWeights { weights[rank] /= sum + 1e-20 }
+            weights[rank] *= configuration.weightScale
+        }
+    }
+
+    private func score(_ scores: inout MutableSpan<Float>) {
+        switch configuration.scoring {
+        case .sigmoid:
+            for expert in 0..<expertCount { scores[expert] = 1 / (1 + exponential(-scores[expert])) }
+        case .softmax:
+            var maximum = -Float.infinity
+            for expert in 0..<expertCount { maximum = max(maximum, scores[expert]) }
+            var sum: Float = 0
+            for expert in 0..<expertCount {
+                scores[expert] = exponential(scores[expert] - maximum)
+                sum += scores[expert]
+            }
+            for expert in 0..<expertCount { scores[expert] /= sum }
+        }
+    }
+
+    /// Computed in double so that every C library rounds to the same f32.
+    private func exponential(_ x: Float) -> Float { Float(exp(Double(x))) }
+
+    /// Minus infinity for every expert outside the best `groupsPerToken` groups.
+    ///
+    /// A group stays if fewer than that many others beat it. Those that stay are never masked, so masking while
+    /// comparing doesn't change a later verdict.
+    private func maskGroups(_ ranking: inout MutableSpan<Float>) {
+        for group in 0..<groupCount {
+            let score = groupScore(ranking, group: group)
+            var better = 0
+            for other in 0..<groupCount where other != group {
+                let otherScore = groupScore(ranking, group: other)
+                if otherScore > score || (otherScore == score && other < group) { better += 1 }
+            }
+            guard better >= configuration.groupsPerToken else { continue }
+            for expert in group * expertsPerGroup..<(group + 1) * expertsPerGroup { ranking[expert] = -.infinity }
+        }
+    }
+
+    private func groupScore(_ ranking: borrowing MutableSpan<Float>, group: Int) -> Float {
+        var first = -Float.infinity
+        var second = -Float.infinity
+        for expert in group * expertsPerGroup..<(group + 1) * expertsPerGroup {
+            let value = ranking[expert]
+            if value > first {
+                second = first
+                first = value
+            } else if value > second {
+                second = value
+            }
+        }
+        switch configuration.groupScore {
+        case .maximum: return first
+        case .topTwoSum: return expertsPerGroup > 1 ? first + second : first
+        }
+    }
+
+    /// The expert that ranks highest among those not taken yet, which it then is.
+    private func takeBest(_ ranking: inout MutableSpan<Float>, in range: Range<Int>) -> Int {
+        var best = -1
+        for expert in range where !ranking[expert].isNaN {
+            if best < 0 || ranking[expert] > ranking[best] { best = expert }
+        }
+        precondition(best >= 0, "a token takes no more experts than there are")
+        ranking[best] = .nan
+        return best
+    }
+}

@@ -1,0 +1,48 @@
+import Compute
+import ExpertPaging
+
+/// The forward pass's intermediate results, allocated once. One step uses it at a time.
+final class Scratch {
+    let layout: ScratchLayout
+    /// Inputs of every matrix but `down`: [chunk, inputSize].
+    let input: ActivationBuffer
+    /// Inputs of experts that not all tokens chose: [rowCount, hidden].
+    let expertInput: ActivationBuffer
+    /// Inputs of `down`: [rowCount, intermediate].
+    let intermediate: ActivationBuffer
+    /// Feed-forwards that are computed together.
+    var jobs: [FeedForwardJob] = []
+    /// Two waves of experts: one is computed while the other is read.
+    var wave: [ExpertStore.Ticket] = []
+    var nextWave: [ExpertStore.Ticket] = []
+
+    private let memory: AlignedMemory
+
+    init(layout: ScratchLayout, hiddenSize: Int, expertCount: Int) throws(ModelError) {
+        self.layout = layout
+        do {
+            memory = try AlignedMemory(byteCount: layout.floatCount * 4)
+            input = try ActivationBuffer(tokenCapacity: layout.chunk, columnCapacity: layout.inputSize)
+            expertInput = try ActivationBuffer(tokenCapacity: layout.expertRowCount, columnCapacity: hiddenSize)
+            intermediate = try ActivationBuffer(
+                tokenCapacity: layout.rowCount, columnCapacity: layout.intermediateSize)
+        } catch {
+            throw ModelError(.outOfMemory, "the scratch memory needs \(layout.byteCount) bytes", cause: error)
+        }
+        jobs.reserveCapacity(max(layout.rowCount, 1))
+        wave.reserveCapacity(expertCount)
+        nextWave.reserveCapacity(expertCount)
+    }
+
+    func floats(_ buffer: ScratchLayout.Buffer) -> UnsafeMutablePointer<Float> {
+        unsafe (memory.base + layout.offsets[buffer.rawValue] * 4).assumingMemoryBound(to: Float.self)
+    }
+
+    func integers(_ buffer: ScratchLayout.Buffer) -> UnsafeMutablePointer<Int32> {
+        unsafe (memory.base + layout.offsets[buffer.rawValue] * 4).assumingMemoryBound(to: Int32.self)
+    }
+
+    func buffer(_ buffer: ScratchLayout.Buffer, _ count: Int) -> UnsafeBufferPointer<Float> {
+        unsafe UnsafeBufferPointer(start: floats(buffer), count: count)
+    }
+}

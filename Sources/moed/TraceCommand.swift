@@ -1,0 +1,137 @@
+import ArgumentParser
+import Checkpoint
+import Compute
+import Container
+import Glibc
+import Model
+
+/// `moed trace`: runs the forward pass on given tokens and writes what it computed, so that anyone can compare it with a
+/// reference.
+struct TraceCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "trace",
+        abstract: "Run a model on given tokens and write its logits and hidden states.",
+        discussion: """
+            IN.safetensors holds `input_ids` (int32 or int64). OUT.safetensors gets `logits` [tokens, vocabulary] and \
+            `hidden_states` [layers + 1, tokens, hidden]: the residual stream after the embedding and after each \
+            layer, the last entry after the final norm. If the input has `greedy_ids`, its length says how far the \
+            first --greedy-prompt tokens are continued greedily, and OUT gets `greedy_ids` too.
+            """)
+
+    @Argument(help: "The model.", completion: .file(extensions: ["moe"]))
+    var model: String
+
+    @Option(help: "The tokens, a safetensors file.", completion: .file(extensions: ["safetensors"]))
+    var input: String
+
+    @Option(help: "The results, a safetensors file; it is replaced.")
+    var output: String
+
+    @Option(help: "Tokens of the input that the greedy continuation starts from.")
+    var greedyPrompt = 32
+
+    @Option(help: "Memory to use at most, such as 900M or 2G (default: what the system leaves).")
+    var memory: MemorySize?
+
+    @Option(help: "Tokens of the input that are computed together (default: up to 256, as the memory allows).")
+    var chunk: Int?
+
+    @Flag(help: "Compute one token a step, as when text is generated.")
+    var decode = false
+
+    @Option(help: "Exactly so many experts in memory.")
+    var expertSlots: Int?
+
+    @Option(name: .customLong("kv"), help: "Format of the KV cache, f32 or bf16 (default: f32 for an f32 model).")
+    var cacheFormat: CacheFormat?
+
+    @Option(help: "Threads that compute (default: as many as the process may keep busy).")
+    var threads: Int?
+
+    func validate() throws {
+        if let threads, !(1...1024).contains(threads) { throw ValidationError("--threads must be 1 to 1024.") }
+        if greedyPrompt < 1 { throw ValidationError("--greedy-prompt must be at least 1.") }
+    }
+
+    func run() throws {
+        do {
+            try trace()
+        } catch let error as ContainerError {
+            throw failure(error, EX_DATAERR)
+        } catch let error as CheckpointError {
+            throw failure(error, error.code == .inputOutput ? EX_IOERR : EX_DATAERR)
+        } catch let error as ComputeError {
+            throw failure(error, EX_USAGE)
+        } catch let error as ModelError {
+            throw failure(error, Self.exitCode(of: error))
+        }
+    }
+
+    private func trace() throws {
+        let container = try ContainerReader(path: model)
+        let request = try readRequest()
+        let plan = try MemoryPlan(
+            container: container,
+            options: MemoryPlan.Options(
+                memory: memory?.byteCount, context: request.contextLength, expertSlots: expertSlots,
+                cacheFormat: cacheFormat, chunk: chunk))
+        for warning in plan.warnings { report("warning: \(warning)") }
+        let loaded = try LoadedModel(
+            container: container, plan: plan, threadCount: threads ?? ThreadCount.available, kernels: .selected())
+        let result = try Trace(request, model: loaded)
+
+        let shape = loaded.configuration
+        var writer = SafetensorsWriter()
+        writer.add("logits", shape: [request.tokens.count, shape.vocabularySize], floats: result.logits)
+        writer.add(
+            "hidden_states", shape: [shape.layerCount + 1, request.tokens.count, shape.hiddenSize],
+            floats: result.hiddenStates)
+        if request.greedyCount > 0 {
+            writer.add("greedy_ids", shape: [result.greedyTokens.count], integers: result.greedyTokens)
+        }
+        try writer.write(to: output)
+    }
+
+    private func readRequest() throws -> Trace.Request {
+        let file = try SafetensorsFile(path: input)
+        guard let ids = file.tensor(named: "input_ids") else {
+            throw failure("\(input) has no tensor input_ids, the tokens to run", EX_DATAERR)
+        }
+        let tokens = try file.integers(of: ids).map { id in
+            guard let token = Int32(exactly: id) else {
+                throw failure("\(input): \(id) in input_ids isn't a token", EX_DATAERR)
+            }
+            return token
+        }
+        guard !tokens.isEmpty else { throw failure("\(input): input_ids is empty", EX_DATAERR) }
+        return Trace.Request(
+            tokens: tokens, isStepwise: decode, greedyPromptCount: greedyPrompt,
+            greedyCount: file.tensor(named: "greedy_ids")?.elementCount ?? 0)
+    }
+
+    private static func exitCode(of error: ModelError) -> Int32 {
+        switch error.code {
+        case .invalidOption: EX_USAGE
+        case .insufficientMemory, .outOfMemory: EX_UNAVAILABLE
+        case .unreadableTensor, .unreadableExpert: EX_IOERR
+        case .unsupported, .invalidToken, .contextExceeded: EX_DATAERR
+        case .cancelled: EX_SOFTWARE
+        }
+    }
+
+    private func failure(_ message: some CustomStringConvertible, _ code: Int32) -> ExitCode {
+        report("error: \(message)")
+        return ExitCode(code)
+    }
+
+    private func report(_ line: String) {
+        var text = "moed trace: \(line)\n"
+        text.withUTF8 { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
+    }
+}
+
+extension MemorySize: ExpressibleByArgument {
+    public init?(argument: String) { self.init(argument) }
+}
+
+extension CacheFormat: ExpressibleByArgument {}
