@@ -1,0 +1,310 @@
+// aarch64 with the dot product instructions of ARMv8.2.
+
+#if defined(__aarch64__)
+
+#include "CKernels.h"
+#include "numbers.h"
+#include <arm_neon.h>
+
+#pragma clang attribute push(__attribute__((target("dotprod"))), apply_to = function)
+
+typedef struct {
+    float32x4_t v[4];
+} lanes;
+
+#define FOR_QUARTERS for (int i = 0; i < 4; i++)
+
+INLINE lanes lanes_set(float a) {
+    lanes r;
+    FOR_QUARTERS r.v[i] = vdupq_n_f32(a);
+    return r;
+}
+
+INLINE lanes lanes_halves(float a, float b) {
+    return (lanes){{vdupq_n_f32(a), vdupq_n_f32(a), vdupq_n_f32(b), vdupq_n_f32(b)}};
+}
+
+INLINE lanes lanes_load(const float *p) {
+    lanes r;
+    FOR_QUARTERS r.v[i] = vld1q_f32(p + i * 4);
+    return r;
+}
+
+INLINE void lanes_store(float *p, lanes a) { FOR_QUARTERS vst1q_f32(p + i * 4, a.v[i]); }
+
+INLINE float32x4_t load_4_f16(const uint16_t *p) { return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p))); }
+
+INLINE lanes lanes_load_bf16(const uint16_t *p) {
+    lanes r;
+    FOR_QUARTERS r.v[i] = vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p + i * 4), 16));
+    return r;
+}
+
+INLINE lanes lanes_load_f16(const uint16_t *p) {
+    lanes r;
+    FOR_QUARTERS r.v[i] = load_4_f16(p + i * 4);
+    return r;
+}
+
+INLINE lanes lanes_load_i8(const int8_t *p) {
+    int8x16_t bytes = vld1q_s8(p);
+    int16x8_t low = vmovl_s8(vget_low_s8(bytes)), high = vmovl_s8(vget_high_s8(bytes));
+    lanes r;
+    r.v[0] = vcvtq_f32_s32(vmovl_s16(vget_low_s16(low)));
+    r.v[1] = vcvtq_f32_s32(vmovl_s16(vget_high_s16(low)));
+    r.v[2] = vcvtq_f32_s32(vmovl_s16(vget_low_s16(high)));
+    r.v[3] = vcvtq_f32_s32(vmovl_s16(vget_high_s16(high)));
+    return r;
+}
+
+INLINE lanes lanes_load_scales(const uint16_t *p) {
+    float32x4_t low = load_4_f16(p), high = load_4_f16(p + 4);
+    return (lanes){{low, high, low, high}};
+}
+
+INLINE lanes lanes_load_codes(const int8_t *p, int byte) {
+    int32x4_t up = vdupq_n_s32(24 - 8 * byte);
+    lanes r;
+    FOR_QUARTERS {
+        int32x4_t words = vreinterpretq_s32_s8(vld1q_s8(p + i * 16));
+        r.v[i] = vcvtq_f32_s32(vshrq_n_s32(vshlq_s32(words, up), 24));
+    }
+    return r;
+}
+
+INLINE lanes lanes_add(lanes a, lanes b) {
+    FOR_QUARTERS a.v[i] = vaddq_f32(a.v[i], b.v[i]);
+    return a;
+}
+
+INLINE lanes lanes_sub(lanes a, lanes b) {
+    FOR_QUARTERS a.v[i] = vsubq_f32(a.v[i], b.v[i]);
+    return a;
+}
+
+INLINE lanes lanes_mul(lanes a, lanes b) {
+    FOR_QUARTERS a.v[i] = vmulq_f32(a.v[i], b.v[i]);
+    return a;
+}
+
+INLINE lanes lanes_div(lanes a, lanes b) {
+    FOR_QUARTERS a.v[i] = vdivq_f32(a.v[i], b.v[i]);
+    return a;
+}
+
+INLINE lanes lanes_fma(lanes a, lanes b, lanes c) {
+    FOR_QUARTERS c.v[i] = vfmaq_f32(c.v[i], a.v[i], b.v[i]);
+    return c;
+}
+
+INLINE lanes lanes_max(lanes a, lanes b) {
+    FOR_QUARTERS a.v[i] = vbslq_f32(vcgtq_f32(a.v[i], b.v[i]), a.v[i], b.v[i]);
+    return a;
+}
+
+INLINE lanes lanes_min(lanes a, lanes b) {
+    FOR_QUARTERS a.v[i] = vbslq_f32(vcltq_f32(a.v[i], b.v[i]), a.v[i], b.v[i]);
+    return a;
+}
+
+INLINE lanes lanes_shift_to_exponent(lanes a) {
+    FOR_QUARTERS a.v[i] = vreinterpretq_f32_s32(vshlq_n_s32(vreinterpretq_s32_f32(a.v[i]), 23));
+    return a;
+}
+
+INLINE lanes lanes_keep_nan(lanes x, lanes result) {
+    FOR_QUARTERS result.v[i] = vbslq_f32(vceqq_f32(x.v[i], x.v[i]), result.v[i], x.v[i]);
+    return result;
+}
+
+INLINE float lanes_sum(lanes a) {
+    float32x4_t four = vaddq_f32(vaddq_f32(a.v[0], a.v[2]), vaddq_f32(a.v[1], a.v[3]));
+    float32x2_t two = vadd_f32(vget_low_f32(four), vget_high_f32(four));
+    return vget_lane_f32(two, 0) + vget_lane_f32(two, 1);
+}
+
+INLINE uint32_t lanes_largest_magnitude(lanes a, lanes b) {
+    uint32x4_t largest = vdupq_n_u32(0), mask = vdupq_n_u32(0x7fffffff);
+    FOR_QUARTERS {
+        largest = vmaxq_u32(largest, vandq_u32(vreinterpretq_u32_f32(a.v[i]), mask));
+        largest = vmaxq_u32(largest, vandq_u32(vreinterpretq_u32_f32(b.v[i]), mask));
+    }
+    return vmaxvq_u32(largest);
+}
+
+INLINE void lanes_store_rounded(int8_t *p, lanes a) {
+    int16x4_t words[4];
+    FOR_QUARTERS words[i] = vmovn_s32(vcvtnq_s32_f32(a.v[i]));
+    int8x8_t low = vmovn_s16(vcombine_s16(words[0], words[1]));
+    vst1q_s8(p, vcombine_s8(low, vmovn_s16(vcombine_s16(words[2], words[3]))));
+}
+
+INLINE int8x16_t low_codes(int8x16_t table, uint8x16_t packed) {
+    return vqtbl1q_s8(table, vandq_u8(packed, vdupq_n_u8(15)));
+}
+
+INLINE int8x16_t high_codes(int8x16_t table, uint8x16_t packed) {
+    return vqtbl1q_s8(table, vshrq_n_u8(packed, 4));
+}
+
+INLINE void expand_q4(const uint8_t *packed, const int8_t *table, int8_t *codes) {
+    int8x16_t values = vld1q_s8(table);
+    for (int i = 0; i < 128; i += 16) {
+        uint8x16_t pair = vld1q_u8(packed + i);
+        vst1q_s8(codes + i, low_codes(values, pair));
+        vst1q_s8(codes + 128 + i, high_codes(values, pair));
+    }
+}
+
+INLINE void transpose_group(const int8_t *codes, int8_t *rows) {
+    for (int line = 0; line < 8; line += 4) {
+        for (int row = 0; row < 8; row += 4) {
+            // Stored as structures of four words, four lines of four rows change places.
+            int32x4x4_t four;
+            FOR_QUARTERS four.val[i] = vreinterpretq_s32_s8(vld1q_s8(codes + (line + i) * 32 + row * 4));
+            int32_t words[16];
+            vst4q_s32(words, four);
+            FOR_QUARTERS memcpy(rows + (row + i) * 32 + line * 4, words + i * 4, 16);
+        }
+    }
+}
+
+// The integer sums and the float totals of a panel's 8 rows: rows 0…3 and rows 4…7.
+typedef struct {
+    int32x4_t low, high;
+} row_products;
+
+typedef struct {
+    float32x4_t low, high;
+} row_totals;
+
+// `sdot` by element: four inputs of word `word` of `inputs` against four inputs of each row. The word must be constant.
+#define ADD_LINE(products, weights_low, weights_high, inputs, word)                  \
+    do {                                                                             \
+        products.low = vdotq_laneq_s32(products.low, weights_low, inputs, word);     \
+        products.high = vdotq_laneq_s32(products.high, weights_high, inputs, word);  \
+    } while (0)
+
+#define ADD_Q8_LINE(line, half, word)                                                \
+    do {                                                                             \
+        int8x16_t low = vld1q_s8(codes + (line) * 32);                               \
+        int8x16_t high = vld1q_s8(codes + (line) * 32 + 16);                         \
+        for (int t = 0; t < tokens; t++) ADD_LINE(products[t], low, high, half[t], word); \
+    } while (0)
+
+#define ADD_Q4_LINE(line)                                                            \
+    do {                                                                             \
+        uint8x16_t low = vld1q_u8(codes + (line) * 32);                              \
+        uint8x16_t high = vld1q_u8(codes + (line) * 32 + 16);                        \
+        int8x16_t near_low = low_codes(table, low), near_high = low_codes(table, high); \
+        int8x16_t far_low = high_codes(table, low), far_high = high_codes(table, high); \
+        for (int t = 0; t < tokens; t++) {                                           \
+            ADD_LINE(products[t], near_low, near_high, near[t], line);               \
+            ADD_LINE(products[t], far_low, far_high, far[t], line);                  \
+        }                                                                            \
+    } while (0)
+
+INLINE void q8_products(
+    const int8_t *codes, const int8x16_t *near, const int8x16_t *far, int tokens, row_products *products) {
+    ADD_Q8_LINE(0, near, 0);
+    ADD_Q8_LINE(1, near, 1);
+    ADD_Q8_LINE(2, near, 2);
+    ADD_Q8_LINE(3, near, 3);
+    ADD_Q8_LINE(4, far, 0);
+    ADD_Q8_LINE(5, far, 1);
+    ADD_Q8_LINE(6, far, 2);
+    ADD_Q8_LINE(7, far, 3);
+}
+
+INLINE void q4_products(
+    const uint8_t *codes, int8x16_t table, const int8x16_t *near, const int8x16_t *far, int tokens,
+    row_products *products) {
+    ADD_Q4_LINE(0);
+    ADD_Q4_LINE(1);
+    ADD_Q4_LINE(2);
+    ADD_Q4_LINE(3);
+}
+
+INLINE void store_rows(float *y, row_totals rows, int64_t count) {
+    if (count >= moed_panel_rows) {
+        vst1q_f32(y, rows.low);
+        vst1q_f32(y + 4, rows.high);
+    } else {
+        float lane[moed_panel_rows];
+        vst1q_f32(lane, rows.low);
+        vst1q_f32(lane + 4, rows.high);
+        memcpy(y, lane, (size_t)count * sizeof(float));
+    }
+}
+
+// A panel's codes are loaded and expanded once for up to four tokens.
+INLINE void panel_tokens(
+    const moed_matrix *w, const moed_activations *x, int64_t panel, int64_t token, int tokens, int is_q4, float *y,
+    int64_t y_stride) {
+    const uint8_t *base = w->base + panel * w->stride;
+    const uint8_t *codes = base + w->code_offset;
+    int8x16_t table = vld1q_s8(moed_code_tables[w->table]);
+    row_totals totals[4];
+    for (int t = 0; t < tokens; t++) totals[t] = (row_totals){vdupq_n_f32(0), vdupq_n_f32(0)};
+    int64_t groups = w->columns / moed_group_size;
+    for (int64_t group = 0; group < groups; group++) {
+        int8x16_t near[4], far[4];
+        row_products products[4];
+        for (int t = 0; t < tokens; t++) {
+            const int8_t *input = x->codes + (token + t) * x->code_stride + group * moed_group_size;
+            near[t] = vld1q_s8(input);
+            far[t] = vld1q_s8(input + 16);
+            products[t] = (row_products){vdupq_n_s32(0), vdupq_n_s32(0)};
+        }
+        if (is_q4) {
+            q4_products(codes + group * 128, table, near, far, tokens, products);
+        } else {
+            q8_products((const int8_t *)codes + group * 256, near, far, tokens, products);
+        }
+        const uint16_t *scales = (const uint16_t *)base + group * moed_panel_rows;
+        float32x4_t low = load_4_f16(scales), high = load_4_f16(scales + 4);
+        for (int t = 0; t < tokens; t++) {
+            float32x4_t scale = vdupq_n_f32(x->scales[(token + t) * x->group_stride + group]);
+            totals[t].low = vfmaq_f32(totals[t].low, vcvtq_f32_s32(products[t].low), vmulq_f32(low, scale));
+            totals[t].high = vfmaq_f32(totals[t].high, vcvtq_f32_s32(products[t].high), vmulq_f32(high, scale));
+        }
+    }
+    for (int t = 0; t < tokens; t++) {
+        int64_t first = panel * moed_panel_rows;
+        store_rows(y + (token + t) * y_stride + first, totals[t], w->rows - first);
+    }
+}
+
+INLINE void multiply_quantized(
+    const moed_matrix *w, const moed_activations *x, moed_range panels, moed_range tokens, float *y, int64_t y_stride,
+    int is_q4) {
+    for (int64_t panel = panels.begin; panel < panels.end; panel++) {
+        int64_t t = tokens.begin;
+        for (; t + 4 <= tokens.end; t += 4) panel_tokens(w, x, panel, t, 4, is_q4, y, y_stride);
+        if (t + 2 <= tokens.end) {
+            panel_tokens(w, x, panel, t, 2, is_q4, y, y_stride);
+            t += 2;
+        }
+        if (t < tokens.end) panel_tokens(w, x, panel, t, 1, is_q4, y, y_stride);
+    }
+}
+
+static void multiply_q4(
+    const moed_matrix *w, const moed_activations *x, moed_range panels, moed_range tokens, float *y,
+    int64_t y_stride) {
+    multiply_quantized(w, x, panels, tokens, y, y_stride, 1);
+}
+
+static void multiply_q8(
+    const moed_matrix *w, const moed_activations *x, moed_range panels, moed_range tokens, float *y,
+    int64_t y_stride) {
+    multiply_quantized(w, x, panels, tokens, y, y_stride, 0);
+}
+
+#include "kernels_float.h"
+
+const moed_kernels moed_kernels_neon_dotprod = KERNEL_TABLE("neon-dotprod");
+
+#pragma clang attribute pop
+
+#endif

@@ -1,0 +1,246 @@
+// Every entry that this processor can run against the scalar one, bit for bit. `.ci/neon` runs it on emulated
+// processors that the Swift tests can't reach.
+//
+// usage: kernels EXPECTED    where EXPECTED is the entry that the processor should choose
+
+#include "CKernels.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static uint64_t state = 0x9e3779b97f4a7c15;
+static int failures = 0;
+static int checks = 0;
+
+static uint32_t random_bits(void) {
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(state >> 32);
+}
+
+static float random_float(void) { return (float)random_bits() / 2147483648.0f - 1.0f; }
+
+static void *allocate(int64_t byte_count) {
+    int64_t padded = (byte_count + 127) / 64 * 64;
+    void *memory = aligned_alloc(64, (size_t)padded);
+    if (memory == NULL) exit(2);
+    memset(memory, 0, (size_t)padded);
+    return memory;
+}
+
+static int same(float a, float b) { return memcmp(&a, &b, sizeof a) == 0 || (isnan(a) && isnan(b)); }
+
+static void expect_same(const char *entry, const char *what, const float *found, const float *expected, int64_t count) {
+    checks++;
+    for (int64_t i = 0; i < count; i++) {
+        if (same(found[i], expected[i])) continue;
+        printf("%s, %s: element %lld is %a, the scalar one %a\n", entry, what, (long long)i, found[i], expected[i]);
+        failures++;
+        return;
+    }
+}
+
+/// What the random data look like.
+enum { ordinary, least_codes, greatest_codes, large, extremes, broken, kinds_of_data };
+
+static const char *const data_names[] = {"ordinary", "least codes", "greatest codes", "1e5", "extremes", "infinities"};
+
+static void fill_inputs(float *x, int64_t count, int kind) {
+    for (int64_t i = 0; i < count; i++) {
+        x[i] = random_float();
+        if (kind == large) x[i] *= 1e5f;
+        if (kind == extremes) x[i] = random_bits() & 1 ? 127.0f : -127.0f;
+        if (kind == broken && random_bits() % 97 == 0) x[i] = random_bits() & 1 ? INFINITY : NAN;
+    }
+}
+
+static moed_matrix make_matrix(int format, int table, int64_t rows, int64_t columns, int kind) {
+    int64_t panels = (rows + 7) / 8, groups = columns / 32;
+    moed_matrix w = {.rows = rows, .columns = columns, .format = (uint8_t)format, .layout = moed_panels};
+    w.table = (uint8_t)table;
+    int quantized = format == moed_q4 || format == moed_q8;
+    int64_t size = columns * 8 * (format == moed_f32 ? 4 : 2);
+    if (quantized) {
+        w.code_offset = (groups * 16 + 63) / 64 * 64;
+        size = w.code_offset + (columns * (format == moed_q8 ? 8 : 4) + 63) / 64 * 64;
+    }
+    w.stride = (size + 63) / 64 * 64;
+    uint8_t *base = allocate(panels * w.stride);
+    for (int64_t panel = 0; panel < panels; panel++) {
+        uint8_t *p = base + panel * w.stride;
+        if (quantized) {
+            for (int64_t i = 0; i < groups * 8; i++) {
+                float scale = random_float() * 0.1f;
+                moed_f32_to_f16(&scale, 1, (uint16_t *)p + i);
+            }
+            for (int64_t i = w.code_offset; i < w.stride; i++) {
+                p[i] = (uint8_t)random_bits();
+                if (kind == least_codes) p[i] = format == moed_q8 ? 0x80 : 0;
+                if (kind == greatest_codes) p[i] = format == moed_q8 ? 0x7f : 0xff;
+                if (kind == extremes) p[i] = format == moed_q8 ? (random_bits() & 1 ? 0x80 : 0x7f) : 0xf0;
+            }
+        } else {
+            for (int64_t i = 0; i < columns * 8; i++) {
+                float value = random_float();
+                if (format == moed_f32) ((float *)p)[i] = value;
+                if (format == moed_bf16) moed_f32_to_bf16(&value, 1, (uint16_t *)p + i);
+                if (format == moed_f16) moed_f32_to_f16(&value, 1, (uint16_t *)p + i);
+            }
+        }
+    }
+    w.base = base;
+    return w;
+}
+
+static moed_activations make_activations(const moed_kernels *kernels, const float *x, int64_t tokens, int64_t columns) {
+    int64_t groups = columns / 32;
+    int8_t *codes = allocate(tokens * columns);
+    float *scales = allocate(tokens * groups * 4);
+    int32_t *sums = allocate(tokens * groups * 4);
+    for (int64_t t = 0; t < tokens; t++) {
+        kernels->quantize(x + t * columns, columns, codes + t * columns, scales + t * groups, sums + t * groups);
+    }
+    return (moed_activations){x, columns, codes, columns, scales, sums, groups};
+}
+
+static void release(moed_activations x) {
+    free((void *)x.codes);
+    free((void *)x.scales);
+    free((void *)x.sums);
+}
+
+static void check_matrix(
+    const moed_kernels *entry, const moed_kernels *scalar, int format, int table, int64_t rows, int64_t columns,
+    int64_t tokens, int kind) {
+    char what[160];
+    snprintf(
+        what, sizeof what, "format %d table %d %lldx%lld, %lld tokens, %s", format, table, (long long)rows,
+        (long long)columns, (long long)tokens, data_names[kind]);
+    moed_matrix w = make_matrix(format, table, rows, columns, kind);
+    float *x = allocate(tokens * columns * 4);
+    fill_inputs(x, tokens * columns, kind);
+    moed_activations inputs = make_activations(entry, x, tokens, columns);
+    moed_activations expected_inputs = make_activations(scalar, x, tokens, columns);
+    int64_t groups = columns / 32;
+    expect_same(entry->name, "scales of inputs", inputs.scales, expected_inputs.scales, tokens * groups);
+    if (memcmp(inputs.codes, expected_inputs.codes, (size_t)(tokens * columns)) != 0
+        || memcmp(inputs.sums, expected_inputs.sums, (size_t)(tokens * groups * 4)) != 0) {
+        printf("%s, %s: other codes of inputs\n", entry->name, what);
+        failures++;
+    }
+
+    moed_range panels = {0, (rows + 7) / 8}, all_rows = {0, rows};
+    // One element more than there is, to see that nothing is written behind the end.
+    int64_t stride = rows + 1, count = tokens * stride;
+    float *found = allocate(count * 4), *expected = allocate(count * 4);
+    for (int64_t i = 0; i < count; i++) found[i] = expected[i] = -1;
+    entry->multiply(&w, &inputs, panels, (moed_range){0, tokens}, found, stride);
+    for (int64_t t = 0; t < tokens; t++) {
+        // The reference goes token by token and panel by panel.
+        for (int64_t p = 0; p < panels.end; p++) {
+            scalar->multiply(&w, &expected_inputs, (moed_range){p, p + 1}, (moed_range){t, t + 1}, expected, stride);
+        }
+    }
+    expect_same(entry->name, what, found, expected, count);
+
+    entry->multiply_dequantized(&w, all_rows, x, columns, tokens, found, stride);
+    for (int64_t t = 0; t < tokens; t++) {
+        scalar->multiply_dequantized(&w, all_rows, x + t * columns, columns, 1, expected + t * stride, stride);
+    }
+    expect_same(entry->name, what, found, expected, count);
+
+    // Rows that begin and end inside a panel.
+    moed_range some = {rows / 3, rows - rows / 4};
+    float *sums = allocate(columns * 4), *expected_sums = allocate(columns * 4), *factors = allocate(rows * 4);
+    fill_inputs(factors, rows, ordinary);
+    entry->multiply_transposed(&w, some, factors, sums);
+    scalar->multiply_transposed(&w, some, factors, expected_sums);
+    expect_same(entry->name, what, sums, expected_sums, columns);
+    for (int64_t r = 0; r < rows; r++) {
+        entry->dequantize_row(&w, r, sums);
+        scalar->dequantize_row(&w, r, expected_sums);
+        expect_same(entry->name, what, sums, expected_sums, columns);
+    }
+    free((void *)w.base);
+    free(x);
+    release(inputs);
+    release(expected_inputs);
+    free(found);
+    free(expected);
+    free(sums);
+    free(expected_sums);
+    free(factors);
+}
+
+#define CHECK_VALUE(call)                                              \
+    do {                                                               \
+        float a = entry->call, b = scalar->call;                       \
+        expect_same(entry->name, #call, &a, &b, 1);                    \
+    } while (0)
+
+#define CHECK_VECTOR(before, function, after)                          \
+    do {                                                               \
+        memcpy(found, y, (size_t)count * 4);                           \
+        memcpy(expected, y, (size_t)count * 4);                        \
+        { float *out = found; entry->function after; }                 \
+        { float *out = expected; scalar->function after; }             \
+        expect_same(entry->name, #function, found, expected, count);   \
+    } while (0)
+
+static void check_vectors(const moed_kernels *entry, const moed_kernels *scalar, int64_t count, int kind) {
+    float *x = allocate(count * 4), *y = allocate(count * 4);
+    float *found = allocate(count * 4), *expected = allocate(count * 4);
+    uint16_t *half = allocate(count * 2);
+    fill_inputs(x, count, kind);
+    fill_inputs(y, count, kind);
+    moed_f32_to_bf16(x, count, half);
+    CHECK_VALUE(dot(x, y, count));
+    CHECK_VALUE(dot_bf16(y, half, count));
+    CHECK_VALUE(maximum(x, count));
+    CHECK_VALUE(sum(x, count));
+    CHECK_VECTOR(y, axpy, (0.3f, x, count, out));
+    CHECK_VECTOR(y, axpy_bf16, (0.3f, half, count, out));
+    CHECK_VECTOR(y, scale, (0.3f, count, out));
+    CHECK_VECTOR(y, add, (x, count, out));
+    CHECK_VECTOR(y, rms_norm, (x, y, 1e-6f, count, out));
+    CHECK_VECTOR(y, silu_multiply, (x, y, count, out));
+    CHECK_VECTOR(y, sigmoid, (x, count, out));
+    CHECK_VECTOR(y, exponentials, (x, count, out));
+    CHECK_VECTOR(y, softmax, (count, out));
+    for (int64_t i = 0; i < count; i++) x[i] = random_float() * 120;
+    CHECK_VECTOR(y, exponentials, (x, count, out));
+    CHECK_VECTOR(y, silu_multiply, (x, y, count, out));
+    free(x);
+    free(y);
+    free(found);
+    free(expected);
+    free(half);
+}
+
+static void check_entry(const moed_kernels *entry, const moed_kernels *scalar) {
+    static const int formats[][2] = {{moed_f32, 0}, {moed_bf16, 0}, {moed_f16, 0}, {moed_q8, 0}, {moed_q4, 0}, {moed_q4, 1}};
+    static const int64_t shapes[][3] = {{8, 32, 1}, {1, 32, 9}, {16, 64, 2}, {24, 96, 3}, {37, 256, 7}, {8, 1408, 5}};
+    for (int kind = 0; kind < kinds_of_data; kind++) {
+        for (int f = 0; f < 6; f++) {
+            for (int s = 0; s < 6; s++) {
+                check_matrix(
+                    entry, scalar, formats[f][0], formats[f][1], shapes[s][0], shapes[s][1], shapes[s][2], kind);
+            }
+        }
+        for (int64_t count = 1; count < 70; count++) check_vectors(entry, scalar, count, kind);
+    }
+    // Rows that 32 and 16 don't divide exist only unquantised.
+    for (int f = 0; f < 3; f++) check_matrix(entry, scalar, formats[f][0], 0, 11, 45, 3, ordinary);
+}
+
+int main(int count, char **arguments) {
+    int32_t entries = moed_kernels_count();
+    const char *chosen = moed_kernels_at(entries - 1)->name;
+    if (count > 1 && strcmp(arguments[1], chosen) != 0) {
+        printf("the processor chooses %s, not %s\n", chosen, arguments[1]);
+        return 1;
+    }
+    for (int32_t i = 0; i < entries; i++) check_entry(moed_kernels_at(i), moed_kernels_at(0));
+    printf("%s is chosen; %d entries, %d comparisons, %d differences\n", chosen, entries, checks, failures);
+    return failures == 0 ? 0 : 1;
+}
