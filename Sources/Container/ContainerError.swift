@@ -1,5 +1,3 @@
-package import SystemPackage
-
 /// Why a container couldn't be read or written: what, where, what was expected there and found, and what can be done.
 package struct ContainerError: Error, Sendable, Equatable, CustomStringConvertible {
     package enum Code: String, Sendable {
@@ -30,6 +28,8 @@ package struct ContainerError: Error, Sendable, Equatable, CustomStringConvertib
         case exists
         /// Another process writes the same file.
         case busy
+        /// The writer has finished or failed.
+        case closed
     }
 
     package let code: Code
@@ -41,11 +41,11 @@ package struct ContainerError: Error, Sendable, Equatable, CustomStringConvertib
     package let found: String
     package let advice: String
     /// For `Code.system`.
-    package let errno: Errno?
+    package let errno: Int32?
 
     init(
         _ code: Code, path: String, offset: UInt64? = nil, field: String, expected: String, found: String,
-        advice: String? = nil, errno: Errno? = nil
+        advice: String? = nil, errno: Int32? = nil
     ) {
         self.code = code
         self.path = path
@@ -82,6 +82,7 @@ extension ContainerError.Code {
         case .tooLarge: "something is too large for the format"
         case .exists: "the file exists already"
         case .busy: "another process is writing this file"
+        case .closed: "the writer is closed"
         }
     }
 
@@ -96,6 +97,7 @@ extension ContainerError.Code {
         case .tooLarge: "Such a model can't be stored."
         case .exists: "Choose another name, or ask for the file to be replaced."
         case .busy: "Wait for it, or stop it."
+        case .closed: "Look at the first error."
         }
     }
 }

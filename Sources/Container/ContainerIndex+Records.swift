@@ -15,7 +15,7 @@ extension ContainerIndex {
         var ranges: [StoredRange] = []
         ranges.reserveCapacity(count)
 
-        tensors.reserveCapacity(min(count, 3 + configuration.layerCount * 16))
+        tensors.reserveCapacity(min(count, configuration.tensorCount))
         for layer in -1..<configuration.layerCount {
             for requirement in layer < 0 ? configuration.modelTensors : configuration.tensors(ofLayer: layer) {
                 let raw = try walk.next(RecordOrder(requirement.key), name: "\(requirement.key)")

@@ -22,14 +22,10 @@ package final class ContainerReader: Sendable {
     package init(path: String) throws(ContainerError) {
         let file = try PositionedFile.open(reading: path)
         let status = try file.status()
-        guard status.byteCount >= UInt64(ContainerFormat.superblockByteCount) else {
-            throw ContainerError(
-                .truncated, path: path, offset: status.byteCount, field: "superblock",
-                expected: "\(ContainerFormat.superblockByteCount) bytes", found: "\(status.byteCount) bytes")
-        }
+        let start = Int(min(status.byteCount, UInt64(ContainerFormat.superblockByteCount)))
         let superblock = try Superblock(
-            parsing: try file.readArray(at: 0, byteCount: ContainerFormat.superblockByteCount, "superblock"),
-            path: path, actualByteCount: status.byteCount)
+            parsing: try file.readArray(at: 0, byteCount: start, "superblock"), path: path,
+            actualByteCount: status.byteCount)
         // The superblock's checks bound the length by the file's and by the limit.
         let bytes = try file.readArray(
             at: superblock.indexOffset, byteCount: Int(superblock.indexByteCount), "index")

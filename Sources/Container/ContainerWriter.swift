@@ -103,7 +103,7 @@ package final class ContainerWriter {
     private func closingOnFailure(_ body: () throws(ContainerError) -> Void) throws(ContainerError) {
         guard !isClosed else {
             throw ContainerError(
-                .unfinished, path: path, field: "writer", expected: "an open writer",
+                .closed, path: path, field: "writer", expected: "an open writer",
                 found: "one that has finished or failed")
         }
         do {

@@ -38,6 +38,14 @@ extension ModelConfiguration {
         ]
     }
 
+    /// How many resident tensors there are in all; each layer of a kind has the same.
+    package var tensorCount: Int {
+        [true, false].reduce(modelTensors.count) { sum, isSparse in
+            guard let example = sparseLayers.firstIndex(of: isSparse) else { return sum }
+            return sum + sparseLayers.count(where: { $0 == isSparse }) * tensors(ofLayer: example).count
+        }
+    }
+
     /// The resident tensors of one layer, in the index's order.
     ///
     /// - Precondition: the layer is one of `0..<layerCount`, and a sparse one has `experts`.

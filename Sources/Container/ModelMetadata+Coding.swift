@@ -117,8 +117,11 @@ extension DecodingError {
         (["metadata"] + context.path.map { $0.intValue.map(String.init) ?? $0.stringValue }).joined(separator: ".")
     }
 
-    /// Bounded, because it may quote the file.
+    /// Short and without control characters, because it may quote the file.
     fileprivate var reason: String {
-        String(context.reason.unicodeScalars.prefix(200).map { $0.value < 0x20 ? " " : Character($0) })
+        String(
+            context.reason.unicodeScalars.prefix(200).map {
+                $0.properties.generalCategory == .control ? " " : Character($0)
+            })
     }
 }

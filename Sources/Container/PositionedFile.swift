@@ -156,6 +156,6 @@ final class PositionedFile: Sendable {
     ) -> ContainerError {
         ContainerError(
             .system, path: path, offset: offset, field: call, expected: "success",
-            found: "\(failure) (errno \(failure.rawValue))", errno: failure)
+            found: "\(failure) (errno \(failure.rawValue))", errno: failure.rawValue)
     }
 }

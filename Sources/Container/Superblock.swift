@@ -26,18 +26,23 @@ struct Superblock {
 
 extension Superblock {
     /// - Parameters:
-    ///   - bytes: the file's first 4096.
+    ///   - bytes: the file's first 4096, or all that it has.
     ///   - actualByteCount: the file's length.
     init(parsing bytes: [UInt8], path: String, actualByteCount: UInt64) throws(ContainerError) {
-        guard bytes.contains(where: { $0 != 0 }) else {
+        guard bytes.isEmpty || bytes.contains(where: { $0 != 0 }) else {
             throw ContainerError(
                 .unfinished, path: path, offset: 0, field: "superblock", expected: "a superblock, written last",
                 found: "zeros")
         }
-        guard bytes.starts(with: ContainerFormat.magic) else {
+        guard bytes.prefix(8).elementsEqual(ContainerFormat.magic.prefix(bytes.count)) else {
             throw ContainerError(
                 .notContainer, path: path, offset: 0, field: "magic", expected: "\(ContainerFormat.magic)",
                 found: "\(Array(bytes.prefix(8)))")
+        }
+        guard bytes.count == ContainerFormat.superblockByteCount else {
+            throw ContainerError(
+                .truncated, path: path, offset: UInt64(bytes.count), field: "superblock",
+                expected: "\(ContainerFormat.superblockByteCount) bytes", found: "\(bytes.count) bytes")
         }
         // Magic and checksum stay where they are in every version, so a damaged version number isn't taken for a new one.
         let computed = XXH3.hash(Array(bytes[..<Self.checksumOffset]))
