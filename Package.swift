@@ -81,12 +81,14 @@ let package = Package(
         room("Model", ["ExpertPaging", "Container", "Compute"], settings: memorySafe),
 
         // The serving rooms.
-        room("Generation", ["Model", "ExpertPaging", "Tokenizer", "Container", logging]),
+        room("Generation", ["Model", "ExpertPaging", "Tokenizer", "Container"]),
         room("API"),
         room(
             "Serving",
-            ["API", "Generation", "ChatTemplate", "Tokenizer", "Container", "CSystemd", hummingbird, httpTypes]
-                + [hummingbirdCore, logging, lifecycle] + nio("NIOCore", "NIOPosix", "NIOHTTP1")),
+            [
+                "API", "Generation", "Model", "ExpertPaging", "ChatTemplate", "Tokenizer", "Container", "Compute",
+                "CSystemd", hummingbird, hummingbirdCore, httpTypes, logging, lifecycle,
+            ] + nio("NIOCore", "NIOPosix", "NIOHTTP1")),
 
         .executableTarget(
             name: "moed",
@@ -108,6 +110,7 @@ let package = Package(
         tests("ContainerTests", ["Container", "Compute"]),
         tests("ComputeTests", ["Compute"]),
         tests("ExpertPagingTests", ["ExpertPaging", "Container", "Compute"]),
+        tests("GenerationTests", ["Generation", "Model", "ExpertPaging", "Tokenizer", "Container", "Compute"]),
         tests("TokenizerTests", ["Tokenizer"]),
     ]
 )

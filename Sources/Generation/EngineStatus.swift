@@ -1,0 +1,50 @@
+package import ExpertPaging
+
+/// What the engine does and has done, at one moment.
+package struct EngineStatus: Sendable {
+    package enum Activity: Sendable, Equatable {
+        case idle
+        case prefill(processed: Int, total: Int)
+        /// Tokens of the answer so far.
+        case decode(tokenCount: Int)
+    }
+
+    /// What the requests since the start came to.
+    package struct Totals: Sendable, Equatable {
+        package var completed = 0
+        package var failed = 0
+        package var cancelled = 0
+        /// Refused because the queue was full.
+        package var rejected = 0
+        package var promptTokens = 0
+        package var completionTokens = 0
+
+        package init() {}
+    }
+
+    package var activity: Activity
+    package var isDraining: Bool
+    package var waitingCount: Int
+    package var queueLimit: Int
+    package var totals: Totals
+    /// Tokens a second of the request that runs or ran last; nil before there was one.
+    package var prefillRate: Double?
+    package var decodeRate: Double?
+    package var contextLength: Int
+    package var paging: PagingCounters
+    package var residentExpertCount: Int
+    package var slotCount: Int
+    /// The memory plan, one line a part.
+    package var memory: [String]
+}
+
+/// Whether the engine moves, for a watchdog.
+package struct Heartbeat: Sendable, Equatable {
+    /// Whether there is a request that the engine should be working on.
+    package var isBusy: Bool
+    /// Since the engine last passed a layer of the model, or looked into its queue.
+    package var sinceLastBeat: Duration
+
+    /// Whether it is idle, or has moved within `limit`.
+    package func isAlive(within limit: Duration) -> Bool { !isBusy || sinceLastBeat <= limit }
+}
