@@ -56,6 +56,11 @@ package struct Checkpoint: Sendable {
         let reader = try ConfigurationReader(json, path: path)
         let reading = try family.read(reader, modelType: modelType ?? "")
         try reader.finish()
+        if let problem = reading.configuration.problem {
+            throw CheckpointError(
+                .configuration, "the configuration describes no model that can be", path: path, key: problem.field,
+                expected: problem.expected, found: problem.found)
+        }
         return reading
     }
 
@@ -82,7 +87,7 @@ private struct TensorMap {
                 name, rows: rows, columns: columns, isVector: isVector, scaling: reading.scaling, used: &used)
         }
         let configuration = reading.configuration
-        let layers = (0..<configuration.layerCount)
+        let layers = 0..<configuration.layerCount
         for tensor in configuration.modelTensors + layers.flatMap(configuration.tensors(ofLayer:)) {
             let name = reading.nameOfTensor(tensor.key)
             let matrix = try find(name, tensor.rows, tensor.columns, isVector: tensor.isVector)

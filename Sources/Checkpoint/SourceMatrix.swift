@@ -11,8 +11,11 @@ package struct SourceMatrix: Sendable {
     let offset: Int
     let scale: Scale?
 
+    package var weightCount: Int { rows * columns }
+
     /// Bytes in the checkpoint, scales left out.
-    package var byteCount: Int { rows * columns * element.byteCount }
+    package var byteCount: Int { weightCount * bytesPerWeight }
+    package var bytesPerWeight: Int { element.byteCount }
 
     /// The factors of an FP8 matrix: `w[r][c] = e4m3 · scale[r / blockRows][c / blockColumns]`, ragged at the edges.
     struct Scale: Sendable {

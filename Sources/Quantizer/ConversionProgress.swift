@@ -1,0 +1,32 @@
+import Synchronization
+
+/// How far a conversion is; written by its threads, read by whoever shows it.
+package final class ConversionProgress: Sendable {
+    package enum Phase: Int, Sendable {
+        case converting
+        /// Computing the sources' checksums.
+        case hashing
+        case finishing
+    }
+
+    /// Bytes of the checkpoint to be converted.
+    package let totalByteCount: Int
+    /// Bytes of the checkpoint's files, which are read once more for their checksums.
+    package let hashByteCount: Int
+    private let converted = Atomic(0)
+    private let hashed = Atomic(0)
+    private let stage = Atomic(Phase.converting.rawValue)
+
+    package init(totalByteCount: Int, hashByteCount: Int) {
+        self.totalByteCount = totalByteCount
+        self.hashByteCount = hashByteCount
+    }
+
+    package var convertedByteCount: Int { converted.load(ordering: .relaxed) }
+    package var hashedByteCount: Int { hashed.load(ordering: .relaxed) }
+    package var phase: Phase { Phase(rawValue: stage.load(ordering: .relaxed)) ?? .converting }
+
+    func advance(_ byteCount: Int) { converted.add(byteCount, ordering: .relaxed) }
+    func advanceHash(_ byteCount: Int) { hashed.add(byteCount, ordering: .relaxed) }
+    func enter(_ phase: Phase) { stage.store(phase.rawValue, ordering: .relaxed) }
+}

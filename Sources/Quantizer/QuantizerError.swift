@@ -1,0 +1,19 @@
+/// Why a conversion can't be done.
+package struct QuantizerError: Error, Sendable, CustomStringConvertible {
+    package enum Code: Sendable, Equatable {
+        /// Weights so large that a group's f16 scale can't hold them.
+        case outOfRange
+        case outOfMemory
+        case cancelled
+    }
+
+    package var code: Code
+    package var message: String
+    package var tensor: String?
+    /// What the person can do.
+    package var advice: String?
+
+    package var description: String {
+        (tensor.map { "tensor '\($0)': " } ?? "") + message + (advice.map { ". \($0)" } ?? "")
+    }
+}

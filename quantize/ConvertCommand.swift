@@ -1,0 +1,80 @@
+import ArgumentParser
+import Checkpoint
+import Compute
+import Container
+import Quantizer
+
+struct ConvertCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "convert", abstract: "Quantise a checkpoint into one .moe file.",
+        discussion: """
+            CHECKPOINT is a folder with config.json and safetensors files, as published. int4 keeps a few small matrices \
+            and the embedding at int8, for a tenth more bytes a token at most; --pure doesn't. Router, norms and biases \
+            stay f32. The file gets its name only when it is complete.
+            """)
+
+    @Argument(help: ArgumentHelp("The folder of the published model.", valueName: "checkpoint"))
+    var checkpoint: String
+
+    @Option(name: .shortAndLong, help: ArgumentHelp("The file to make.", valueName: "name.moe"))
+    var output: String
+
+    @Option(help: "The weights' format: int4, int8, bf16 or f32.")
+    var type: ConversionType = .int4
+
+    @Flag(help: "With int4: every matrix and the embedding at 4 bits.")
+    var pure = false
+
+    @Option(help: "Pack expert blobs with LZ4: auto (where it saves 5 %), always or never.")
+    var pack: Packing = .auto
+
+    @Option(help: "Threads to use; by default all that the machine allows.")
+    var threads: Int?
+
+    @Flag(help: "Replace the output file if there is one.")
+    var force = false
+
+    func validate() throws {
+        if let threads, !(1...1024).contains(threads) { throw ValidationError("--threads must be from 1 to 1024.") }
+        if pure, type != .int4 { throw ValidationError("--pure goes with --type int4.") }
+        if output.isEmpty || output.hasSuffix("/") { throw ValidationError("--output must be a file's name.") }
+    }
+
+    func run() throws {
+        do {
+            try convert()
+        } catch {
+            throw Failure.report(error)
+        }
+    }
+
+    private func convert() throws {
+        let cancellation = Cancellation()
+        let signals = StopSignals(cancellation)
+        defer { signals.stop() }
+        // Whether the output can be written is known before anything is read.
+        let writer = try ContainerWriter(path: output, replacing: force)
+        let source = try Checkpoint(directory: checkpoint)
+        try cancellation.check()
+        let plan = FormatPlan(source.configuration, type: type, isPure: pure)
+        let progress = ConversionProgress(
+            totalByteCount: Conversion.sourceByteCount(of: source),
+            hashByteCount: source.files.reduce(0) { $0 + $1.byteCount })
+        let conversion = Conversion(
+            source, plan: plan, packing: pack, threadCount: threads ?? ThreadCount.available, progress: progress,
+            cancellation: cancellation)
+        let clock = ContinuousClock()
+        let start = clock.now
+        let display = ProgressDisplay(progress)
+        let report: ConversionReport
+        do {
+            defer { display.stop() }
+            report = try conversion.run(into: writer, tool: MoeQuantize.tool)
+        }
+        print(Summary(report, plan: plan, output: output, duration: clock.now - start).text)
+        for warning in report.warnings { Terminal.complain("warning: " + warning) }
+    }
+}
+
+extension ConversionType: ExpressibleByArgument {}
+extension Packing: ExpressibleByArgument {}

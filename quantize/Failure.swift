@@ -1,0 +1,38 @@
+import ArgumentParser
+import Checkpoint
+import Compute
+import Container
+import Quantizer
+
+/// What a failed command says and returns. The numbers are those of sysexits(3).
+enum Failure {
+    private static let badData = ExitCode(65)
+    private static let software = ExitCode(70)
+    private static let operatingSystem = ExitCode(71)
+    private static let cannotCreate = ExitCode(73)
+    private static let inputOutput = ExitCode(74)
+    /// As a shell reports a process that SIGINT ended.
+    private static let interrupted = ExitCode(130)
+
+    /// Prints the error and gives the exit code to throw.
+    static func report(_ error: any Error) -> ExitCode {
+        Terminal.complain("error: \(error)")
+        return switch error {
+        case let error as CheckpointError: error.code == .inputOutput ? inputOutput : badData
+        case let error as ContainerError:
+            switch error.code {
+            case .exists, .busy: cannotCreate
+            case .system: inputOutput
+            default: badData
+            }
+        case let error as QuantizerError:
+            switch error.code {
+            case .outOfRange: badData
+            case .outOfMemory: operatingSystem
+            case .cancelled: interrupted
+            }
+        case is ComputeError: operatingSystem
+        default: software
+        }
+    }
+}

@@ -1,0 +1,52 @@
+import Checkpoint
+import Container
+import Quantizer
+
+/// What a person wants to know after a conversion.
+struct Summary {
+    let text: String
+
+    init(_ report: ConversionReport, plan: FormatPlan, output: String, duration: Duration) {
+        var lines = [
+            "\(output): \(Amount.bytes(report.fileByteCount)) from \(Amount.bytes(report.sourceByteCount)) of weights, "
+                + "in \(Amount.fixed(duration.seconds, 1)) s",
+            Self.row("format", Self.format(plan)),
+            Self.row(
+                "weights",
+                "\(Amount.fixed(Double(report.weightCount) / 1e6, 2)) million, "
+                    + "\(Amount.fixed(report.bitsPerWeight, 2)) bits each"),
+            Self.row("a token reads", Amount.bytes(report.byteCountPerToken)),
+        ]
+        if report.expertCount > 0 {
+            lines.append(
+                Self.row("experts", "\(report.expertCount), of which \(report.packedExpertCount) packed with LZ4"))
+        }
+        for (index, matrix) in report.worst.enumerated() {
+            lines.append(
+                Self.row(
+                    index == 0 ? "greatest errors" : "",
+                    "\(Amount.fixed(matrix.loss.relative * 100, 2)) % in \(matrix.name) (\(matrix.format))"))
+        }
+        for skipped in report.skipped {
+            let size = "\(skipped.tensorCount) tensors, \(Amount.bytes(skipped.byteCount))"
+            lines.append(Self.row("left out", "\(skipped.reason): \(size)"))
+        }
+        if let first = report.unquantized.first {
+            lines.append(
+                Self.row(
+                    "kept bf16",
+                    "\(report.unquantized.count) matrices whose rows 32 doesn't divide, such as \(first)"))
+        }
+        text = lines.joined(separator: "\n")
+    }
+
+    private static func format(_ plan: FormatPlan) -> String {
+        let finer = TensorRole.allCases.filter(plan.finerRoles.contains).map(\.name)
+        guard plan.type == .int4 else { return plan.type.rawValue }
+        return finer.isEmpty ? "int4 throughout" : "int4, with int8 for " + finer.joined(separator: ", ")
+    }
+
+    private static func row(_ name: String, _ value: String) -> String {
+        "  " + name + String(repeating: " ", count: max(1, 18 - name.count)) + value
+    }
+}
