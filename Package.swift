@@ -112,5 +112,7 @@ let package = Package(
         tests("ExpertPagingTests", ["ExpertPaging", "Container", "Compute"]),
         tests("GenerationTests", ["Generation", "Model", "ExpertPaging", "Tokenizer", "Container", "Compute"]),
         tests("TokenizerTests", ["Tokenizer"]),
+        tests("ChatTemplateTests", ["ChatTemplate"]),
+        tests("ServingTests", ["Serving", "API", "Quantizer", "Checkpoint", "Container", "Compute", logging, lifecycle]),
     ]
 )
