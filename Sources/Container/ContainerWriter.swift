@@ -94,10 +94,9 @@ package final class ContainerWriter {
     }
 
     private func write(_ bytes: [UInt8], alignment: Int, _ field: String) throws(ContainerError) -> UInt64 {
-        let result = unsafe bytes.withUnsafeBytes { buffer in
-            Result { () throws(ContainerError) in try unsafe write(buffer, alignment: alignment, field) }
+        try unsafe bytes.span.withUnsafeBytes { (buffer) throws(ContainerError) in
+            try unsafe write(buffer, alignment: alignment, field)
         }
-        return try result.get()
     }
 
     private func closingOnFailure(_ body: () throws(ContainerError) -> Void) throws(ContainerError) {

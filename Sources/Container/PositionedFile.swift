@@ -83,18 +83,11 @@ final class PositionedFile: Sendable {
     func readArray(
         at offset: UInt64, byteCount: Int, _ field: @autoclosure () -> String
     ) throws(ContainerError) -> [UInt8] {
-        var failure: ContainerError?
-        let bytes = unsafe [UInt8](unsafeUninitializedCapacity: byteCount) { buffer, initializedCount in
-            do throws(ContainerError) {
-                try unsafe read(
-                    at: offset, into: UnsafeMutableRawBufferPointer(start: buffer.baseAddress, count: byteCount),
-                    field())
-                initializedCount = byteCount
-            } catch {
-                failure = error
-            }
+        var bytes = [UInt8](repeating: 0, count: byteCount)
+        var span = bytes.mutableSpan
+        try unsafe span.withUnsafeMutableBytes { (buffer) throws(ContainerError) in
+            try unsafe read(at: offset, into: buffer, field())
         }
-        if let failure { throw failure }
         return bytes
     }
 
@@ -121,11 +114,9 @@ final class PositionedFile: Sendable {
     }
 
     func write(_ bytes: [UInt8], at offset: UInt64, _ field: @autoclosure () -> String) throws(ContainerError) {
-        // A closure given to `withUnsafeBytes` can't throw a typed error through an autoclosure; the result can carry it.
-        let result = unsafe bytes.withUnsafeBytes { buffer in
-            Result { () throws(ContainerError) in try unsafe write(buffer, at: offset, field()) }
+        try unsafe bytes.span.withUnsafeBytes { (buffer) throws(ContainerError) in
+            try unsafe write(buffer, at: offset, field())
         }
-        try result.get()
     }
 
     /// fsync(2). Not repeated after an error: the kernel may have dropped what it couldn't write.
