@@ -17,6 +17,7 @@ let memorySafe: [SwiftSetting] = common + [.strictMemorySafety()]
 let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let signals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
 let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
 let hummingbirdCore: Target.Dependency = .product(name: "HummingbirdCore", package: "hummingbird")
 let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
@@ -93,9 +94,9 @@ let package = Package(
         .executableTarget(
             name: "moed",
             dependencies: [
-                "Serving", "Generation", "Model", "ExpertPaging", "Checkpoint", "Container", "Compute", "Tokenizer",
-                "ChatTemplate", argumentParser, logging, lifecycle,
-            ], swiftSettings: common),
+                "API", "Serving", "Generation", "Model", "ExpertPaging", "Checkpoint", "Container", "Compute", "Tokenizer",
+                "ChatTemplate", argumentParser, logging, lifecycle, signals,
+            ] + nio("NIOPosix"), swiftSettings: common),
         .executableTarget(
             name: "moectl",
             dependencies: ["API", argumentParser] + nio("NIOCore", "NIOPosix", "NIOHTTP1"), swiftSettings: common),
@@ -114,5 +115,6 @@ let package = Package(
         tests("TokenizerTests", ["Tokenizer"]),
         tests("ChatTemplateTests", ["ChatTemplate"]),
         tests("ServingTests", ["Serving", "API", "Quantizer", "Checkpoint", "Container", "Compute", logging, lifecycle]),
+        tests("ModelTests", ["Model", "ExpertPaging", "Quantizer", "Checkpoint", "Container", "Compute"]),
     ]
 )

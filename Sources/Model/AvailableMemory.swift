@@ -8,6 +8,11 @@ package struct AvailableMemory: Sendable, Equatable {
     /// Where that figure comes from: a file's path.
     package let source: String
 
+    package init(byteCount: Int, source: String) {
+        self.byteCount = byteCount
+        self.source = source
+    }
+
     /// Left to the rest of the system: an eighth, but 64 MiB at least.
     package var margin: Int { max(byteCount / 8, 64 << 20) }
 

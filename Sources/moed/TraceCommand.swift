@@ -131,7 +131,7 @@ struct TraceCommand: ParsableCommand {
 }
 
 extension MemorySize: ExpressibleByArgument {
-    public init?(argument: String) { self.init(argument) }
+    package init?(argument: String) { self.init(argument) }
 }
 
 extension CacheFormat: ExpressibleByArgument {}

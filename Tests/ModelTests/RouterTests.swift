@@ -1,0 +1,125 @@
+import Container
+import Model
+import Testing
+
+@Suite struct RouterTests {
+    private struct Choice: Equatable {
+        var experts: [Int32]
+        var weights: [Float]
+    }
+
+    private func choose(
+        _ logits: [Float], bias: [Float] = [], taken: Int, scoring: ModelConfiguration.Router.Scoring = .sigmoid,
+        groups: Int = 1, groupsPerToken: Int = 1, groupScore: ModelConfiguration.Router.GroupScore = .topTwoSum,
+        normalizes: Bool = false, scale: Float = 1
+    ) -> Choice {
+        let router = Router(
+            experts: ModelConfiguration.Experts(
+                routedExpertCount: logits.count, expertsPerToken: taken, intermediateSize: 32,
+                sharedIntermediateSize: 0,
+                router: ModelConfiguration.Router(
+                    scoring: scoring, hasSelectionBias: !bias.isEmpty, groupCount: groups,
+                    groupsPerToken: groupsPerToken, groupScore: groupScore, normalizesWeights: normalizes,
+                    weightScale: scale)),
+            bias: bias)
+        var scores = logits
+        var ranking = [Float](repeating: 0, count: logits.count)
+        var experts = [Int32](repeating: -1, count: taken)
+        var weights = [Float](repeating: .nan, count: taken)
+        var scoreSpan = scores.mutableSpan
+        var rankingSpan = ranking.mutableSpan
+        var expertSpan = experts.mutableSpan
+        var weightSpan = weights.mutableSpan
+        router.choose(scores: &scoreSpan, ranking: &rankingSpan, experts: &expertSpan, weights: &weightSpan)
+        return Choice(experts: experts, weights: weights)
+    }
+
+    private func isClose(_ values: [Float], _ expected: [Float]) -> Bool {
+        values.count == expected.count && zip(values, expected).allSatisfy { abs($0 - $1) <= 1e-6 }
+    }
+
+    @Test func takesTheBestFirst() {
+        #expect(choose([0.5, 3, -1, 2], taken: 3).experts == [1, 3, 0])
+    }
+
+    @Test func tiesGoToTheLowerIndex() {
+        #expect(choose([1, 2, 2, 1, 2, 1], taken: 4).experts == [1, 2, 4, 0])
+        // Saturated sigmoids tie too.
+        #expect(choose([100, 200, 300, 90], taken: 2).experts == [0, 1])
+    }
+
+    @Test func sigmoidScoresAreTheWeights() {
+        let choice = choose([0, 1, -1, 2], taken: 2)
+        #expect(choice.experts == [3, 1])
+        #expect(isClose(choice.weights, [0.880797, 0.7310586]))
+    }
+
+    @Test func softmaxRunsOverAllExperts() {
+        let choice = choose([0, 1, 2, 3], taken: 2, scoring: .softmax)
+        #expect(choice.experts == [3, 2])
+        #expect(isClose(choice.weights, [0.6439142, 0.2368828]))
+    }
+
+    @Test func softmaxOfLargeLogitsStaysFinite() {
+        let choice = choose([5000, 4999, -5000, 0], taken: 2, scoring: .softmax)
+        #expect(isClose(choice.weights, [0.7310586, 0.2689414]))
+    }
+
+    @Test func theBiasChoosesAndDoesNotWeigh() {
+        let choice = choose([0, 1, -1, 2], bias: [0, 0, 5, 0], taken: 2)
+        #expect(choice.experts == [2, 3])
+        #expect(isClose(choice.weights, [0.2689414, 0.880797]))
+    }
+
+    @Test func normalisedWeightsAddUpToTheScale() {
+        let choice = choose([0, 1, -1, 2], taken: 3, normalizes: true, scale: 2.5)
+        #expect(isClose([choice.weights.reduce(0, +)], [2.5]))
+        #expect(isClose(choice.weights, [1.0426814, 0.865422, 0.5918965]))
+    }
+
+    @Test func theScaleWorksWithoutNormalisation() {
+        #expect(isClose(choose([0, 0], taken: 1, scale: 16).weights, [8]))
+    }
+
+    @Test func groupsAreRankedByTheirMaximum() {
+        // Group 0 has the best expert, group 1 the best pair.
+        let logits: [Float] = [4, -9, 3, 3, -9, -9]
+        let choice = choose(logits, taken: 2, groups: 3, groupsPerToken: 1, groupScore: .maximum)
+        #expect(choice.experts == [0, 1])
+    }
+
+    @Test func groupsAreRankedByTheirBestPair() {
+        let logits: [Float] = [4, -9, 3, 3, -9, -9]
+        let choice = choose(logits, taken: 2, groups: 3, groupsPerToken: 1, groupScore: .topTwoSum)
+        #expect(choice.experts == [2, 3])
+    }
+
+    @Test func groupScoresIncludeTheBias() {
+        let choice = choose(
+            [0, 0, 0, 0], bias: [0, 0, 0.1, 0.1], taken: 2, groups: 2, groupsPerToken: 1, groupScore: .topTwoSum)
+        #expect(choice.experts == [2, 3])
+    }
+
+    @Test func tiedGroupsGoToTheLowerIndex() {
+        let choice = choose([1, 1, 1, 1, 1, 1, 1, 1], taken: 3, groups: 4, groupsPerToken: 2)
+        #expect(choice.experts == [0, 1, 2])
+    }
+
+    /// With a mask of zero instead of minus infinity masked experts would beat the kept ones here.
+    @Test func maskedExpertsLoseToNegativeScores() {
+        let choice = choose(
+            [0, 0, 0, 0, 0, 0], bias: [-2, -2, -1, -1, -3, -3], taken: 2, groups: 3, groupsPerToken: 1)
+        #expect(choice.experts == [2, 3])
+    }
+
+    @Test func keepsSeveralGroups() {
+        let choice = choose(
+            [0, 9, 1, 1, 8, 0, 7, 7], taken: 4, groups: 4, groupsPerToken: 2, groupScore: .maximum)
+        #expect(choice.experts == [1, 4, 0, 5])
+    }
+
+    @Test func damagedLogitsStillGiveDistinctExperts() {
+        let choice = choose([.nan, .nan, .nan, .nan], taken: 4)
+        #expect(choice.experts == [0, 1, 2, 3])
+    }
+}
