@@ -1,0 +1,49 @@
+import API
+import Generation
+package import Logging
+import ServiceLifecycle
+
+/// A loaded model behind a socket, until it is told to stop.
+package struct Daemon: Service {
+    private let model: ServedModel
+    private let listener: SocketListener
+    private let limits: ServerLimits
+    private let logger: Logger
+    private let manager: ServiceManager
+
+    package init(
+        model: ServedModel, listener: SocketListener, limits: ServerLimits = ServerLimits(), logger: Logger,
+        manager: ServiceManager = ServiceManager()
+    ) {
+        self.model = model
+        self.listener = listener
+        self.limits = limits
+        self.logger = logger
+        self.manager = manager
+    }
+
+    /// Accepts connections, then says READY. Returns within about `drainTimeout` of a graceful shutdown.
+    package func run() async throws {
+        let routes = Routes(model: model, limits: limits, start: .now)
+        let server = HTTPServer(
+            listener: listener, limits: limits, logger: logger,
+            onRunning: {
+                manager.ready(StatusReporter.idleText(model))
+                logger.info("ready: \(model.id) answers at \(listener.path)")
+            },
+            drain: {
+                manager.stopping()
+                logger.info("stopping: running answers have \(limits.drainTimeout.formattedSeconds)")
+                await model.engine.drain(within: limits.drainTimeout)
+            },
+            respond: routes.respond)
+        let reporter = StatusReporter(model: model, manager: manager, logger: logger)
+        try await withThrowingTaskGroup { tasks in
+            tasks.addTask { try await server.run() }
+            tasks.addTask { try await reporter.run() }
+            // The server ends when it is told to, the reporter only with it.
+            try await tasks.next()
+            tasks.cancelAll()
+        }
+    }
+}

@@ -1,0 +1,126 @@
+import API
+import ExpertPaging
+import Generation
+import HTTPTypes
+import Hummingbird
+import HummingbirdCore
+import NIOCore
+
+/// Which path does what.
+struct Routes: Sendable {
+    private typealias Handler = @Sendable (Request, RequestConnection) async throws -> Response
+
+    private let model: ServedModel
+    private let start: ContinuousClock.Instant
+    private let completions: CompletionEndpoints
+
+    init(model: ServedModel, limits: ServerLimits, start: ContinuousClock.Instant) {
+        self.model = model
+        self.start = start
+        completions = CompletionEndpoints(model: model, limits: limits)
+    }
+
+    func respond(to request: Request, by connection: RequestConnection) async throws -> Response {
+        let path = request.uri.path
+        guard let (method, handler) = handler(path: path) else { throw APIError.pathNotFound(path) }
+        guard request.method == method else {
+            throw APIError.methodNotAllowed(request.method.rawValue, path: path, allowed: [method])
+        }
+        return try await handler(request, connection)
+    }
+
+    private func handler(path: String) -> (HTTPRequest.Method, Handler)? {
+        switch path {
+        case "/health":
+            return (.get, { _, _ in health() })
+        case "/moed/status":
+            return (.get, { _, _ in json(status()) })
+        default:
+            return apiHandler(path: path)
+        }
+    }
+
+    /// OpenAI's endpoints stand under `/v1`; DeepSeek's clients also look at the root and under `/beta`.
+    private func apiHandler(path: String) -> (HTTPRequest.Method, Handler)? {
+        let rest = ["/v1/", "/beta/"].first(where: path.hasPrefix).map { path.dropFirst($0.count) } ?? path.dropFirst()
+        switch rest {
+        case "chat/completions":
+            return (.post, completions.chat)
+        case "completions":
+            return (.post, completions.plain)
+        case "models":
+            return (.get, { _, _ in json(ModelList(data: [description])) })
+        default:
+            guard rest.hasPrefix("models/"), rest.count > 7 else { return nil }
+            let name = String(rest.dropFirst(7))
+            return (.get, { _, _ in try describe(percentDecoded(name)) })
+        }
+    }
+
+    private func describe(_ name: String) throws -> Response {
+        guard name == model.id else { throw APIError.modelNotFound(name, available: model.id) }
+        return json(description)
+    }
+
+    private var description: ModelDescription {
+        ModelDescription(
+            id: model.id, created: model.created, ownedBy: "moed", contextLength: model.contextLength)
+    }
+
+    private func health() -> Response {
+        let isDraining = model.engine.status().isDraining
+        var response = json(Health(status: isDraining ? .draining : .ok))
+        if isDraining {
+            response.status = .serviceUnavailable
+            response.headers[.retryAfterMilliseconds] = "2000"
+        }
+        return response
+    }
+
+    private func status() -> Status {
+        let engine = model.engine.status()
+        let paging = engine.paging
+        let (state, isRunning): (Status.State, Bool) =
+            switch engine.activity {
+            case .idle: (.idle, false)
+            case .prefill: (.prefill, true)
+            case .decode: (.decode, true)
+            }
+        return Status(
+            version: Version.current, uptimeSeconds: (ContinuousClock.now - start).seconds,
+            state: engine.isDraining ? .draining : state, model: model.facts,
+            queue: .init(running: isRunning ? 1 : 0, waiting: engine.waitingCount, limit: engine.queueLimit),
+            throughput: .init(
+                requestCount: engine.totals.completed + engine.totals.failed + engine.totals.cancelled,
+                promptTokenCount: engine.totals.promptTokens, completionTokenCount: engine.totals.completionTokens,
+                prefillTokensPerSecond: engine.prefillRate, decodeTokensPerSecond: engine.decodeRate),
+            memory: model.memory,
+            paging: .init(
+                hitCount: Int(clamping: paging.hits), missCount: Int(clamping: paging.misses),
+                evictionCount: Int(clamping: paging.evictions), byteCount: Int(clamping: paging.bytesRead),
+                stallSeconds: paging.stallDuration.seconds))
+    }
+}
+
+/// RFC 3986, §2.1. A name that isn't encoded rightly stays as it is.
+private func percentDecoded(_ text: String) -> String {
+    var bytes: [UInt8] = []
+    var rest = Array(text.utf8)[...]
+    while let byte = rest.popFirst() {
+        if byte == UInt8(ascii: "%"), rest.count >= 2,
+            let value = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16)
+        {
+            rest.removeFirst(2)
+            bytes.append(value)
+        } else {
+            bytes.append(byte)
+        }
+    }
+    return String(validating: bytes, as: UTF8.self) ?? text
+}
+
+private func json(_ value: some Encodable) -> Response {
+    Response(
+        status: .ok, headers: [.contentType: "application/json"],
+        body: .init(byteBuffer: ByteBuffer(bytes: WireJSON.encode(value))))
+}

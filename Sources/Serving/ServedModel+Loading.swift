@@ -1,0 +1,107 @@
+import API
+import ChatTemplate
+import Compute
+import Container
+import Generation
+import Glibc
+package import Model
+import Tokenizer
+
+/// Why a container that can be read can't be served.
+package struct UnservableModel: Error, Sendable, CustomStringConvertible {
+    package let description: String
+}
+
+extension ServedModel {
+    package struct Options: Sendable {
+        package var plan = MemoryPlan.Options()
+        package var threadCount: Int?
+        package var queueLimit = 16
+
+        package init() {}
+    }
+
+    /// Opens, plans and loads a model. Takes as long as its dense weights take to be read.
+    ///
+    /// Throws the error of the room that refuses: ContainerError, TokenizerError, ModelError, ComputeError, or
+    /// UnservableModel for a container without a tokenizer.
+    package static func load(path: String, options: Options) throws -> ServedModel {
+        let container = try ContainerReader(path: path)
+        guard let tokenizerJSON = container.text.tokenizerJSON else {
+            throw UnservableModel(
+                description: "\(path): the container has no tokenizer, so its model can't be served; convert a "
+                    + "checkpoint that has a tokenizer.json (moed trace takes this one)")
+        }
+        let tokenizer = try BytePairTokenizer(
+            tokenizerJSON: tokenizerJSON, configJSON: container.text.tokenizerConfigJSON)
+        let template = template(
+            recognizing: container.text.chatTemplate, tokenizerConfigJSON: container.text.tokenizerConfigJSON,
+            tokenizer: tokenizer)
+        let plan = try MemoryPlan(container: container, options: options.plan)
+        let kernels = try Kernels.selected()
+        let model = try LoadedModel(
+            container: container, plan: plan, threadCount: options.threadCount ?? ThreadCount.available,
+            kernels: kernels)
+        let endTokens = Set(container.metadata.configuration.endTokens.map(Int32.init(clamping:)))
+            .union(tokenizer.endToken.map { [$0] } ?? [])
+        let engine = try Engine(
+            model: model, tokenizer: tokenizer,
+            options: Engine.Options(queueLimit: options.queueLimit, endTokens: endTokens))
+
+        let fingerprint = fingerprint(container, kernels: kernels, cacheFormat: plan.cacheFormat)
+        return ServedModel(
+            id: identifier(path: path), engine: engine, tokenizer: tokenizer, template: template,
+            reasoningEndToken: try tokenizer.encode(ChatTemplate.endThinkMarker, special: .parsed, addBegin: false)
+                .last,
+            defaults: container.metadata.generationDefaults,
+            facts: facts(container, contextLength: engine.contextLength, fingerprint: fingerprint),
+            memory: Status.Memory(plan, isBudgeted: options.plan.memory != nil), created: modificationTime(path),
+            planLines: plan.lines, warnings: plan.warnings + template.problem)
+    }
+
+    /// Whatever may change an answer's bits stands in it: the model, the build, the kernels and the cache's format.
+    private static func fingerprint(_ container: ContainerReader, kernels: Kernels, cacheFormat: CacheFormat) -> String
+    {
+        let parts = [
+            hexadecimal(container.indexChecksum), Version.current, kernels.name, cacheFormat.rawValue,
+        ]
+        let hash = Array(parts.joined(separator: "/").utf8).withUnsafeBytes(XXH3.hash)
+        return "moed-\(Version.current)-\(hexadecimal(hash).prefix(8))"
+    }
+
+    private static func facts(
+        _ container: ContainerReader, contextLength: Int, fingerprint: String
+    ) -> Status.Model {
+        let configuration = container.metadata.configuration
+        let dense = container.tensors.values.reduce(0) { $0 + $1.shape.rows * $1.shape.columns }
+        let routed = container.experts.values.reduce(0) {
+            $0 + 3 * $1.layout.hiddenSize * $1.layout.intermediateSize
+        }
+        let active = configuration.experts.map { routed / $0.routedExpertCount * $0.expertsPerToken } ?? 0
+        return Status.Model(
+            id: identifier(path: container.path), path: container.path, family: configuration.family,
+            format: container.metadata.recipe.type, parameterCount: dense + routed,
+            activeParameterCount: dense + active, fileByteCount: Int(clamping: container.fileByteCount),
+            contextLength: contextLength, fingerprint: fingerprint)
+    }
+
+    private static func modificationTime(_ path: String) -> Int {
+        var status = stat()
+        return stat(path, &status) == 0 ? status.st_mtim.tv_sec : 0
+    }
+}
+
+extension Result<ChatTemplate, ChatTemplateError> {
+    fileprivate var problem: [String] {
+        if case .failure(let error) = self { ["conversations are refused: \(error)"] } else { [] }
+    }
+}
+
+extension Status.Memory {
+    fileprivate init(_ plan: MemoryPlan, isBudgeted: Bool) {
+        self.init(
+            budgetByteCount: isBudgeted ? plan.budget : nil, denseByteCount: plan.denseByteCount,
+            cacheByteCount: plan.cacheByteCount, scratchByteCount: plan.scratchByteCount,
+            arenaByteCount: plan.arenaByteCount, expertSlotCount: plan.slotCount, expertCount: plan.expertCount)
+    }
+}

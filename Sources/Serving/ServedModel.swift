@@ -1,0 +1,35 @@
+import API
+import ChatTemplate
+import Container
+package import Generation
+import Tokenizer
+
+/// The one model that the daemon serves: its engine, and what turns requests into tokens.
+package struct ServedModel: Sendable {
+    /// The file's stem.
+    package let id: String
+    package let engine: Engine
+    let tokenizer: BytePairTokenizer
+    /// Without one, only plain completions can be had.
+    let template: Result<ChatTemplate, ChatTemplateError>
+    /// The id of `</think>`.
+    let reasoningEndToken: Int32?
+    /// What its makers recommend where a request says nothing.
+    let defaults: GenerationDefaults
+    /// The model's facts that don't change while it is served.
+    let facts: Status.Model
+    let memory: Status.Memory
+    /// Seconds since 1970: when the file was last changed.
+    let created: Int
+    /// The plan, one line a part, and what the person should know of it.
+    package let planLines: [String]
+    package let warnings: [String]
+
+    package var contextLength: Int { facts.contextLength }
+
+    /// `demo` for `/var/lib/moed/demo.moe`.
+    package static func identifier(path: String) -> String {
+        let name = path.split(separator: "/").last.map(String.init) ?? path
+        return name.hasSuffix(".moe") && name != ".moe" ? String(name.dropLast(4)) : name
+    }
+}
