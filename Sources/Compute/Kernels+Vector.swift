@@ -51,7 +51,7 @@ extension Kernels {
         unsafe table.pointee.sigmoid(x, Int64(count), y)
     }
 
-    /// `y = exp(x)`, within two units in the last place.
+    /// `y = exp(x)`, within one unit in the last place.
     package func exponentials(_ x: UnsafePointer<Float>, count: Int, into y: UnsafeMutablePointer<Float>) {
         unsafe table.pointee.exponentials(x, Int64(count), y)
     }

@@ -61,6 +61,7 @@ package final class ThreadPool: Sendable {
                 &thread, &attributes,
                 { context in
                     guard let context = unsafe context else { return nil }
+                    ThreadPool.nameThisThread()
                     unsafe Unmanaged<Crew>.fromOpaque(context).takeRetainedValue().work()
                     return nil
                 }, context.toOpaque())
@@ -71,5 +72,14 @@ package final class ThreadPool: Sendable {
             threads.append(thread)
         }
         return threads
+    }
+
+    /// The name that `top -H` shows. `pthread_setname_np` isn't visible from Swift.
+    private static func nameThisThread() {
+        let descriptor = unsafe open("/proc/thread-self/comm", O_WRONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return }
+        var name: StaticString { "moed-compute" }
+        _ = unsafe write(descriptor, name.utf8Start, name.utf8CodeUnitCount)
+        close(descriptor)
     }
 }

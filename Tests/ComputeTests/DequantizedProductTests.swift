@@ -1,0 +1,68 @@
+import Compute
+import Testing
+
+@Suite("Products with dequantised weights")
+struct DequantizedProductTests {
+    static let scalar = Kernels.available[0]
+
+    @Test("A row's floats are its codes times its scales", arguments: Encoding.all, MatrixLayout.allCases)
+    func rows(encoding: Encoding, layout: MatrixLayout) throws {
+        let matrix = try TestMatrix(rows: 11, columns: 96, encoding.format, layout: layout, table: encoding.table)
+        for kernels in Kernels.available {
+            for row in 0..<11 {
+                let expected = Array(matrix.values[row * 96..<(row + 1) * 96])
+                var y = [Float](repeating: 0, count: 96)
+                kernels.dequantizeRow(matrix.matrix, row: row, into: &y)
+                #expect(y.bits == expected.bits)
+                MatrixPacking(matrix.shape).unpackRow(
+                    row, of: UnsafeRawPointer(matrix.memory.base), table: encoding.table, into: &y)
+                #expect(y.bits == expected.bits)
+            }
+        }
+    }
+
+    @Test("The product agrees with double precision, for one token as for several", arguments: Encoding.all)
+    func product(encoding: Encoding) throws {
+        let matrix = try TestMatrix(rows: 29, columns: 96, encoding.format, table: encoding.table)
+        let x = Inputs.ordinary.values(96 * 6)
+        for rows in [0..<29, 3..<5, 8..<16, 5..<27] {
+            var first: [UInt32]?
+            for kernels in Kernels.available {
+                var y = [Float](repeating: 0, count: 6 * rows.count)
+                kernels.multiplyDequantized(
+                    matrix.matrix, rows: rows, x, xStride: 96, tokens: 6, into: &y, yStride: rows.count)
+                #expect(y.bits == first ?? y.bits)
+                first = y.bits
+                for token in 0..<6 {
+                    let input = Array(x[token * 96..<(token + 1) * 96])
+                    var alone = [Float](repeating: 0, count: rows.count)
+                    kernels.multiplyDequantized(matrix.matrix, rows: rows, input, into: &alone)
+                    #expect(alone.bits == Array(y[token * rows.count..<(token + 1) * rows.count]).bits)
+                    #expect(relativeDistance(alone, Array(matrix.product(input)[rows])) < 1e-6)
+                }
+            }
+        }
+    }
+
+    @Test("The transposed product agrees with double precision", arguments: Encoding.all)
+    func transposed(encoding: Encoding) throws {
+        let matrix = try TestMatrix(rows: 29, columns: 96, encoding.format, table: encoding.table)
+        for rows in [0..<29, 3..<5, 8..<16, 5..<27] {
+            let x = Inputs.ordinary.values(rows.count)
+            let start = Inputs.ordinary.values(96, seed: 5)
+            let reference = (0..<96).map { column in
+                rows.reduce(Double(start[column])) { sum, row in
+                    sum + Double(matrix.values[row * 96 + column]) * Double(x[row - rows.lowerBound])
+                }
+            }
+            var first: [UInt32]?
+            for kernels in Kernels.available {
+                var y = start
+                kernels.multiplyTransposed(matrix.matrix, rows: rows, x, into: &y)
+                #expect(relativeDistance(y, reference) < 1e-6)
+                #expect(y.bits == first ?? y.bits)
+                first = y.bits
+            }
+        }
+    }
+}

@@ -1,0 +1,162 @@
+import Compute
+import Testing
+
+/// A format with a table.
+struct Encoding: Sendable, CustomTestStringConvertible {
+    let format: BlockFormat
+    let table: CodeTable
+
+    init(_ format: BlockFormat, _ table: CodeTable = .linear) {
+        self.format = format
+        self.table = table
+    }
+
+    var testDescription: String { "\(format) \(table)" }
+
+    static let all = [Self(.f32), Self(.bf16), Self(.f16), Self(.q8), Self(.q4), Self(.q4, .nonLinear)]
+    static let quantized = all.filter(\.format.isQuantized)
+}
+
+struct Size: Sendable, CustomTestStringConvertible {
+    let rows: Int
+    let columns: Int
+
+    var testDescription: String { "\(rows)x\(columns)" }
+
+    static let all = [(1, 32), (8, 32), (8, 1408), (13, 96), (16, 256), (40, 512)].map { Self(rows: $0, columns: $1) }
+}
+
+enum Inputs: CaseIterable {
+    case ordinary, extremes, zeros, large
+
+    func values(_ count: Int, seed: UInt64 = 7) -> [Float] {
+        var randoms = Randoms(seed: seed)
+        switch self {
+        case .ordinary: return randoms.floats(count)
+        case .extremes: return (0..<count).map { _ in Bool.random(using: &randoms) ? 127 : -127 }
+        case .zeros: return [Float](repeating: 0, count: count)
+        case .large: return randoms.floats(count, in: -1e5...1e5)
+        }
+    }
+}
+
+@Suite("Matrix products")
+struct MatrixProductTests {
+    static let scalar = Kernels.available[0]
+    static let names = Kernels.available.map(\.name)
+
+    @Test("The scalar product agrees with the same weights in double precision", arguments: Encoding.all, Size.all)
+    func scalarAgreesWithDouble(encoding: Encoding, size: Size) throws {
+        let matrix = try TestMatrix(rows: size.rows, columns: size.columns, encoding.format, table: encoding.table)
+        for inputs in [Inputs.ordinary, .large] {
+            let x = inputs.values(size.columns)
+            let y = try Self.scalar.product(matrix, x, tokens: 1)
+            let reference = matrix.product(x)
+            for row in 0..<size.rows {
+                #expect(abs(Double(y[row]) - reference[row]) <= errorBound(matrix, row, x))
+            }
+        }
+    }
+
+    /// Rounding an input to int8 moves it by at most half a step, 1/254 of its group's largest.
+    private func errorBound(_ matrix: TestMatrix, _ row: Int, _ x: [Float]) -> Double {
+        let columns = matrix.shape.columns
+        return (0..<columns).reduce(0.0) { bound, k in
+            let group = k / 32 * 32..<min(columns, k / 32 * 32 + 32)
+            let step = matrix.shape.format.isQuantized ? (x[group].map(abs).max() ?? 0) / 254 : 0
+            return bound + Double(abs(matrix.values[row * columns + k])) * Double(step + abs(x[k]) * 1e-6)
+        }
+    }
+
+    @Test("Integer inputs below 128 are multiplied exactly", arguments: Encoding.quantized)
+    func exactForIntegers(encoding: Encoding) throws {
+        let matrix = try TestMatrix(rows: 24, columns: 64, encoding.format, table: encoding.table)
+        var randoms = Randoms(seed: 3)
+        var x = (0..<64).map { _ in Float(Int.random(in: -127...127, using: &randoms)) }
+        (x[0], x[32]) = (127, -127)  // so that the scale is 1
+        let y = try Self.scalar.product(matrix, x, tokens: 1)
+        #expect(relativeDistance(y, matrix.product(x)) < 1e-6)
+    }
+
+    @Test("Every entry gives the scalar entry's bits", arguments: Encoding.all, Size.all)
+    func sameBits(encoding: Encoding, size: Size) throws {
+        for codes in TestMatrix.Codes.allCases {
+            let matrix = try TestMatrix(
+                rows: size.rows, columns: size.columns, encoding.format, table: encoding.table, codes: codes)
+            for inputs in Inputs.allCases {
+                for tokens in 1...9 {
+                    let x = inputs.values(size.columns * tokens)
+                    let expected = try Self.scalar.product(matrix, x, tokens: tokens)
+                    #expect(expected.allSatisfy { $0.isFinite })
+                    for kernels in Kernels.available.dropFirst() {
+                        let y = try kernels.product(matrix, x, tokens: tokens)
+                        #expect(y.bits == expected.bits, "\(kernels.name), \(codes), \(inputs), \(tokens) tokens")
+                    }
+                }
+            }
+        }
+    }
+
+    @Test("Rows that 16 doesn't divide are exact to the last input", arguments: [BlockFormat.f32, .bf16, .f16])
+    func raggedRows(format: BlockFormat) throws {
+        let matrix = try TestMatrix(rows: 11, columns: 45, format)
+        let x = Inputs.ordinary.values(45 * 3)
+        let expected = try Self.scalar.product(matrix, x, tokens: 3)
+        #expect(relativeDistance(Array(expected[..<11]), matrix.product(Array(x[..<45]))) < 1e-6)
+        for kernels in Kernels.available {
+            #expect(try kernels.product(matrix, x, tokens: 3).bits == expected.bits)
+        }
+    }
+
+    @Test("A token alone gives what it gives in a batch", arguments: names, Encoding.all)
+    func batchInvariance(name: String, encoding: Encoding) throws {
+        let kernels = try #require(Kernels.named(name))
+        let matrix = try TestMatrix(rows: 24, columns: 128, encoding.format, table: encoding.table)
+        let x = Inputs.ordinary.values(128 * 13)
+        let whole = try kernels.product(matrix, x, tokens: 13)
+        for token in 0..<13 {
+            let alone = try kernels.product(matrix, Array(x[token * 128..<(token + 1) * 128]), tokens: 1)
+            #expect(alone.bits == Array(whole[token * 24..<(token + 1) * 24]).bits)
+        }
+        let part = try kernels.product(matrix, x, tokens: 13, only: 5..<8)
+        #expect(Array(part[5 * 24..<8 * 24]).bits == Array(whole[5 * 24..<8 * 24]).bits)
+        #expect(part[..<(5 * 24)].allSatisfy { $0 == 0 } && part[(8 * 24)...].allSatisfy { $0 == 0 })
+    }
+
+    @Test("Panels computed one by one give the whole, also where two matrices alternate", arguments: names)
+    func panelInvariance(name: String) throws {
+        let kernels = try #require(Kernels.named(name))
+        let parts = try (0..<2).map { try TestMatrix(rows: 40, columns: 64, .q4, seed: UInt64($0 + 10)) }
+        let stride = parts[0].shape.strideByteCount
+        let blob = try AlignedMemory(byteCount: 2 * parts[0].shape.byteCount)
+        for panel in 0..<5 {
+            for (index, part) in parts.enumerated() {
+                (blob.base + (2 * panel + index) * stride).copyMemory(
+                    from: part.memory.base + panel * stride, byteCount: stride)
+            }
+        }
+        let x = Inputs.ordinary.values(64 * 3)
+        let buffer = try ActivationBuffer(tokenCapacity: 3, columnCapacity: 64)
+        buffer.load(x, tokens: 3, columns: 64, stride: 64, quantize: true, kernels: kernels)
+        for (index, part) in parts.enumerated() {
+            let view = Matrix(
+                base: UnsafeRawPointer(blob.base + index * stride), shape: part.shape, strideByteCount: 2 * stride)
+            var y = [Float](repeating: 0, count: 3 * 40)
+            for panel in 0..<5 {
+                kernels.multiply(view, panels: panel..<panel + 1, buffer, tokens: 0..<3, into: &y, yStride: 40)
+            }
+            #expect(try y.bits == kernels.product(part, x, tokens: 3).bits)
+        }
+    }
+
+    @Test("Nothing is written behind the last row", arguments: names, Encoding.all)
+    func noWriteBehindTheEnd(name: String, encoding: Encoding) throws {
+        let kernels = try #require(Kernels.named(name))
+        let matrix = try TestMatrix(rows: 11, columns: 32, encoding.format, table: encoding.table)
+        let buffer = try ActivationBuffer(tokenCapacity: 2, columnCapacity: 32)
+        buffer.load(Inputs.ordinary.values(64), tokens: 2, columns: 32, stride: 32, quantize: true, kernels: kernels)
+        var y = [Float](repeating: 9, count: 2 * 20)
+        kernels.multiply(matrix.matrix, panels: 0..<2, buffer, tokens: 0..<2, into: &y, yStride: 20)
+        #expect(y[11..<20].allSatisfy { $0 == 9 } && y[31...].allSatisfy { $0 == 9 })
+    }
+}
