@@ -28,8 +28,8 @@ extension BytePairTokenizer {
     /// - Parameter addBegin: whether the tokens that the post-processor puts before a text (the begin token of the
     ///   DeepSeek family) come first. Off for a rendered chat template, which writes them itself.
     /// - Throws: `TokenizerError.Code.patternLimit` if a pattern of the tokenizer takes too much work or memory on
-    ///   this text, which none of the known families' does.
-    /// - Complexity: O(*n* log *n*) for those families' patterns.
+    ///   this text: a matter of contrived texts.
+    /// - Complexity: O(*n* log *n*), besides what the patterns take.
     package func encode(
         _ text: String, special: SpecialTokens, addBegin: Bool
     ) throws(TokenizerError) -> [Int32] {

@@ -36,8 +36,7 @@ struct PreTokenizer: Sendable {
         stages.append(Stage(plain: pattern, extended: pattern))
     }
 
-    /// Leaves in `buffers.ends` where the pieces of `text` end. Linear in the text for the patterns of the known
-    /// families.
+    /// Leaves in `buffers.ends` where the pieces of `text` end.
     func split(
         _ text: UnsafeBufferPointer<UInt8>, extended: Bool, matcher: PatternMatcher, _ buffers: inout Buffers
     ) throws(TokenizerError) {

@@ -1,0 +1,186 @@
+import Foundation
+import Testing
+import Tokenizer
+
+/// A bad `tokenizer.json` is an error that names the field; it never crashes or hangs.
+@Suite struct HostileFileTests {
+    private func load(_ json: [UInt8], config: String? = nil) throws -> BytePairTokenizer {
+        try BytePairTokenizer(tokenizerJSON: json, configJSON: config.map { Array($0.utf8) })
+    }
+
+    private func expectError(
+        _ overrides: String, _ code: TokenizerError.Code, field: String, _ location: SourceLocation = #_sourceLocation
+    ) throws {
+        let json = try DemoTokenizer.json(overrides: Array(overrides.utf8))
+        let error = #expect(throws: TokenizerError.self, sourceLocation: location) { try load(json) }
+        #expect(error?.code == code, "\(String(describing: error))", sourceLocation: location)
+        #expect(error?.field.contains(field) == true, "\(String(describing: error))", sourceLocation: location)
+    }
+
+    private static let split = #""type": "Split", "invert": false, "behavior": "Isolated""#
+
+    @Test(arguments: [
+        (#"{"normalizer": {"type": "NFC"}}"#, "normalizer"),
+        (#"{"decoder": {"type": "WordPiece"}}"#, "decoder"),
+        (#"{"decoder": null}"#, "decoder"),
+        (#"{"model": {"type": "Unigram"}}"#, "model.type"),
+        (#"{"model": {"dropout": 0.1}}"#, "dropout"),
+        (#"{"model": {"byte_fallback": true}}"#, "byte_fallback"),
+        (#"{"model": {"end_of_word_suffix": "</w>"}}"#, "end_of_word_suffix"),
+        (#"{"model": {"continuing_subword_prefix": "@@"}}"#, "continuing_subword_prefix"),
+        (#"{"pre_tokenizer": null}"#, "pre_tokenizer"),
+        (#"{"pre_tokenizer": {"type": "Metaspace"}}"#, "pre_tokenizer"),
+        (#"{"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": true}}"#, "pre_tokenizer"),
+        (#"{"post_processor": {"type": "BertProcessing"}}"#, "post_processor"),
+        (#"{"post_processor": {"type": "TemplateProcessing", "single": []}}"#, "post_processor"),
+        (
+            #"{"added_tokens": [{"id": 5, "content": "<think>", "lstrip": true}, {"id": 4096, "content": "a b", "lstrip": true}]}"#,
+            "added_tokens"
+        ),
+    ])
+    func whatIsntDoneIsRefused(overrides: String, field: String) throws {
+        try expectError(overrides, .unsupported, field: field)
+    }
+
+    @Test(arguments: [
+        #"\w+"#, #"\bword"#, #"a*"#, #"(?=a)"#, #"[a[b]]"#, #"[\p{L}&&[^a]]"#, #"(a)\1"#, #"a{2}+"#, #"a{,3}"#, #"\h"#,
+        #"[^\S]"#, #"[\P{L}]"#, #"\p{Greek}"#, #"(?<name>a)"#, #"(?x) a"#, #"(*SKIP)a"#, #"\Qa\E"#, #"(?#x)a"#, #"\pL"#,
+    ])
+    func patternsThatDifferFromTheReferenceAreRefused(pattern: String) throws {
+        let stage: [String: Any] = [
+            "type": "Split", "pattern": ["Regex": pattern], "behavior": "Isolated", "invert": false,
+        ]
+        let byteLevel: [String: Any] = ["type": "ByteLevel", "add_prefix_space": false, "use_regex": false]
+        let json = try DemoTokenizer.json(overrides: [
+            "pre_tokenizer": ["type": "Sequence", "pretokenizers": [stage, byteLevel]]
+        ])
+        let error = #expect(throws: TokenizerError.self) { try load(json) }
+        #expect(error?.code == .unsupported, "\(String(describing: error))")
+        #expect(error?.field == "tokenizer.json pre_tokenizer[0]")
+    }
+
+    @Test(arguments: [
+        #"["#, #"[a"#, #"a\"#, #"(a"#, #"a)"#, #"[b-a]"#, #"*a"#, #"\p{"#, #"\x{110000}"#, #"\u12"#, #"[]"#,
+    ])
+    func patternsThatArentPatternsAreRefused(pattern: String) throws {
+        let stage: [String: Any] = ["type": "Split", "pattern": ["Regex": pattern], "behavior": "Isolated"]
+        let json = try DemoTokenizer.json(overrides: ["pre_tokenizer": stage])
+        #expect(throws: TokenizerError.self) { try load(json) }
+    }
+
+    @Test(arguments: ["Removed", "MergedWithPrevious", "MergedWithNext", "Contiguous"])
+    func otherBehavioursAreRefused(behavior: String) throws {
+        let stage = #"{"type": "Split", "pattern": {"Regex": "a"}, "behavior": "\#(behavior)", "invert": false}"#
+        try expectError(#"{"pre_tokenizer": \#(stage)}"#, .unsupported, field: "pre_tokenizer[0]")
+    }
+
+    @Test(arguments: [
+        (#"{"model": {"merges": [["h", "nothing"]]}}"#, "model.merges[0]"),
+        (#"{"model": {"merges": [["h", "e"], ["a"]]}}"#, "model.merges[1]"),
+        (#"{"model": {"merges": [["h", "e"], ["a", "b", "c"]]}}"#, "model.merges[1]"),
+        (#"{"model": {"merges": ["h e", "no space here"]}}"#, "model.merges[1]"),
+        (#"{"model": {"merges": 7}}"#, "tokenizer.json"),
+        (#"{"model": {"vocab": {}}}"#, "model.vocab"),
+        (#"{"model": {"vocab": {"a": -1}}}"#, "model.vocab"),
+        (#"{"model": {"vocab": {"a": 4000000000}}}"#, "model.vocab"),
+        (#"{"model": {"vocab": {"a": 1e300}}}"#, "tokenizer.json"),
+        (#"{"model": {"vocab": {"a": 1.5}}}"#, "tokenizer.json"),
+        (#"{"model": {"vocab": {"a": 20, "b": 20}}}"#, "model.vocab"),
+        (#"{"model": {"vocab": {"a": 20, "b": 21}, "merges": []}}"#, "model.vocab"),
+        (#"{"added_tokens": [{"id": 4096, "content": ""}]}"#, "added_tokens"),
+        (#"{"added_tokens": [{"id": -1, "content": "x y"}]}"#, "added_tokens"),
+        (#"{"added_tokens": [{"id": 10, "content": "x y"}]}"#, "added_tokens"),
+        (#"{"added_tokens": [{"id": 4096, "content": "<think>"}]}"#, "added_tokens"),
+        (#"{"added_tokens": [{"id": 4096, "content": "x y"}, {"id": 4097, "content": "x y"}]}"#, "added_tokens"),
+        (#"{"added_tokens": [{"id": 4096, "content": "x y"}, {"id": 4096, "content": "x z"}]}"#, "added_tokens"),
+        (
+            #"{"post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "x"}}, {"Sequence": {"id": "A"}}], "special_tokens": {"x": {"ids": [99999]}}}}"#,
+            "post_processor"
+        ),
+        (
+            #"{"post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "x"}}, {"Sequence": {"id": "A"}}], "special_tokens": {}}}"#,
+            "post_processor"
+        ),
+    ])
+    func contradictionsAreRefused(overrides: String, field: String) throws {
+        try expectError(overrides, .malformed, field: field)
+    }
+
+    @Test func aMergeMayNotMakeASpecialToken() throws {
+        let once = try #require(try DemoTokenizer.load().id(of: "Once"))
+        try expectError(
+            #"{"added_tokens": [{"id": \#(once), "content": "Once", "special": true}]}"#, .malformed,
+            field: "model.merges")
+    }
+
+    @Test func longTokensAndManyTokensAreRefused() throws {
+        let long = String(repeating: "x", count: 300)
+        try expectError(#"{"added_tokens": [{"id": 4096, "content": "\#(long)"}]}"#, .malformed, field: "added_tokens")
+        let many = (0..<20_000).map { #"{"id": \#(4096 + $0), "content": "<\#($0)>"}"# }.joined(separator: ",")
+        try expectError(#"{"added_tokens": [\#(many)]}"#, .tooLarge, field: "added_tokens")
+    }
+
+    @Test func aFileBeyondAllSizesIsRefusedUnread() {
+        let error = #expect(throws: TokenizerError.self) { try load([UInt8](repeating: 0x20, count: (64 << 20) + 1)) }
+        #expect(error?.code == .tooLarge)
+    }
+
+    @Test func aTokenThatTheConfigNamesMustExist() throws {
+        let error = #expect(throws: TokenizerError.self) {
+            try load(DemoTokenizer.json(), config: #"{"bos_token": "<s>"}"#)
+        }
+        #expect(error?.field.contains("bos_token") == true)
+        #expect(throws: TokenizerError.self) { try load(DemoTokenizer.json(), config: #"{"bos_token": 7}"#) }
+        #expect(throws: TokenizerError.self) { try load(DemoTokenizer.json(), config: "") }
+    }
+
+    @Test func aTruncatedFileIsRefused() throws {
+        let json = try DemoTokenizer.json()
+        for count in stride(from: 0, to: json.count, by: json.count / 100) {
+            #expect(throws: TokenizerError.self) { try load(Array(json[..<count])) }
+        }
+    }
+
+    @Test func deepNestingIsRefused() {
+        let nested = String(repeating: #"{"type":"Sequence","pretokenizers":["#, count: 50_000)
+        #expect(throws: TokenizerError.self) { try load(Array(#"{"pre_tokenizer":\#(nested)"#.utf8)) }
+        #expect(throws: TokenizerError.self) { try load([UInt8](repeating: UInt8(ascii: "["), count: 1_000_000)) }
+    }
+
+    /// Whatever a damaged file still loads as, it encodes text without a crash.
+    @Test func damagedFilesNeverCrash() throws {
+        let json = try DemoTokenizer.json()
+        var generator = SplitMix(state: 7)
+        var loaded = 0
+        for _ in 0..<300 {
+            var damaged = json
+            for _ in 0..<Int.random(in: 1...4, using: &generator) {
+                // Half of the damage is done outside the vocabulary, which is most of the file.
+                let limit = Bool.random(using: &generator) ? 4000 : damaged.count
+                damaged[Int.random(in: 0..<limit, using: &generator)] = UInt8.random(in: 32...126, using: &generator)
+            }
+            guard let tokenizer = try? load(damaged) else { continue }
+            loaded += 1
+            let text = "<｜User｜>Once upon a time, 1234 \u{1FAE8}\r\n</think>"
+            for mode in [SpecialTokens.parsed, .asText, .literal] {
+                if let ids = try? tokenizer.encode(text, special: mode, addBegin: true) {
+                    _ = tokenizer.decode(ids, skipSpecial: false)
+                }
+            }
+        }
+        #expect(loaded > 10)
+    }
+}
+
+/// A generator whose numbers are the same in each run.
+struct SplitMix: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var value = state
+        value = (value ^ (value >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        value = (value ^ (value >> 27)) &* 0x94D0_49BB_1331_11EB
+        return value ^ (value >> 31)
+    }
+}
