@@ -111,7 +111,9 @@ let package = Package(
         tests("ContainerTests", ["Container", "Compute"]),
         tests("ComputeTests", ["Compute"]),
         tests("ExpertPagingTests", ["ExpertPaging", "Container", "Compute"]),
-        tests("GenerationTests", ["Generation", "Model", "ExpertPaging", "Tokenizer", "Container", "Compute"]),
+        tests(
+            "GenerationTests",
+            ["Generation", "Model", "ExpertPaging", "Tokenizer", "Container", "Checkpoint", "Quantizer"]),
         tests("TokenizerTests", ["Tokenizer"]),
         tests("ChatTemplateTests", ["ChatTemplate"]),
         tests("ServingTests", ["Serving", "API", "Quantizer", "Checkpoint", "Container", "Compute", logging, lifecycle]),

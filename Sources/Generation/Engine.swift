@@ -59,8 +59,7 @@ package final class Engine: Sendable {
     }
 
     package var heartbeat: Heartbeat {
-        let queue = loop.queue.lengths
-        return Heartbeat(isBusy: queue.isRunning || queue.waiting > 0, sinceLastBeat: loop.ledger.sinceLastBeat)
+        Heartbeat(isBusy: !loop.queue.isIdle, sinceLastBeat: loop.ledger.sinceLastBeat)
     }
 
     /// Takes no more requests, gives those in the queue back with `.draining`, lets the running answer go on for

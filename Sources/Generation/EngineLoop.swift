@@ -33,6 +33,8 @@ final class EngineLoop: @unchecked Sendable {
     func submit(_ request: GenerationRequest) throws(GenerationError) -> GenerationStream {
         try request.check(vocabularySize: model.configuration.vocabularySize, contextLength: state.capacity)
         let job = Job(request: request)
+        // An engine that has slept for an hour isn't late with what comes now.
+        if queue.isIdle { ledger.beat() }
         switch queue.append(job) {
         case .admitted:
             return GenerationStream(job: job) { [queue, ledger] in Self.cancel($0, in: queue, ledger) }
@@ -67,22 +69,19 @@ final class EngineLoop: @unchecked Sendable {
         while let job = queue.take() {
             ledger.beat()
             let start = ContinuousClock.now
-            do {
-                let completion = try answer(job, start: start)
-                ledger.update { $0.totals.completed += 1 }
-                job.mailbox.post(outcome: .success(completion))
-            } catch {
-                let isCancelled = error.code == .cancelled
-                ledger.update { entries in
-                    if isCancelled { entries.totals.cancelled += 1 } else { entries.totals.failed += 1 }
-                }
-                job.mailbox.post(outcome: .failure(error))
-            }
+            let outcome = Result { () throws(GenerationError) in try answer(job, start: start) }
             let duration = ContinuousClock.now - start
             ledger.update { entries in
                 entries.activity = .idle
                 entries.meanDuration = (entries.meanDuration * 3 + duration) / 4
+                switch outcome {
+                case .success: entries.totals.completed += 1
+                case .failure(let error) where error.code == .cancelled: entries.totals.cancelled += 1
+                case .failure: entries.totals.failed += 1
+                }
             }
+            // Last, so that whoever has read an answer finds it in the account.
+            job.mailbox.post(outcome: outcome)
         }
         stopped.open()
     }

@@ -42,8 +42,13 @@ package struct EngineStatus: Sendable {
 package struct Heartbeat: Sendable, Equatable {
     /// Whether there is a request that the engine should be working on.
     package var isBusy: Bool
-    /// Since the engine last passed a layer of the model, or looked into its queue.
+    /// Since the engine last looked whether to go on: in every layer of the model, and while it waits for storage.
     package var sinceLastBeat: Duration
+
+    package init(isBusy: Bool, sinceLastBeat: Duration) {
+        self.isBusy = isBusy
+        self.sinceLastBeat = sinceLastBeat
+    }
 
     /// Whether it is idle, or has moved within `limit`.
     package func isAlive(within limit: Duration) -> Bool { !isBusy || sinceLastBeat <= limit }

@@ -71,6 +71,11 @@ final class RequestQueue: @unchecked Sendable {
         return (waiting.count, isRunning, isClosed)
     }
 
+    var isIdle: Bool {
+        let lengths = lengths
+        return lengths.waiting == 0 && !lengths.isRunning
+    }
+
     private func postPositions() {
         for (place, job) in waiting.enumerated() { job.mailbox.post(position: place + 1) }
     }
