@@ -6,7 +6,7 @@ import Synchronization
 /// A model that is ready to compute: its dense weights are in memory, its experts come and go.
 ///
 /// One step runs at a time, on whichever thread calls (the engine's); a second one at the same time is a programming
-/// error and traps. Nothing is allocated within a step.
+/// error and traps. A step allocates nothing of its own.
 package final class LoadedModel: @unchecked Sendable {
     // Sendable: everything but `scratch` is immutable or locks itself, and `isStepping` keeps a second step from using
     // `scratch`.

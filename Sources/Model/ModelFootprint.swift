@@ -8,18 +8,25 @@ package struct ModelFootprint: Sendable {
     package let denseByteCount: Int
     /// The routed experts' sizes.
     package let arena: ArenaShape
+    /// Where the lanes put packed experts before they unpack them, all lanes together.
+    package let laneByteCount: Int
 
-    package init(configuration: ModelConfiguration, denseByteCount: Int, arena: ArenaShape) {
+    package init(
+        configuration: ModelConfiguration, denseByteCount: Int, arena: ArenaShape, laneByteCount: Int = 0
+    ) {
         self.configuration = configuration
         self.denseByteCount = denseByteCount
         self.arena = arena
+        self.laneByteCount = laneByteCount
     }
 
     package init(container: ContainerReader, laneCount: Int) {
         self.init(
             configuration: container.metadata.configuration,
             denseByteCount: ResidentTensors.byteCount(of: container),
-            arena: ArenaShape(container: container, laneCount: laneCount))
+            arena: ArenaShape(container: container, laneCount: laneCount),
+            laneByteCount: laneCount
+                * (container.experts.values.lazy.filter { $0.codec != .stored }.map(\.storedByteCount).max() ?? 0))
     }
 
     func cacheByteCount(tokens: Int, format: CacheFormat) -> Int {
@@ -27,7 +34,7 @@ package struct ModelFootprint: Sendable {
     }
 
     func scratchByteCount(chunk: Int) -> Int {
-        ScratchLayout(configuration: configuration, chunk: chunk).byteCount
+        ScratchLayout(configuration: configuration, chunk: chunk).byteCount + laneByteCount
     }
 
     /// Experts that one token uses, all layers together: below as many slots a token evicts what the next one needs.

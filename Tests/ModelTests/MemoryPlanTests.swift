@@ -111,6 +111,17 @@ import Testing
         #expect(plan.byteCount <= plan.budget)
     }
 
+    @Test func spaceForPackedExpertsIsScratch() throws {
+        let packed = ModelFootprint(
+            configuration: footprint.configuration, denseByteCount: footprint.denseByteCount, arena: footprint.arena,
+            laneByteCount: 9_000_000)
+        let options = MemoryPlan.Options(memory: 4 << 30, chunk: 64)
+        let plain = try plan(options)
+        let plan = try MemoryPlan(footprint: packed, cacheFormat: .bf16, options: options, available: nil)
+        #expect(plan.scratchByteCount == plain.scratchByteCount + 9_000_000)
+        #expect(plan.byteCount <= 4 << 30)
+    }
+
     @Test func linesAddUp() throws {
         let plan = try plan(.init(memory: 4 << 30))
         #expect(plan.lines.count == 5)
