@@ -85,9 +85,9 @@ struct DemoEngine {
 
     /// Waits until the engine does what is asked, for at most some seconds.
     func wait(until condition: (EngineStatus) -> Bool) async throws {
-        for _ in 0..<2000 {
+        for _ in 0..<10_000 {
             if condition(engine.status()) { return }
-            try await Task.sleep(for: .milliseconds(5))
+            try await Task.sleep(for: .milliseconds(1))
         }
         throw TimedOut()
     }

@@ -3,7 +3,7 @@ import Generation
 import Glibc
 import Testing
 
-@Suite(.serialized) struct EngineTests {
+@Suite(.serialized, .ownThreads) struct EngineTests {
     @Test func requestsAreAnsweredInTheirOrderAndToldTheirPlace() async throws {
         let demo = try DemoEngine(endTokens: [])
         let running = try demo.engine.submit(demo.endlessRequest())
@@ -88,7 +88,9 @@ import Testing
         }
 
         var reader: Task<GenerationError?, Never>?
-        if how == .task, let stream { reader = Task { await failure(of: stream) } }
+        if how == .task, let stream {
+            reader = Task(executorPreference: ThreadExecutor.shared) { await failure(of: stream) }
+        }
         while !isReached(demo.engine.status()) { try await Task.sleep(for: .microseconds(200)) }
         let start = ContinuousClock.now
         switch how {
@@ -200,11 +202,13 @@ import Testing
         try await demo.wait { $0.activity != .idle }
         let waiting = try demo.engine.submit(demo.request())
         let start = ContinuousClock.now
-        async let drained: Void = demo.engine.drain(within: .milliseconds(200))
+        let drained = Task(executorPreference: ThreadExecutor.shared) {
+            await demo.engine.drain(within: .milliseconds(200))
+        }
         #expect(await failure(of: waiting)?.code == .draining)
         #expect(ContinuousClock.now - start < .milliseconds(190))
         #expect(await failure(of: running)?.code == .draining)
-        await drained
+        await drained.value
         let duration = ContinuousClock.now - start
         #expect(duration >= .milliseconds(200) && duration < .seconds(2))
     }
