@@ -1,8 +1,8 @@
 extension ChatTemplate {
     /// Renders a conversation.
     ///
-    /// An assistant message with `isPrefix`, which must be the last, is continued: it is rendered without an end marker,
-    /// and no generation prompt follows whatever `addGenerationPrompt` says. After `<think>` (with `thinking`) its
+    /// An assistant message with `isPrefix`, which must be the last, is continued: it is rendered without an end
+    /// marker, and no generation prompt follows whatever `addGenerationPrompt` says. After `<think>` (with `thinking`) its
     /// content is the beginning of the reasoning; if it has `reasoning` of its own, that is, and the content, if
     /// there is any, follows `</think>`. Its text is taken as it is; only history is cut at `</think>`.
     package func render(

@@ -2,8 +2,8 @@ import FoundationEssentials
 
 /// Renders conversations as a model's chat template does, byte for byte.
 ///
-/// A checkpoint's template is a Jinja program. It isn't run: the known ones are recognised by their text, and each has a
-/// renderer of its own. Tools aren't rendered.
+/// A checkpoint's template is a Jinja program. It isn't run: the known ones are recognised by their text, and each has
+/// a renderer of its own. Tools aren't rendered.
 package struct ChatTemplate: Sendable {
     /// The ways in which the DeepSeek-V3.1 family's templates render a conversation.
     package enum Dialect: Sendable, CaseIterable {

@@ -3,8 +3,8 @@ import Glibc
 
 /// The state that matching needs, reused from match to match.
 ///
-/// `@unchecked Sendable`: it goes from thread to thread, but only with the `EncodingWorkspace` that it belongs to, which
-/// one call of `encode` at a time takes for itself.
+/// `@unchecked Sendable`: it goes from thread to thread, but only with the `EncodingWorkspace` that it belongs to,
+/// which one call of `encode` at a time takes for itself.
 @safe
 final class PatternMatcher: @unchecked Sendable {
     private let data: OpaquePointer

@@ -1,4 +1,5 @@
-/// Byte-pair encoding of one piece: the pair of the lowest rank merges first, the leftmost of equals, until none is left.
+/// Byte-pair encoding of one piece: the pair of the lowest rank merges first, the leftmost of equals, until none is
+/// left.
 struct PieceEncoder: Sendable {
     /// The token of each single byte.
     let byteTokens: [Int32]

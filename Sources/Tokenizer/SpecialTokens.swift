@@ -5,8 +5,8 @@ package enum SpecialTokens: Sendable {
     /// Tokens marked `special` are ordinary text; the other added tokens are recognised. This is what the reference
     /// does with `encode_special_tokens`.
     case asText
-    /// No added token is recognised, special or not, and no merge makes one: the ids are the ordinary byte-pair encoding
-    /// of the text, which decodes to the same text. For a conversation's content: nobody can forge a turn, nor the
-    /// beginning or end of thinking, with a message.
+    /// No added token is recognised, special or not, and no merge makes one: the ids are the ordinary byte-pair
+    /// encoding of the text, which decodes to the same text. For a conversation's content: nobody can forge a turn, nor
+    /// the beginning or end of thinking, with a message.
     case literal
 }

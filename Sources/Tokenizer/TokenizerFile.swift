@@ -2,8 +2,10 @@ import FoundationEssentials
 
 /// `tokenizer.json`, as far as it is read. Decoding checks types only; `BytePairTokenizer` checks what they say.
 struct TokenizerFile: Decodable {
-    /// The largest published vocabularies (256,000 tokens) take about half of this.
-    static let largestByteCount = 64 << 20
+    /// The largest published vocabularies (256,000 tokens) take 34 MB.
+    static let largestByteCount = 48 << 20
+    /// A decoder takes a multiple of a value's bytes in memory. Those vocabularies have less than half as many.
+    static let largestValueCount = 4 << 20
 
     var addedTokens: [AddedTokenEntry]?
     var normalizer: Normalizer?
@@ -152,6 +154,10 @@ struct TokenizerFile: Decodable {
         guard json.count <= largestByteCount else {
             throw TokenizerError(
                 .tooLarge, field: file, "\(json.count) bytes, where at most \(largestByteCount) are accepted")
+        }
+        let separator = UInt8(ascii: ",")
+        guard json.count(where: { $0 == separator }) < largestValueCount else {
+            throw TokenizerError(.tooLarge, field: file, "more than \(largestValueCount) values")
         }
         do {
             return try JSONDecoder().decode(type, from: Data(json))

@@ -33,10 +33,7 @@ import Tokenizer
         (#"{"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": true}}"#, "pre_tokenizer"),
         (#"{"post_processor": {"type": "BertProcessing"}}"#, "post_processor"),
         (#"{"post_processor": {"type": "TemplateProcessing", "single": []}}"#, "post_processor"),
-        (
-            #"{"added_tokens": [{"id": 5, "content": "<think>", "lstrip": true}, {"id": 4096, "content": "a b", "lstrip": true}]}"#,
-            "added_tokens"
-        ),
+        (#"{"added_tokens": [{"id": 4096, "content": "a b", "lstrip": true}]}"#, "added_tokens"),
     ])
     func whatIsntDoneIsRefused(overrides: String, field: String) throws {
         try expectError(overrides, .unsupported, field: field)
@@ -93,17 +90,16 @@ import Tokenizer
         (#"{"added_tokens": [{"id": 4096, "content": "<think>"}]}"#, "added_tokens"),
         (#"{"added_tokens": [{"id": 4096, "content": "x y"}, {"id": 4097, "content": "x y"}]}"#, "added_tokens"),
         (#"{"added_tokens": [{"id": 4096, "content": "x y"}, {"id": 4096, "content": "x z"}]}"#, "added_tokens"),
-        (
-            #"{"post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "x"}}, {"Sequence": {"id": "A"}}], "special_tokens": {"x": {"ids": [99999]}}}}"#,
-            "post_processor"
-        ),
-        (
-            #"{"post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "x"}}, {"Sequence": {"id": "A"}}], "special_tokens": {}}}"#,
-            "post_processor"
-        ),
     ])
     func contradictionsAreRefused(overrides: String, field: String) throws {
         try expectError(overrides, .malformed, field: field)
+    }
+
+    @Test(arguments: [#"{"x": {"ids": [99999]}}"#, #"{"x": {"ids": [-1]}}"#, "{}"])
+    func aTemplatedTokenMustExist(specialTokens: String) throws {
+        let single = #"[{"SpecialToken": {"id": "x"}}, {"Sequence": {"id": "A"}}]"#
+        let processor = #"{"type": "TemplateProcessing", "single": \#(single), "special_tokens": \#(specialTokens)}"#
+        try expectError(#"{"post_processor": \#(processor)}"#, .malformed, field: "post_processor")
     }
 
     @Test func aMergeMayNotMakeASpecialToken() throws {
@@ -121,8 +117,10 @@ import Tokenizer
     }
 
     @Test func aFileBeyondAllSizesIsRefusedUnread() {
-        let error = #expect(throws: TokenizerError.self) { try load([UInt8](repeating: 0x20, count: (64 << 20) + 1)) }
+        let error = #expect(throws: TokenizerError.self) { try load([UInt8](repeating: 0x20, count: (48 << 20) + 1)) }
         #expect(error?.code == .tooLarge)
+        let values = Array(#"{"model":[\#(String(repeating: "1,", count: 4 << 20))1]}"#.utf8)
+        #expect(#expect(throws: TokenizerError.self) { try load(values) }?.code == .tooLarge)
     }
 
     @Test func aTokenThatTheConfigNamesMustExist() throws {

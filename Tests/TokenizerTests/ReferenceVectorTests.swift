@@ -24,9 +24,8 @@ import Tokenizer
             ] {
                 let ids = try tokenizer.encode(vector.text, special: mode, addBegin: false)
                 if ids != expected {
-                    failures.append(
-                        "\(mode) \(vector.text.prefix(80).debugDescription): \(ids.prefix(40)), not \(expected.prefix(40))"
-                    )
+                    let text = vector.text.prefix(80).debugDescription
+                    failures.append("\(mode) \(text): \(ids.prefix(40)), not \(expected.prefix(40))")
                 }
             }
         }

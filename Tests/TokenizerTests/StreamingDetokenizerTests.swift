@@ -23,7 +23,9 @@ import Tokenizer
         return (parts, detokenizer.finish())
     }
 
-    @Test(arguments: ["é", "中", "😀", "🏴󠁧󠁢󠁥󠁮󠁧󠁿", "a\u{301}", "\u{7FF}\u{800}\u{FFFF}\u{10000}\u{10FFFF}", "\u{D7FF}\u{E000}"])
+    @Test(arguments: [
+        "é", "中", "😀", "🏴󠁧󠁢󠁥󠁮󠁧󠁿", "a\u{301}", "\u{7FF}\u{800}\u{FFFF}\u{10000}\u{10FFFF}", "\u{D7FF}\u{E000}",
+    ])
     func aCharacterComesWithItsLastByte(text: String) throws {
         let (parts, rest) = try stream(Array(text.utf8))
         var expected: [String] = []
