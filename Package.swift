@@ -108,6 +108,7 @@ let package = Package(
         // Tests.
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: common),
         tests("APITests", ["API"]),
+        tests("MoectlTests", ["moectl", "API"]),
         tests("ContainerTests", ["Container", "Compute"]),
         tests("ComputeTests", ["Compute"]),
         tests("ExpertPagingTests", ["ExpertPaging", "Container", "Compute"]),
@@ -116,7 +117,10 @@ let package = Package(
             ["Generation", "Model", "ExpertPaging", "Tokenizer", "Container", "Checkpoint", "Quantizer"]),
         tests("TokenizerTests", ["Tokenizer"]),
         tests("ChatTemplateTests", ["ChatTemplate"]),
-        tests("ServingTests", ["Serving", "API", "Quantizer", "Checkpoint", "Container", "Compute", logging, lifecycle]),
+        tests(
+            "ServingTests",
+            ["moed", "Serving", "API", "Model", "Quantizer", "Checkpoint", "Container", "Compute", logging, lifecycle]
+                + nio("NIOPosix")),
         tests("ModelTests", ["Model", "ExpertPaging", "Quantizer", "Checkpoint", "Container", "Compute"]),
     ]
 )

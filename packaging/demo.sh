@@ -19,13 +19,13 @@ stop_daemon() {
     daemon=
     kill -TERM "$process" 2>/dev/null || true
     # The daemon gives running answers four seconds and ends within five.
-    ( sleep 10; kill -KILL "$process" 2>/dev/null ) &
-    local patience=$!
-    local status=0
-    wait "$process" || status=$?
-    kill "$patience" 2>/dev/null || true
-    wait "$patience" 2>/dev/null || true
-    return "$status"
+    local attempt
+    for (( attempt = 0; attempt < 100; attempt++ )); do
+        kill -0 "$process" 2>/dev/null || break
+        sleep 0.1
+    done
+    kill -KILL "$process" 2>/dev/null || true
+    wait "$process"
 }
 
 finish() {

@@ -28,6 +28,7 @@ final class ChatSession {
 
     /// Returns when the person leaves. Without a terminal the first failure ends it, so that a script notices.
     func run() async throws {
+        if reader.editsLines { InterruptSignal.ignoreBetweenAnswers() }
         if isInteractive { try say("\(model) listens. /help lists what else you can type; Ctrl-D leaves.") }
         while let message = try await nextMessage() {
             if let command = SlashCommand(message) {
@@ -92,9 +93,10 @@ final class ChatSession {
 
     /// Shows the answer to `prompt`, and remembers both when it is complete or was stopped by the person.
     private func answer(_ prompt: String) async throws {
-        let request = conversation.request(model: model, prompt: prompt, sampling: sampling)
+        var request = conversation.request(model: model, prompt: prompt)
+        sampling.apply(to: &request)
         let (client, style) = (client, terminal.answerStyle)
-        var (answer, wasInterrupted) = await InterruptSignal.cancelling {
+        var (answer, wasInterrupted) = await InterruptSignal.cancelling { [request] in
             var printer = AnswerPrinter(style: style, reasoning: .shown) { try OutputStream.output.write($0) }
             do {
                 try await client.streamAnswer(request) { try printer.show($0) }

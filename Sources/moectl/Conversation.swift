@@ -1,6 +1,6 @@
 package import API
 
-/// What was said so far, and how the next answer is asked for.
+/// What was said so far, and what the next answer is asked for.
 package struct Conversation: Sendable {
     package var systemPrompt: String?
     /// nil leaves it to the daemon.
@@ -21,15 +21,11 @@ package struct Conversation: Sendable {
         messages.append(.init(role: .assistant, content: answer))
     }
 
-    package func request(model: String, prompt: String, sampling: SamplingOptions) -> ChatCompletionRequest {
+    package func request(model: String, prompt: String) -> ChatCompletionRequest {
         let system = systemPrompt.map { [ChatCompletionRequest.Message(role: .system, content: $0)] } ?? []
         var request = ChatCompletionRequest(
             model: model, messages: system + messages + [.init(role: .user, content: prompt)])
         request.thinking = thinks.map { .init(type: $0 ? .enabled : .disabled) }
-        request.maxTokens = sampling.maxTokens
-        request.temperature = sampling.temperature
-        request.topP = sampling.topP
-        request.seed = sampling.seed
         return request
     }
 }

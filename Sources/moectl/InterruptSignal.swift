@@ -5,6 +5,12 @@ import Synchronization
 enum InterruptSignal {
     private static let wasRaised = Atomic(false)
 
+    /// Ctrl-C does nothing outside answers from now on: for a line editor, which gets it as a key. Otherwise one that is
+    /// pressed just when an answer ends would end the program.
+    static func ignoreBetweenAnswers() {
+        signal(SIGINT, SIG_IGN)
+    }
+
     /// Runs `operation` with SIGINT cancelling its task instead of ending the program; tells whether that happened.
     static func cancelling<Result: Sendable>(
         _ operation: @escaping @Sendable () async -> Result

@@ -24,6 +24,11 @@ package final class LineReader: Sendable {
         self.terminal = terminal
     }
 
+    /// Whether Ctrl-C reaches `read` as a key.
+    package var editsLines: Bool {
+        terminal.inputIsInteractive && terminal.outputIsInteractive && terminal.allowsEscapes
+    }
+
     package func read(prompt: String, history: [String]) throws(ClientError) -> Input {
         guard terminal.inputIsInteractive, terminal.outputIsInteractive else { return readPlainly() }
         guard terminal.allowsEscapes else {

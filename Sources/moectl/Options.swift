@@ -33,6 +33,13 @@ package struct SamplingOptions: ParsableArguments, Sendable {
     package var seed: Int?
 
     package init() {}
+
+    func apply(to request: inout ChatCompletionRequest) {
+        request.maxTokens = maxTokens
+        request.temperature = temperature
+        request.topP = topP
+        request.seed = seed
+    }
 }
 
 /// What the answer is asked for.

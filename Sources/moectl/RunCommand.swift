@@ -29,8 +29,9 @@ struct RunCommand: AsyncParsableCommand {
         let terminal = Terminal.current()
         let text = try await wholePrompt(terminal)
         let client = daemon.client
-        let request = conversation.conversation.request(
-            model: try await conversation.modelName(client), prompt: text, sampling: sampling)
+        var request = conversation.conversation.request(
+            model: try await conversation.modelName(client), prompt: text)
+        sampling.apply(to: &request)
         if json {
             try OutputStream.output.write(await client.wholeAnswer(request) + [UInt8(ascii: "\n")])
             return
