@@ -4,6 +4,7 @@
 
 #include "CKernels.h"
 #include "numbers.h"
+#include "prefetch.h"
 #include <immintrin.h>
 
 #pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
@@ -205,10 +206,10 @@ INLINE void store_rows(float *y, __m256 rows, int64_t count) {
     }
 }
 
-// A panel's codes are loaded and expanded once for up to four tokens.
+// A panel's codes are loaded and expanded once for up to four tokens. `ahead` is a panel to prefetch meanwhile, or null.
 INLINE void panel_tokens(
-    const moed_matrix *w, const moed_activations *x, int64_t panel, int64_t token, int tokens, int kind, float *y,
-    int64_t y_stride) {
+    const moed_matrix *w, const moed_activations *x, int64_t panel, const uint8_t *ahead, int64_t token, int tokens,
+    int kind, float *y, int64_t y_stride) {
     const uint8_t *base = w->base + panel * w->stride;
     const uint8_t *codes = base + w->code_offset;
     const int8_t *inputs[4];
@@ -224,6 +225,7 @@ INLINE void panel_tokens(
     __m256i table = load_table(moed_code_tables[w->table]);
     int64_t groups = w->columns / moed_group_size;
     for (int64_t group = 0; group < groups; group++) {
+        if (ahead != NULL) prefetch_group(w, ahead, group, kind == plain_q8 ? 256 : 128);
         __m256 weight_scales = load_8_f16((const uint16_t *)base + group * moed_panel_rows);
         __m256i products[4];
         group_products(codes, inputs, sums, group, table, tokens, kind, products);
@@ -242,13 +244,18 @@ INLINE void multiply_quantized(
     const moed_matrix *w, const moed_activations *x, moed_range panels, moed_range tokens, float *y, int64_t y_stride,
     int kind) {
     for (int64_t panel = panels.begin; panel < panels.end; panel++) {
+        const uint8_t *ahead = panels.end - panel < 3 ? NULL : w->base + (panel + 2) * w->stride;
         int64_t t = tokens.begin;
-        for (; t + 4 <= tokens.end; t += 4) panel_tokens(w, x, panel, t, 4, kind, y, y_stride);
+        for (; t + 4 <= tokens.end; t += 4) {
+            panel_tokens(w, x, panel, ahead, t, 4, kind, y, y_stride);
+            ahead = NULL;
+        }
         if (t + 2 <= tokens.end) {
-            panel_tokens(w, x, panel, t, 2, kind, y, y_stride);
+            panel_tokens(w, x, panel, ahead, t, 2, kind, y, y_stride);
+            ahead = NULL;
             t += 2;
         }
-        if (t < tokens.end) panel_tokens(w, x, panel, t, 1, kind, y, y_stride);
+        if (t < tokens.end) panel_tokens(w, x, panel, ahead, t, 1, kind, y, y_stride);
     }
 }
 

@@ -4,6 +4,7 @@
 
 #include "CKernels.h"
 #include "numbers.h"
+#include "prefetch.h"
 #include <immintrin.h>
 
 #pragma clang attribute push( \
@@ -138,9 +139,10 @@ INLINE void group_products(
 }
 
 // Two panels' codes are loaded and expanded once for up to eight tokens. A single panel is paired with itself.
+// `ahead` is the panel whose two to prefetch meanwhile, or null.
 INLINE void panels_tokens(
-    const moed_matrix *w, const moed_activations *x, int64_t panel, int64_t panels, int64_t token, int tokens,
-    int kind, float *y, int64_t y_stride) {
+    const moed_matrix *w, const moed_activations *x, int64_t panel, int64_t panels, const uint8_t *ahead,
+    int64_t token, int tokens, int kind, float *y, int64_t y_stride) {
     const uint8_t *first = w->base + panel * w->stride;
     const uint8_t *second = first + (panels - 1) * w->stride;
     const int8_t *inputs[8];
@@ -156,6 +158,10 @@ INLINE void panels_tokens(
     __m512i raised = _mm512_xor_si512(load_table(moed_code_tables[w->table]), _mm512_set1_epi8((char)0x80));
     int64_t groups = w->columns / moed_group_size;
     for (int64_t group = 0; group < groups; group++) {
+        if (ahead != NULL) {
+            prefetch_group(w, ahead, group, kind == plain_q8 ? 256 : 128);
+            prefetch_group(w, ahead + w->stride, group, kind == plain_q8 ? 256 : 128);
+        }
         __m128i low = _mm_loadu_si128((const __m128i *)first + group);
         __m128i high = _mm_loadu_si128((const __m128i *)second + group);
         __m512 weight_scales = _mm512_cvtph_ps(_mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1));
@@ -180,17 +186,23 @@ INLINE void multiply_quantized(
     int kind) {
     for (int64_t panel = panels.begin; panel < panels.end; panel += 2) {
         int64_t count = panels.end - panel < 2 ? 1 : 2;
+        const uint8_t *ahead = panels.end - panel < 4 ? NULL : w->base + (panel + 2) * w->stride;
         int64_t t = tokens.begin;
-        for (; t + 8 <= tokens.end; t += 8) panels_tokens(w, x, panel, count, t, 8, kind, y, y_stride);
+        for (; t + 8 <= tokens.end; t += 8) {
+            panels_tokens(w, x, panel, count, ahead, t, 8, kind, y, y_stride);
+            ahead = NULL;
+        }
         if (t + 4 <= tokens.end) {
-            panels_tokens(w, x, panel, count, t, 4, kind, y, y_stride);
+            panels_tokens(w, x, panel, count, ahead, t, 4, kind, y, y_stride);
+            ahead = NULL;
             t += 4;
         }
         if (t + 2 <= tokens.end) {
-            panels_tokens(w, x, panel, count, t, 2, kind, y, y_stride);
+            panels_tokens(w, x, panel, count, ahead, t, 2, kind, y, y_stride);
+            ahead = NULL;
             t += 2;
         }
-        if (t < tokens.end) panels_tokens(w, x, panel, count, t, 1, kind, y, y_stride);
+        if (t < tokens.end) panels_tokens(w, x, panel, count, ahead, t, 1, kind, y, y_stride);
     }
 }
 

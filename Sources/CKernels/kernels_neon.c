@@ -4,6 +4,7 @@
 
 #include "CKernels.h"
 #include "numbers.h"
+#include "prefetch.h"
 #include <arm_neon.h>
 
 #pragma clang attribute push(__attribute__((target("dotprod"))), apply_to = function)
@@ -237,10 +238,10 @@ INLINE void store_rows(float *y, row_totals rows, int64_t count) {
     }
 }
 
-// A panel's codes are loaded and expanded once for up to four tokens.
+// A panel's codes are loaded and expanded once for up to four tokens. `ahead` is a panel to prefetch meanwhile, or null.
 INLINE void panel_tokens(
-    const moed_matrix *w, const moed_activations *x, int64_t panel, int64_t token, int tokens, int is_q4, float *y,
-    int64_t y_stride) {
+    const moed_matrix *w, const moed_activations *x, int64_t panel, const uint8_t *ahead, int64_t token, int tokens,
+    int is_q4, float *y, int64_t y_stride) {
     const uint8_t *base = w->base + panel * w->stride;
     const uint8_t *codes = base + w->code_offset;
     int8x16_t table = vld1q_s8(moed_code_tables[w->table]);
@@ -248,6 +249,7 @@ INLINE void panel_tokens(
     for (int t = 0; t < tokens; t++) totals[t] = (row_totals){vdupq_n_f32(0), vdupq_n_f32(0)};
     int64_t groups = w->columns / moed_group_size;
     for (int64_t group = 0; group < groups; group++) {
+        if (ahead != NULL) prefetch_group(w, ahead, group, is_q4 ? 128 : 256);
         int8x16_t near[4], far[4];
         row_products products[4];
         for (int t = 0; t < tokens; t++) {
@@ -279,13 +281,18 @@ INLINE void multiply_quantized(
     const moed_matrix *w, const moed_activations *x, moed_range panels, moed_range tokens, float *y, int64_t y_stride,
     int is_q4) {
     for (int64_t panel = panels.begin; panel < panels.end; panel++) {
+        const uint8_t *ahead = panels.end - panel < 3 ? NULL : w->base + (panel + 2) * w->stride;
         int64_t t = tokens.begin;
-        for (; t + 4 <= tokens.end; t += 4) panel_tokens(w, x, panel, t, 4, is_q4, y, y_stride);
+        for (; t + 4 <= tokens.end; t += 4) {
+            panel_tokens(w, x, panel, ahead, t, 4, is_q4, y, y_stride);
+            ahead = NULL;
+        }
         if (t + 2 <= tokens.end) {
-            panel_tokens(w, x, panel, t, 2, is_q4, y, y_stride);
+            panel_tokens(w, x, panel, ahead, t, 2, is_q4, y, y_stride);
+            ahead = NULL;
             t += 2;
         }
-        if (t < tokens.end) panel_tokens(w, x, panel, t, 1, is_q4, y, y_stride);
+        if (t < tokens.end) panel_tokens(w, x, panel, ahead, t, 1, is_q4, y, y_stride);
     }
 }
 
