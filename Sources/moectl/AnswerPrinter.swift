@@ -39,6 +39,8 @@ package struct AnswerPrinter: Sendable {
 
     package mutating func show(_ event: AnswerEvent) throws {
         switch event {
+        case .queued(let position):
+            try showProgress("waiting: \(position) other requests come first")
         case .prefill(let processed, let total):
             try showProgress("reading the prompt: \(processed) of \(total) tokens (\(100 * processed / total) %)")
         case .reasoning(let text):

@@ -3,6 +3,8 @@ import FoundationEssentials
 
 /// What a streamed answer consists of.
 package enum AnswerEvent: Equatable, Sendable {
+    /// How many requests are answered before this one.
+    case queued(Int)
     /// How much of the prompt the model has read.
     case prefill(processed: Int, total: Int)
     case reasoning(String)
@@ -55,10 +57,12 @@ package struct AnswerReader {
         return events
     }
 
-    /// `prefill 512/2048`
+    /// `queued 3`, `prefill 512/2048`
     private static func progress(_ comment: String) -> AnswerEvent? {
         let words = comment.split(separator: " ")
-        guard words.count >= 2, words[0] == "prefill" else { return nil }
+        guard words.count >= 2 else { return nil }
+        if words[0] == "queued" { return Int(words[1]).map { .queued($0) } }
+        guard words[0] == "prefill" else { return nil }
         let counts = words[1].split(separator: "/").compactMap { Int($0) }
         guard counts.count == 2, counts[1] > 0, 0...counts[1] ~= counts[0] else { return nil }
         return .prefill(processed: counts[0], total: counts[1])

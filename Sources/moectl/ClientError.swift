@@ -53,7 +53,7 @@ extension ClientError {
 
     /// The event that ends a stream which failed.
     package init(streamed details: ErrorResponse.Details) {
-        self.init(details.code == "shutting_down" ? .busy : .failed, details.message)
+        self.init(details.code == "draining" ? .busy : .failed, details.message)
     }
 
     static let cutShort = ClientError(

@@ -52,13 +52,14 @@ import moectl
     @Test func streamedAnswerArrivesEventByEvent() async throws {
         let server = try ScriptedServer([
             .events([
-                ": prefill 1/3\n\n", Self.chunk(#"{"role":"assistant","content":""}"#),
+                ": queued\n\n", ": queued 2\n\n", ": prefill 1/3\n\n",
+                Self.chunk(#"{"role":"assistant","content":""}"#),
                 Self.chunk(#"{"reasoning_content":"Hm."}"#), Self.chunk(#"{"content":"Hé"}"#),
                 Self.chunk("{}", finish: #""stop""#), Self.usage, "data: [DONE]\n\n",
             ])
         ])
         let expected: [AnswerEvent] = [
-            .prefill(processed: 1, total: 3), .reasoning("Hm."), .content("Hé"), .finished(.stop),
+            .queued(2), .prefill(processed: 1, total: 3), .reasoning("Hm."), .content("Hé"), .finished(.stop),
             .usage(Usage(promptTokens: 3, completionTokens: 2, reasoningTokens: 1)),
         ]
         #expect(try await events(server) == expected)
@@ -72,7 +73,7 @@ import moectl
         ("400 Bad Request", "context_length_exceeded", ClientError.Code.refused),
         ("404 Not Found", "model_not_found", .refused),
         ("429 Too Many Requests", "queue_full", .busy),
-        ("503 Service Unavailable", "shutting_down", .busy),
+        ("503 Service Unavailable", "draining", .busy),
         ("500 Internal Server Error", "model_io_error", .failed),
     ])
     func refusalCarriesTheDaemonsWords(status: String, code: String, expected: ClientError.Code) async throws {
