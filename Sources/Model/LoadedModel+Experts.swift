@@ -24,7 +24,7 @@ extension LoadedModel {
         }
         var asked = 0
         var done = 0
-        func askForWave(_ layer: Int) throws(ModelError) {
+        func askForWave() throws(ModelError) {
             let size = min(waveSize, distinct - asked)
             guard size > 0 else { return }
             let wanted = unsafe Span(_unsafeStart: scratch.integers(.distinctExperts) + asked, count: size)
@@ -36,12 +36,12 @@ extension LoadedModel {
             asked += size
         }
 
-        try askForWave(layer)
+        try askForWave()
         if let shared { computeForAll(shared, count: count, into: .shared) }
         while done < distinct {
-            if scratch.nextWave.isEmpty { try askForWave(layer) }
+            if scratch.nextWave.isEmpty { try askForWave() }
             swap(&scratch.wave, &scratch.nextWave)
-            if looksAhead { try askForWave(layer) }
+            if looksAhead { try askForWave() }
             try computeWave(first: done, count: count, choice, cancelled: cancelled)
             done += scratch.wave.count
             experts.release(&scratch.wave)
