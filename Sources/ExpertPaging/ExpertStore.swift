@@ -31,11 +31,11 @@ package final class ExpertStore: Sendable {
     /// smaller than `slotCount` by the lanes, unless every expert has a slot.
     package let leaseLimit: Int
 
-    private let core: PagingCore
+    let core: PagingCore
     private let lanes: [WorkerThread]
     /// [layers]: index of the layer's first expert, -1 for a dense layer.
-    private let firstIndices: [Int]
-    private let expertsPerLayer: Int
+    let firstIndices: [Int]
+    let expertsPerLayer: Int
 
     package static let defaultLaneCount = 2
     /// Half-life of a use, in tokens. Replays of public routing traces are flat between 16 and 64.
@@ -54,20 +54,7 @@ package final class ExpertStore: Sendable {
                     + "\(shape.expertsPerToken) experts a token and \(laneCount) reading lanes")
         }
 
-        var records: [ExpertRecord] = []
-        var firstIndices: [Int] = []
-        for (layer, isSparse) in configuration.sparseLayers.enumerated() {
-            firstIndices.append(isSparse ? records.count : -1)
-            guard isSparse, let experts = configuration.experts else { continue }
-            for expert in 0..<experts.routedExpertCount {
-                let key = ExpertKey(layer: layer, expert: expert)
-                guard let record = container.experts[key] else {
-                    throw PagingError(.unknownExpert, "\(container.path) has no \(key)", expert: key)
-                }
-                records.append(record)
-            }
-        }
-
+        let (records, firstIndices) = try Self.records(of: container)
         var offsets: [Int] = []
         var end = 0
         for (sizeClass, count) in zip(shape.classes, counts) {
@@ -124,118 +111,33 @@ package final class ExpertStore: Sendable {
 
     deinit { Self.stop(lanes, of: core) }
 
+    /// Every sparse layer's experts in order, and where each layer's begin.
+    private static func records(
+        of container: ContainerReader
+    ) throws(PagingError) -> (records: [ExpertRecord], firstIndices: [Int]) {
+        let configuration = container.metadata.configuration
+        var records: [ExpertRecord] = []
+        var firstIndices: [Int] = []
+        for (layer, isSparse) in configuration.sparseLayers.enumerated() {
+            firstIndices.append(isSparse ? records.count : -1)
+            guard isSparse, let experts = configuration.experts else { continue }
+            for expert in 0..<experts.routedExpertCount {
+                let key = ExpertKey(layer: layer, expert: expert)
+                guard let record = container.experts[key] else {
+                    throw PagingError(.unknownExpert, "\(container.path) has no \(key)", expert: key)
+                }
+                records.append(record)
+            }
+        }
+        return (records, firstIndices)
+    }
+
     private static func stop(_ lanes: [WorkerThread], of core: PagingCore) {
         core.monitor.lock()
         core.isStopping = true
         core.workArrived.broadcast()
         core.monitor.unlock()
         for lane in lanes { lane.join() }
-    }
-
-    // MARK: Leases
-
-    /// Holds a layer's experts, one ticket each in the same order, and queues the reads of those that are missing.
-    ///
-    /// What is in memory is held before anything is evicted, so that no expert of the call makes room for another.
-    /// Throws `.tooManyLeases`, holding nothing, when more than `leaseLimit` would be held.
-    package func acquire(
-        layer: Int, experts: Span<Int32>, into tickets: inout [Ticket]
-    ) throws(PagingError) {
-        tickets.removeAll(keepingCapacity: true)
-        var missing = 0
-
-        core.monitor.lock()
-        defer { core.monitor.unlock() }
-        core.table.advance()
-        for position in experts.indices {
-            let index: Int
-            do {
-                index = try self.index(layer: layer, expert: Int(experts[position]))
-            } catch {
-                letGoLocked(&tickets)
-                throw error
-            }
-            tickets.append(Ticket(slot: Int32(core.table.holdIfPresent(index) ?? -1), index: Int32(index)))
-        }
-        for position in tickets.indices where tickets[position].slot < 0 {
-            let index = tickets[position].index
-            switch core.table.place(Int(index)) {
-            case .present(let slot):
-                tickets[position] = Ticket(slot: Int32(slot), index: index)
-            case .queued(let slot, let hasEvicted):
-                tickets[position] = Ticket(slot: Int32(slot), index: index)
-                missing += 1
-                if hasEvicted { core.evictions.add(1, ordering: .relaxed) }
-            case .none:
-                letGoLocked(&tickets)
-                throw PagingError(
-                    .tooManyLeases,
-                    "layer \(layer) asks for \(experts.count) experts while others are held: "
-                        + "\(leaseLimit) of the \(slotCount) slots may be held at a time")
-            }
-        }
-        core.hits.add(UInt64(tickets.count - missing), ordering: .relaxed)
-        core.misses.add(UInt64(missing), ordering: .relaxed)
-        if missing == 1 {
-            core.workArrived.signal()
-        } else if missing > 1 {
-            core.workArrived.broadcast()
-        }
-    }
-
-    /// Whether `wait` would return, or throw, at once.
-    package func isReady(_ ticket: Ticket) -> Bool {
-        core.monitor.lock()
-        defer { core.monitor.unlock() }
-        switch core.table.phase(of: Int(ticket.slot)) {
-        case .ready, .failed: return true
-        case .free, .queued, .reading: return false
-        }
-    }
-
-    /// The expert's unpacked blob, `layout(of:).byteCount` bytes that stay as they are until the ticket is released.
-    ///
-    /// While the lanes are at it, `cancelled` is asked about every 20 ms. Throws `.unreadable` or `.cancelled`; the
-    /// ticket must be released all the same.
-    package func wait(
-        _ ticket: Ticket, cancelled: () -> Bool = { false }
-    ) throws(PagingError) -> UnsafeRawPointer {
-        let slot = Int(ticket.slot)
-        core.monitor.lock()
-        var start: ContinuousClock.Instant?
-        defer {
-            core.monitor.unlock()
-            if let start { core.stallNanoseconds.add(start.nanosecondsUntilNow, ordering: .relaxed) }
-        }
-        while true {
-            switch core.table.phase(of: slot) {
-            case .ready:
-                return unsafe UnsafeRawPointer(core.address(of: slot))
-            case .failed(let error):
-                throw error
-            case .free, .queued, .reading:
-                if start == nil { start = .now }
-                guard !cancelled() else {
-                    throw PagingError(.cancelled, "nobody waits for \(core.records[Int(ticket.index)].key) any more")
-                }
-                core.readEnded.wait(in: core.monitor, milliseconds: 20)
-            }
-        }
-    }
-
-    /// Gives an expert back. If nobody else holds it and no lane has begun to read it, it is no longer read; a read that
-    /// has begun ends, and its expert stays.
-    package func release(_ ticket: Ticket) {
-        core.monitor.lock()
-        core.table.letGo(Int(ticket.slot))
-        core.monitor.unlock()
-    }
-
-    /// Gives back everything that is held by `tickets`, and empties it.
-    package func release(_ tickets: inout [Ticket]) {
-        core.monitor.lock()
-        letGoLocked(&tickets)
-        core.monitor.unlock()
     }
 
     /// Where the matrices stand in the ticket's blob.
@@ -259,18 +161,5 @@ package final class ExpertStore: Sendable {
         counters.readDuration = .nanoseconds(core.readNanoseconds.load(ordering: .relaxed))
         counters.stallDuration = .nanoseconds(core.stallNanoseconds.load(ordering: .relaxed))
         return counters
-    }
-
-    private func letGoLocked(_ tickets: inout [Ticket]) {
-        for ticket in tickets where ticket.slot >= 0 { core.table.letGo(Int(ticket.slot)) }
-        tickets.removeAll(keepingCapacity: true)
-    }
-
-    private func index(layer: Int, expert: Int) throws(PagingError) -> Int {
-        guard firstIndices.indices.contains(layer), firstIndices[layer] >= 0, 0..<expertsPerLayer ~= expert else {
-            let key = ExpertKey(layer: layer, expert: expert)
-            throw PagingError(.unknownExpert, "the model has no \(key)", expert: key)
-        }
-        return firstIndices[layer] + expert
     }
 }
