@@ -63,8 +63,8 @@ extension ExpertStore {
 
     /// The expert's unpacked blob, `layout(of:).byteCount` bytes that stay as they are until the ticket is released.
     ///
-    /// While the lanes are at it, `cancelled` is asked about every 20 ms; it must not call the store. Throws `.unreadable` or `.cancelled`; the
-    /// ticket must be released all the same.
+    /// While the lanes are at it, `cancelled` is asked about every 20 ms; it must not call the store. Throws
+    /// `.unreadable` or `.cancelled`; the ticket must be released all the same.
     package func wait(
         _ ticket: Ticket, cancelled: () -> Bool = { false }
     ) throws(PagingError) -> UnsafeRawPointer {
