@@ -91,8 +91,8 @@ extension ExpertStore {
         }
     }
 
-    /// Gives an expert back. If nobody else holds it and no lane has begun to read it, it is no longer read; a read that
-    /// has begun ends, and its expert stays.
+    /// Gives an expert back. If nobody else holds it and no lane has begun to read it, it is no longer read; a read
+    /// that has begun ends, and its expert stays.
     package func release(_ ticket: Ticket) {
         core.monitor.lock()
         core.table.letGo(Int(ticket.slot))
