@@ -122,5 +122,7 @@ let package = Package(
             ["moed", "Serving", "API", "Model", "Quantizer", "Checkpoint", "Container", "Compute", logging, lifecycle]
                 + nio("NIOPosix")),
         tests("ModelTests", ["Model", "ExpertPaging", "Quantizer", "Checkpoint", "Container", "Compute"]),
+        tests("CheckpointTests", ["Checkpoint", "Container"]),
+        tests("QuantizerTests", ["moe-quantize", "Quantizer", "Checkpoint", "Container", "Compute"]),
     ]
 )

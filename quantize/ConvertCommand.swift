@@ -22,7 +22,7 @@ struct ConvertCommand: ParsableCommand {
     @Option(help: "The weights' format: int4, int8, bf16 or f32.")
     var type: ConversionType = .int4
 
-    @Flag(help: "With int4: every matrix and the embedding at 4 bits.")
+    @Flag(help: "With int4: every matrix and the embedding at 4 bits. The other types are pure anyway.")
     var pure = false
 
     @Option(help: "Pack expert blobs with LZ4: auto (where it saves 5 %), always or never.")
@@ -36,7 +36,6 @@ struct ConvertCommand: ParsableCommand {
 
     func validate() throws {
         if let threads, !(1...1024).contains(threads) { throw ValidationError("--threads must be from 1 to 1024.") }
-        if pure, type != .int4 { throw ValidationError("--pure goes with --type int4.") }
         if output.isEmpty || output.hasSuffix("/") { throw ValidationError("--output must be a file's name.") }
     }
 

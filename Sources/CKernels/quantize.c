@@ -108,7 +108,8 @@ inline_always void search_q4(search *s, v8 extreme) {
     v8 toward = reciprocal(extreme), best = splat(0.0f), best_gain = splat(-1.0f);
     for (unsigned c = 0; c < sizeof q4_extremes / sizeof *q4_extremes; c++) {
         v8 gain, scale = fitted(s, toward * q4_extremes[c], &gain);
-        i8 better = gain > best_gain;
+        // By more than rounding: of scales that do equally well the one of the fewest levels is likely to be exact.
+        i8 better = gain > best_gain * splat(1.0f + 0x1p-18f);
         best = better ? scale : best;
         best_gain = better ? gain : best_gain;
     }
@@ -128,8 +129,8 @@ inline_always void search_q8(search *s, v8 extreme) {
 }
 
 inline_always int32_t quantize_group(
-    uint8_t format, const float *x, int64_t row_stride, int64_t rows, uint16_t *scales, uint8_t *codes, float *error,
-    float *energy) {
+    uint8_t format, const float *x, int64_t row_stride, int64_t rows, uint16_t *scales, int64_t scale_stride,
+    uint8_t *codes, int64_t code_stride, float *error, float *energy) {
     int is_q4 = format == moed_q4;
     v8 values[32], extreme = splat(0.0f), total = splat(0.0f);
     for (int k = 0; k < 32; k++) {
@@ -149,10 +150,10 @@ inline_always int32_t quantize_group(
     for (int k = 0; k < 32; k++) {
         i8 code = __builtin_convertvector(clamped(rounded(values[k] * inverse), s.least, s.greatest), i8);
         if (is_q4) code += 8;
-        for (int row = 0; row < 8; row++) codes[row * 32 + k] = (uint8_t)code[row];
+        for (int64_t row = 0; row < rows; row++) codes[row * code_stride + k] = (uint8_t)code[row];
     }
-    for (int row = 0; row < 8; row++) {
-        scales[row] = half_bits(s.scale[row]);
+    for (int64_t row = 0; row < rows; row++) {
+        scales[row * scale_stride] = half_bits(s.scale[row]);
         error[row] = s.error[row];
         energy[row] = total[row];
     }
@@ -160,24 +161,26 @@ inline_always int32_t quantize_group(
 }
 
 static int32_t quantize_group_baseline(
-    uint8_t format, const float *x, int64_t row_stride, int64_t rows, uint16_t *scales, uint8_t *codes, float *error,
-    float *energy) {
-    return quantize_group(format, x, row_stride, rows, scales, codes, error, energy);
+    uint8_t format, const float *x, int64_t row_stride, int64_t rows, uint16_t *scales, int64_t scale_stride,
+    uint8_t *codes, int64_t code_stride, float *error, float *energy) {
+    return quantize_group(format, x, row_stride, rows, scales, scale_stride, codes, code_stride, error, energy);
 }
 
 #if defined(__x86_64__)
 __attribute__((target("avx2"))) static int32_t quantize_group_avx2(
-    uint8_t format, const float *x, int64_t row_stride, int64_t rows, uint16_t *scales, uint8_t *codes, float *error,
-    float *energy) {
-    return quantize_group(format, x, row_stride, rows, scales, codes, error, energy);
+    uint8_t format, const float *x, int64_t row_stride, int64_t rows, uint16_t *scales, int64_t scale_stride,
+    uint8_t *codes, int64_t code_stride, float *error, float *energy) {
+    return quantize_group(format, x, row_stride, rows, scales, scale_stride, codes, code_stride, error, energy);
 }
 #endif
 
 int32_t moed_quantize_group(
-    uint8_t format, const float *x, int64_t row_stride, int64_t rows, uint16_t *scales, uint8_t *codes, float *error,
-    float *energy) {
+    uint8_t format, const float *x, int64_t row_stride, int64_t rows, uint16_t *scales, int64_t scale_stride,
+    uint8_t *codes, int64_t code_stride, float *error, float *energy) {
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2")) return quantize_group_avx2(format, x, row_stride, rows, scales, codes, error, energy);
+    if (__builtin_cpu_supports("avx2"))
+        return quantize_group_avx2(
+            format, x, row_stride, rows, scales, scale_stride, codes, code_stride, error, energy);
 #endif
-    return quantize_group_baseline(format, x, row_stride, rows, scales, codes, error, energy);
+    return quantize_group_baseline(format, x, row_stride, rows, scales, scale_stride, codes, code_stride, error, energy);
 }
