@@ -78,8 +78,8 @@ done
 
 if [[ -t 0 && -t 1 ]]; then
     echo "Fable tells children's stories. Try: $prompt"
-    "$binaries/moectl" chat --socket "$socket"
+    "$binaries/moectl" chat --temperature 0.3 --socket "$socket"
 else
     echo ">>> $prompt"
-    "$binaries/moectl" run "$prompt" --socket "$socket" --stats </dev/null
+    "$binaries/moectl" run "$prompt" --temperature 0.3 --seed 1 --stats --socket "$socket" </dev/null
 fi

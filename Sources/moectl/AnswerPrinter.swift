@@ -30,6 +30,8 @@ package struct AnswerPrinter: Sendable {
     private var lastWasNewline = true
     private var begin: ContinuousClock.Instant?
     private var end: ContinuousClock.Instant?
+    private var firstPieceByteCount = 0
+    private var byteCount = 0
 
     package init(style: Style, reasoning: Reasoning, write: @escaping @Sendable (String) throws -> Void) {
         self.style = style
@@ -44,7 +46,7 @@ package struct AnswerPrinter: Sendable {
         case .prefill(let processed, let total):
             try showProgress("reading the prompt: \(processed) of \(total) tokens (\(100 * processed / total) %)")
         case .reasoning(let text):
-            tick()
+            measure(text)
             guard reasoning == .shown else {
                 try showProgress("thinking …")
                 return
@@ -52,7 +54,7 @@ package struct AnswerPrinter: Sendable {
             try beginReasoning()
             try show(text)
         case .content(let text):
-            tick()
+            measure(text)
             let visible = try endReasoning() ? String(text.drop { $0.isNewline }) : text
             content += text
             try show(visible)
@@ -70,10 +72,13 @@ package struct AnswerPrinter: Sendable {
         lastWasNewline = true
     }
 
-    /// Tokens a second, measured from the first piece of text to the last; nil where there is too little to measure.
+    /// Tokens a second from the first piece of text to the last. A piece may hold many tokens, so the first one's share
+    /// is told by its length. nil where there is too little to measure.
     package var tokensPerSecond: Double? {
-        guard let begin, let end, let tokens = usage?.completionTokens, tokens > 1, end > begin else { return nil }
-        return Double(tokens - 1) / ((end - begin) / .seconds(1))
+        guard let begin, let end, let tokens = usage?.completionTokens, byteCount > firstPieceByteCount, end > begin
+        else { return nil }
+        let measuredShare = 1 - Double(firstPieceByteCount) / Double(byteCount)
+        return Double(tokens) * measuredShare / ((end - begin) / .seconds(1))
     }
 
     /// `[87 tokens, 312 tokens/s, prompt 14 tokens]`
@@ -86,9 +91,13 @@ package struct AnswerPrinter: Sendable {
         return "[\(parts.joined(separator: ", "))]"
     }
 
-    private mutating func tick() {
+    private mutating func measure(_ text: String) {
         let now = ContinuousClock.now
-        if begin == nil { begin = now }
+        if begin == nil {
+            begin = now
+            firstPieceByteCount = text.utf8.count
+        }
+        byteCount += text.utf8.count
         end = now
     }
 

@@ -34,7 +34,7 @@ final class ChatSession {
             if let command = SlashCommand(message) {
                 guard try perform(command) else { return }
             } else if !message.allSatisfy(\.isWhitespace) {
-                try await answer(message)
+                try await reader.withoutEcho { try await answer(message) }
             }
         }
     }

@@ -49,6 +49,17 @@ package final class LineReader: Sendable {
         return input
     }
 
+    /// Keeps what is typed meanwhile from being shown in the middle of other output; it stays for the next line.
+    package func withoutEcho<Result>(_ operation: () async throws -> Result) async rethrows -> Result {
+        var original = termios()
+        guard editsLines, tcgetattr(STDIN_FILENO, &original) == 0 else { return try await operation() }
+        var silent = original
+        silent.c_lflag &= ~tcflag_t(ECHO)
+        tcsetattr(STDIN_FILENO, TCSADRAIN, &silent)
+        defer { tcsetattr(STDIN_FILENO, TCSADRAIN, &original) }
+        return try await operation()
+    }
+
     private func readPlainly() -> Input {
         readLine(strippingNewline: true).map { .line($0) } ?? .endOfInput
     }

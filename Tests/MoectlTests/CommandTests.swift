@@ -134,6 +134,7 @@ import Testing
         #expect(client.waits(for: "Once"))
         client.type("\u{03}")
         #expect(client.waits(for: "[stopped]"))
+        #expect(!client.shown.contains("^C"))
         #expect(server.seesClientClose())
         client.type("Again\r")
         #expect(client.waits(for: "Twice"))
