@@ -15,6 +15,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     typealias OutboundOut = HTTPServerResponsePart
 
     private let limits: ServerLimits
+    private let greeting: APIError?
     private var progress = ConnectionProgress()
     private var version = HTTPVersion.http1_1
     /// What the client is told when the earlier answers are out.
@@ -24,8 +25,18 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     private var watched = ConnectionProgress.Limit.none
     private var timer: Scheduled<Void>?
 
-    init(limits: ServerLimits) {
+    /// - Parameter greeting: A refusal of the connection itself, which is answered before anything was asked.
+    init(limits: ServerLimits, greeting: APIError? = nil) {
         self.limits = limits
+        self.greeting = greeting
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        context.fireChannelActive()
+        guard let greeting else { return }
+        write(greeting, context)
+        isLingering = true
+        context.close(promise: nil)
     }
 
     /// Called by `TransferWatch`, which stands before the decoder, with the context of this handler.
@@ -113,19 +124,24 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         case .close:
             context.close(promise: nil)
         case .answer:
-            var buffer = context.channel.allocator.buffer(capacity: 512)
-            buffer.writeBytes(refusal.body)
-            let fields: HTTPHeaders = [
-                "content-type": "application/json", "content-length": "\(buffer.readableBytes)",
-                "connection": "close", "date": HTTPDate.now(), "x-request-id": RequestIdentifier.next(),
-            ]
-            let status = HTTPResponseStatus(statusCode: refusal.status.code)
-            let head = HTTPResponseHead(version: version, status: status, headers: fields)
-            context.write(wrapOutboundOut(.head(head)), promise: nil)
-            context.write(wrapOutboundOut(.body(.byteBuffer(buffer))), promise: nil)
-            context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+            write(refusal, context)
             linger(context)
         }
+    }
+
+    private func write(_ refusal: APIError, _ context: ChannelHandlerContext) {
+        var buffer = context.channel.allocator.buffer(capacity: 512)
+        buffer.writeBytes(refusal.body)
+        var fields: HTTPHeaders = [
+            "content-type": "application/json", "content-length": "\(buffer.readableBytes)",
+            "connection": "close", "date": HTTPDate.now(), "x-request-id": RequestIdentifier.next(),
+        ]
+        for field in refusal.headers { fields.replaceOrAdd(name: field.name.rawName, value: field.value) }
+        let status = HTTPResponseStatus(statusCode: refusal.status.code)
+        let head = HTTPResponseHead(version: version, status: status, headers: fields)
+        context.write(wrapOutboundOut(.head(head)), promise: nil)
+        context.write(wrapOutboundOut(.body(.byteBuffer(buffer))), promise: nil)
+        context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
     }
 
     /// Closing a socket with unread input resets it, and a client that is still sending would lose our answer: read on

@@ -35,11 +35,16 @@ struct HTTPServer: Service {
             }
         defer { listener.close() }
         onRunning()
-        await withTaskGroup { tasks in
-            tasks.addTask { await accept(server, http) }
-            tasks.addTask { await stop(server.channel, registry) }
-            await tasks.next()
-            if !Task.isShuttingDownGracefully { tasks.cancelAll() }
+        await withTaskGroup(of: Bool.self) { tasks in
+            tasks.addTask {
+                await accept(server, http)
+                return true
+            }
+            tasks.addTask {
+                await stop(server.channel, registry)
+                return false
+            }
+            if await tasks.next() == true { tasks.cancelAll() }
         }
     }
 
@@ -63,21 +68,11 @@ struct HTTPServer: Service {
         guard (try? await gracefulShutdown()) != nil else { return }
         server.close(promise: nil)
         registry.quiesce()
-        let (drained, continuation) = AsyncStream.makeStream(of: Never.self)
-        // An engine that hangs in a read doesn't keep the daemon from leaving.
-        let draining = Task {
-            await drain()
-            continuation.finish()
-        }
-        let deadline = Task {
-            try? await Task.sleep(for: limits.drainTimeout + .milliseconds(300))
-            continuation.finish()
-        }
-        for await _ in drained {}
-        deadline.cancel()
+        // Not waited for: an engine that hangs in a read mustn't keep the daemon from leaving. When the last connection
+        // has its answer, `accept` ends, and this with it.
+        let draining = Task { await drain() }
+        try? await Task.sleep(for: limits.drainTimeout + .milliseconds(400))
         draining.cancel()
-        // The last events are on their way out.
-        try? await Task.sleep(for: .milliseconds(200))
         registry.closeAll()
     }
 
@@ -95,13 +90,11 @@ struct HTTPServer: Service {
     private func admit(
         _ channel: any Channel, _ http: HTTP1Channel, _ registry: ConnectionRegistry
     ) -> EventLoopFuture<HTTP1Channel.Value> {
-        guard registry.admit(channel) else {
-            return Self.turnAway(channel)
-        }
         let limits = limits
+        let greeting = registry.admit(channel) ? nil : APIError.tooManyConnections
         return http.setup(channel: channel, logger: logger).flatMapThrowing { value in
             let pipeline = channel.pipeline.syncOperations
-            let guardian = ConnectionGuard(limits: limits)
+            let guardian = ConnectionGuard(limits: limits, greeting: greeting)
             let decoder = try pipeline.handler(type: ByteToMessageHandler<HTTPRequestDecoder>.self)
             try pipeline.addHandler(guardian, position: .after(decoder))
             try pipeline.addHandler(ProgressComments(interval: limits.progressInterval), position: .after(guardian))
@@ -109,16 +102,6 @@ struct HTTPServer: Service {
                 TransferWatch(guardian, timeout: limits.writeStallTimeout), position: .first)
             return value
         }
-    }
-
-    private static func turnAway<Value>(_ channel: any Channel) -> EventLoopFuture<Value> {
-        let error = APIError.tooManyConnections
-        let body = String(decoding: error.body, as: UTF8.self)
-        let text = """
-            HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: \(body.utf8.count)\r
-            retry-after-ms: 1000\r\ndate: \(HTTPDate.now())\r\nconnection: close\r\n\r\n\(body)
-            """
-        return channel.writeAndFlush(ByteBuffer(string: text)).flatMapThrowing { throw error }
     }
 
     /// Serves one connection until it closes. When the client goes away, whatever works for it is cancelled.

@@ -45,4 +45,9 @@ package struct JSONNumber: Sendable, Equatable {
     package var value: Double
     /// nil when it isn't a whole number that fits.
     package var integer: Int?
+
+    package init(value: Double, integer: Int?) {
+        self.value = value
+        self.integer = integer
+    }
 }

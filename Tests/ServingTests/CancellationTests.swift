@@ -1,0 +1,96 @@
+import API
+import Serving
+import Testing
+
+extension ServingSuite {
+    @Suite("Clients that go away")
+    struct CancellationTests {
+        @Test("frees the engine at once, in decode and in prefill, streamed or whole", arguments: [true, false])
+        func running(isStreamed: Bool) async throws {
+            try await TestDaemon.run { daemon in
+                let long = String(repeating: "The dog ran to the park and saw a ball. ", count: 150)
+                let requests: [(String, @Sendable (Status) -> Bool)] = [
+                    (
+                        #"{"prompt":"Once upon a time","max_tokens":2000,"temperature":0,"frequency_penalty":-2"#,
+                        { $0.state == .decode }
+                    ),
+                    (#"{"prompt":"\#(long)","max_tokens":1"#, { $0.state == .prefill }),
+                ]
+                for (fields, isThere) in requests {
+                    let connection = try daemon.connect()
+                    try await connection.send(
+                        TestDaemon.post("/v1/completions", fields + #","stream":\#(isStreamed)}"#))
+                    _ = try await daemon.wait(until: isThere)
+                    connection.close()
+                    let time = try await daemon.wait { $0.state == .idle }
+                    #expect(time < .milliseconds(750), "with the machine's other load; 250 ms alone")
+                }
+            }
+        }
+
+        @Test("leaves the queue, and nobody else's answer changes")
+        func queued() async throws {
+            try await TestDaemon.run { daemon in
+                let fields = #""max_tokens":150,"temperature":0.8,"seed":3"#
+                let alone = try decode(ChatCompletion.self, await daemon.chat(fields))
+                async let beside = daemon.chat(fields)
+                _ = try await daemon.wait { $0.state != .idle }
+                var leavers: [RawConnection] = []
+                for _ in 0..<4 {
+                    let connection = try daemon.connect()
+                    try await connection.send(TestDaemon.endless)
+                    leavers.append(connection)
+                }
+                for connection in leavers { connection.close() }
+                #expect(try decode(ChatCompletion.self, await beside).choices == alone.choices)
+                _ = try await daemon.wait { $0.state == .idle && $0.queue.waiting == 0 }
+            }
+        }
+
+        @Test("five hundred times over, and the engine still answers")
+        func manyTimes() async throws {
+            try await TestDaemon.run(queueLimit: 64) { daemon in
+                for round in 0..<500 {
+                    let connection = try daemon.connect()
+                    let request = TestDaemon.endless
+                    // Some leave with their request half sent.
+                    try await connection.send(round % 5 == 0 ? String(request.prefix(request.count / 2)) : request)
+                    if round % 3 == 0 { try await Task.sleep(for: .milliseconds(round % 7)) }
+                    connection.close()
+                }
+                _ = try await daemon.wait { $0.state == .idle && $0.queue.waiting == 0 }
+                #expect(try await daemon.chat(#""max_tokens":2"#).status == 200)
+            }
+        }
+
+        @Test("a stop gives a running answer its time, then an error event; the queue is given back at once")
+        func drain() async throws {
+            var limits = ServerLimits()
+            limits.drainTimeout = .milliseconds(300)
+            try await TestDaemon.run(limits: limits) { daemon in
+                let running = try daemon.connect()
+                try await running.send(TestDaemon.endless)
+                _ = try await running.read(until: "data: ")
+                let idle = try daemon.connect()
+                try await idle.send("GET /health HTTP/1.1\r\n\r\n")
+                #expect(try await idle.response().status == 200)
+                let waiting = try daemon.connect()
+                try await waiting.send(
+                    TestDaemon.post("/v1/chat/completions", TestDaemon.chatBody(#""max_tokens":5"#)))
+                _ = try await daemon.wait { $0.queue.waiting == 1 }
+
+                await daemon.stop()
+                let refused = try await waiting.response()
+                #expect(refused.status == 503)
+                #expect(try error(in: refused).code == "draining")
+                #expect(refused.headers["retry-after-ms"] != nil)
+                #expect(try await idle.rest().isEmpty)
+                let rest = try await running.rest()
+                #expect(rest.contains(#""code":"draining""#))
+                #expect(!rest.contains("[DONE]"))
+                #expect(!rest.hasSuffix("0\r\n\r\n"))
+                #expect(throws: (any Error).self) { try daemon.connect() }
+            }
+        }
+    }
+}

@@ -1,0 +1,265 @@
+import API
+import Serving
+import Testing
+
+extension ServingSuite {
+    @Suite("Connections")
+    struct ConnectionTests {
+        private static var quick: ServerLimits {
+            var limits = ServerLimits()
+            limits.headerTimeout = .milliseconds(300)
+            limits.bodyTimeout = .milliseconds(300)
+            limits.idleTimeout = .milliseconds(600)
+            limits.writeStallTimeout = .milliseconds(500)
+            return limits
+        }
+
+        @Test("a header that trickles in is 408, and the connection closes")
+        func slowHeader() async throws {
+            try await TestDaemon.run(limits: Self.quick) { daemon in
+                let connection = try daemon.connect()
+                let start = ContinuousClock.now
+                try await connection.send("GET /health HTTP/1.1\r\n")
+                for _ in 0..<20 {
+                    try await Task.sleep(for: .milliseconds(30))
+                    guard try await connection.send("x") else { break }
+                }
+                let response = try await connection.response()
+                #expect(response.status == 408)
+                #expect(try error(in: response).code == "request_timeout")
+                #expect(response.headers["connection"] == "close")
+                _ = try await connection.rest()
+                #expect(ContinuousClock.now - start < .seconds(8))
+            }
+        }
+
+        @Test("a body that trickles in is 408")
+        func slowBody() async throws {
+            try await TestDaemon.run(limits: Self.quick) { daemon in
+                let connection = try daemon.connect()
+                try await connection.send("POST /v1/completions HTTP/1.1\r\ncontent-length: 1000\r\n\r\n{")
+                for _ in 0..<20 {
+                    try await Task.sleep(for: .milliseconds(30))
+                    guard try await connection.send(" ") else { break }
+                }
+                #expect(try await connection.response().status == 408)
+            }
+        }
+
+        @Test("an idle connection closes, before its first request and after one")
+        func idle() async throws {
+            try await TestDaemon.run(limits: Self.quick) { daemon in
+                let silent = try daemon.connect()
+                #expect(try await silent.rest(within: .seconds(8)).isEmpty)
+                let used = try daemon.connect()
+                try await used.send("GET /health HTTP/1.1\r\n\r\n")
+                #expect(try await used.response().status == 200)
+                #expect(try await used.rest(within: .seconds(8)).isEmpty)
+            }
+        }
+
+        @Test("a client that doesn't read is dropped, and the engine is free again")
+        func stalledReader() async throws {
+            try await TestDaemon.run(limits: Self.quick) { daemon in
+                var stalled: [RawConnection] = []
+                // Pipelined answers, far more than the socket's buffers hold.
+                let connection = try daemon.connect()
+                for _ in 0..<40 { try await connection.send(TestDaemon.post("/v1/completions", Self.bulky)) }
+                stalled.append(connection)
+                _ = try await daemon.wait { $0.state != .idle }
+                _ = try await daemon.wait(within: .seconds(30)) { $0.state == .idle && $0.queue.waiting == 0 }
+                #expect(try await daemon.chat(#""max_tokens":1"#).status == 200)
+                withExtendedLifetime(stalled) {}
+            }
+        }
+
+        /// About 100 KB of answer for few tokens.
+        private static let bulky =
+            #"{"prompt":"Once upon a time","max_tokens":24,"temperature":0,"frequency_penalty":-2,"logprobs":20,"stream":true}"#
+
+        @Test("a header with too many bytes or fields is 431")
+        func headerTooLarge() async throws {
+            try await TestDaemon.run { daemon in
+                let many = (0..<65).map { "x-field-\($0): 1\r\n" }.joined()
+                let long = "x-long: \(String(repeating: "a", count: 17 << 10))\r\n"
+                let manyLong = (0..<17).map { "x-\($0): \(String(repeating: "a", count: 1000))\r\n" }.joined()
+                for fields in [many, long, manyLong] {
+                    let connection = try daemon.connect()
+                    try await connection.send("GET /health HTTP/1.1\r\n\(fields)\r\n")
+                    let response = try await connection.response()
+                    #expect(response.status == 431)
+                    #expect(try error(in: response).code == "header_too_large")
+                    _ = try await connection.rest(within: .seconds(8))
+                }
+                let connection = try daemon.connect()
+                try await connection.send("GET /\(String(repeating: "a", count: 17 << 10)) HTTP/1.1\r\n\r\n")
+                #expect(try await connection.response().status == 431)
+                // A gigabyte of header is cut off long before its end.
+                let endless = try daemon.connect()
+                var isOpen = try await endless.send("GET /health HTTP/1.1\r\nx: ")
+                for _ in 0..<1024 where isOpen { isOpen = try await endless.send(Array(repeating: 97, count: 1 << 20)) }
+                #expect(!isOpen)
+            }
+        }
+
+        @Test("a body that is too large is 413, announced or not")
+        func bodyTooLarge() async throws {
+            var limits = ServerLimits()
+            limits.bodyByteCount = 100_000
+            try await TestDaemon.run(limits: limits) { daemon in
+                let announced = try daemon.connect()
+                try await announced.send("POST /v1/completions HTTP/1.1\r\ncontent-length: 100001\r\n\r\n")
+                let response = try await announced.response()
+                #expect(response.status == 413)
+                #expect(response.headers["connection"] == "close")
+                let chunked = try daemon.connect()
+                try await chunked.send("POST /v1/completions HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n")
+                let chunk = "8000\r\n" + String(repeating: " ", count: 0x8000) + "\r\n"
+                for _ in 0..<64 { guard try await chunked.send(chunk) else { break } }
+                #expect(try await chunked.response().status == 413)
+            }
+        }
+
+        @Test("the largest body that is allowed is read")
+        func largestBody() async throws {
+            try await TestDaemon.run { daemon in
+                let body = TestDaemon.chatBody(#""max_tokens":1"#)
+                let padded = body + String(repeating: " ", count: (8 << 20) - body.utf8.count)
+                let largest = try await daemon.post("/v1/chat/completions", padded)
+                #expect(largest.status == 200)
+                let larger = try await daemon.post("/v1/chat/completions", padded + " ")
+                #expect(larger.status == 413)
+            }
+        }
+
+        @Test(
+            "what isn't HTTP/1.1, or means two things at once, is 400",
+            arguments: [
+                "hello\r\n\r\n", "GET /health\r\n\r\n", "GET /health HTTP/1.1\r\nbad name: x\r\n\r\n",
+                "GET /health HTTP/1.1\r\nx: a\u{0}b\r\n\r\n",
+                "POST /v1/completions HTTP/1.1\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+                "POST /v1/completions HTTP/1.1\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}",
+                "POST /v1/completions HTTP/1.1\r\ncontent-length: -1\r\n\r\n",
+                "POST /v1/completions HTTP/1.1\r\ncontent-length: 1e3\r\n\r\n",
+                "POST /v1/completions HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+                "GET /health HTTP/9.9\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+            ])
+        func malformed(request: String) async throws {
+            try await TestDaemon.run { daemon in
+                let connection = try daemon.connect()
+                try await connection.send(request)
+                let response = try await connection.response()
+                #expect(response.status == 400)
+                #expect(try error(in: response).type == "invalid_request_error")
+                #expect(try await connection.rest(within: .seconds(8)).isEmpty)
+            }
+        }
+
+        @Test("bare line feeds are answered or refused, and never wait")
+        func bareLineFeed() async throws {
+            try await TestDaemon.run { daemon in
+                let connection = try daemon.connect()
+                try await connection.send("GET /health HTTP/1.1\nhost: x\n\n")
+                connection.finishSending()
+                let text = try await connection.rest(within: .seconds(8))
+                #expect(text.hasPrefix("HTTP/1.1 200") || text.hasPrefix("HTTP/1.1 400"))
+            }
+        }
+
+        @Test("a header can't be smuggled into an answer")
+        func injection() async throws {
+            try await TestDaemon.run { daemon in
+                let response = try await daemon.get("/v1/models/x%0d%0ax-evil:%201")
+                #expect(response.status == 404)
+                #expect(response.headers["x-evil"] == nil)
+                #expect(try error(in: response).code == "model_not_found")
+            }
+        }
+
+        @Test("requests sent in one go are answered in order, and then what follows them is judged")
+        func pipelining() async throws {
+            try await TestDaemon.run { daemon in
+                let connection = try daemon.connect()
+                let chat = TestDaemon.post("/v1/chat/completions", TestDaemon.chatBody(#""max_tokens":3"#))
+                try await connection.send(
+                    chat + "GET /nothing HTTP/1.1\r\n\r\n" + "GET /v1/models HTTP/1.1\r\n\r\n" + "garbage\r\n\r\n")
+                #expect(try await connection.response().body.contains("chat.completion"))
+                #expect(try await connection.response().status == 404)
+                #expect(try await connection.response().body.contains(#""object":"list""#))
+                #expect(try await connection.response().status == 400)
+                #expect(try await connection.rest(within: .seconds(8)).isEmpty)
+            }
+        }
+
+        @Test("a client that has sent all it will still gets its answer")
+        func halfClose() async throws {
+            try await TestDaemon.run { daemon in
+                for fields in [#""max_tokens":30"#, #""max_tokens":30,"stream":true"#] {
+                    let connection = try daemon.connect()
+                    try await connection.send(TestDaemon.post("/v1/chat/completions", TestDaemon.chatBody(fields)))
+                    connection.finishSending()
+                    let response = try await connection.response()
+                    #expect(response.status == 200)
+                    #expect(response.isComplete)
+                    #expect(try await connection.rest(within: .seconds(8)).isEmpty)
+                }
+            }
+        }
+
+        @Test("Connection: close and HTTP/1.0 end the connection after the answer")
+        func lastRequest() async throws {
+            try await TestDaemon.run { daemon in
+                for request in [
+                    "GET /health HTTP/1.1\r\nConnection: Close\r\n\r\n", "GET /health HTTP/1.0\r\n\r\n",
+                    "GET /health HTTP/1.1\r\nconnection: close\r\n\r\n",
+                ] {
+                    let connection = try daemon.connect()
+                    try await connection.send(request)
+                    let text = try await connection.rest(within: .seconds(8))
+                    #expect(text.contains(" 200 OK\r\n"))
+                    #expect(text.hasSuffix(#"{"status":"ok"}"#))
+                }
+            }
+        }
+
+        @Test("more connections than the bound are told so")
+        func tooManyConnections() async throws {
+            var limits = ServerLimits()
+            limits.connectionCount = 4
+            try await TestDaemon.run(limits: limits) { daemon in
+                var open: [RawConnection] = []
+                for _ in 0..<4 {
+                    let connection = try daemon.connect()
+                    try await connection.send("GET /health HTTP/1.1\r\n\r\n")
+                    #expect(try await connection.response().status == 200)
+                    open.append(connection)
+                }
+                let fifth = try daemon.connect()
+                let response = try await fifth.response()
+                #expect(response.status == 503)
+                #expect(response.headers["retry-after-ms"] != nil)
+                #expect(try error(in: response).code == "too_many_connections")
+                _ = try await fifth.rest(within: .seconds(8))
+                open[0].close()
+                for attempt in 0..<100 {
+                    let connection = try daemon.connect()
+                    try await connection.send("GET /health HTTP/1.1\r\n\r\n")
+                    if try await connection.response().status == 200 { break }
+                    #expect(attempt < 99)
+                    try await Task.sleep(for: .milliseconds(10))
+                }
+            }
+        }
+
+        @Test("hundreds of idle connections don't slow the next")
+        func idleCrowd() async throws {
+            try await TestDaemon.run { daemon in
+                let crowd = try (0..<400).map { _ in try daemon.connect() }
+                let start = ContinuousClock.now
+                #expect(try await daemon.get("/health").status == 200)
+                #expect(ContinuousClock.now - start < .seconds(2))
+                withExtendedLifetime(crowd) {}
+            }
+        }
+    }
+}
