@@ -6,7 +6,7 @@
 PREFIX ?= /usr/local
 DESTDIR ?=
 
-# swift test uses the same flags as swift build, so that nothing is compiled twice.
+# The tests are built by `swift build`, too: `swift test` would compile everything anew, with testability.
 SWIFT_FLAGS := -c release
 SOURCES := Sources Tests quantize Package.swift
 BINARIES := moed moectl moe-quantize
@@ -22,7 +22,7 @@ test: dependencies test-dependencies build static venv
 	swift build $(SWIFT_FLAGS) --build-tests
 	.ci/neon
 	Tests/SystemdTests/run
-	swift test $(SWIFT_FLAGS)
+	swift test $(SWIFT_FLAGS) --skip-build
 
 dependencies:
 	@packaging/install-dependencies

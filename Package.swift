@@ -94,7 +94,8 @@ let package = Package(
         .executableTarget(
             name: "moed",
             dependencies: [
-                "API", "Serving", "Generation", "Model", "ExpertPaging", "Checkpoint", "Container", "Compute", "Tokenizer",
+                "API", "Serving", "Generation", "Model", "ExpertPaging", "Checkpoint", "Container", "Compute",
+                "Tokenizer",
                 "ChatTemplate", argumentParser, logging, lifecycle, signals,
             ] + nio("NIOPosix"), swiftSettings: common),
         .executableTarget(
