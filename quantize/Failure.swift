@@ -17,6 +17,9 @@ enum Failure {
     /// Prints the error and gives the exit code to throw.
     static func report(_ error: any Error) -> ExitCode {
         Terminal.complain("error: \(error)")
+        if let error = error as? ContainerError, error.code == .exists {
+            Terminal.complain("with --force it would be replaced")
+        }
         return switch error {
         case let error as CheckpointError: error.code == .inputOutput ? inputOutput : badData
         case let error as ContainerError:

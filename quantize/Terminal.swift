@@ -2,9 +2,9 @@ import Glibc
 
 /// What standard error is, and how to write to it.
 enum Terminal {
-    /// Whether a line may be drawn over: a terminal that can do it, and a person who didn't ask for plain output.
+    /// Whether a line may be drawn over. Nothing is coloured, so `NO_COLOR` has nothing to say about it.
     static var canRedraw: Bool {
-        isatty(STDERR_FILENO) == 1 && environment("TERM") != "dumb" && (environment("NO_COLOR") ?? "").isEmpty
+        isatty(STDERR_FILENO) == 1 && environment("TERM") != "dumb"
     }
 
     static func complain(_ line: String) { write("moe-quantize: \(line)\n") }

@@ -68,14 +68,20 @@ final class ConfigurationReader {
         return integer
     }
 
-    func number(_ key: String, above least: Double = 0) throws(CheckpointError) -> Double {
-        try required(key, try numberIfPresent(key, above: least))
+    func number(_ key: String) throws(CheckpointError) -> Double {
+        try required(key, try numberIfPresent(key))
     }
 
-    func numberIfPresent(_ key: String, above least: Double = 0) throws(CheckpointError) -> Double? {
+    /// A number above zero, or zero itself too.
+    func numberIfPresent(
+        _ key: String, orZero: Bool = false, atMost greatest: Double = 1e30
+    ) throws(CheckpointError) -> Double? {
         guard let value = take(key) else { return nil }
-        guard let number = value.number, number > least, number < 1e30 else {
-            throw failure(key, "not a value that can be right", expected: "a number above \(least)", found: value)
+        guard let number = value.number, number <= greatest, number > 0 || (orZero && number == 0) else {
+            let least = orZero ? "at least 0" : "above 0"
+            throw failure(
+                key, "not a value that can be right", expected: "a number \(least) and at most \(greatest)",
+                found: value)
         }
         return number
     }

@@ -52,8 +52,8 @@ struct RotaryReading {
         // Absent, these four have the values that the reference implementation gives them.
         let betaFast = try scaling.numberIfPresent("beta_fast") ?? 32
         let betaSlow = try scaling.numberIfPresent("beta_slow") ?? 1
-        let scale = try scaling.numberIfPresent("mscale", above: -1) ?? 1
-        let scaleOfAll = try scaling.numberIfPresent("mscale_all_dim", above: -1) ?? 0
+        let scale = try scaling.numberIfPresent("mscale", orZero: true) ?? 1
+        let scaleOfAll = try scaling.numberIfPresent("mscale_all_dim", orZero: true) ?? 0
         let attentionFactor = try scaling.numberIfPresent("attention_factor")
         let original = try scaling.count("original_max_position_embeddings", in: 1...1 << 30)
         rotary.yarn = .init(

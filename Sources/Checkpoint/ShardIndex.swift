@@ -39,9 +39,9 @@ struct ShardIndex {
         try cursor.object { (cursor, tensor) throws(CheckpointError) in
             let offset = cursor.position
             let shard = try cursor.string()
-            // The names come from outside and become paths.
-            guard !shard.isEmpty, !shard.contains("/"), !shard.contains("\0"), shard != ".", !shard.contains("..")
-            else {
+            // The names come from outside, become paths and are shown to people.
+            let isPlain = shard.unicodeScalars.allSatisfy { $0 != "/" && $0.value >= 0x20 && $0.value != 0x7F }
+            guard isPlain, !shard.isEmpty, shard != ".", !shard.contains("..") else {
                 throw CheckpointError(
                     .malformedIndex, "a shard's name leads out of the folder", path: path, offset: offset,
                     tensor: tensor, expected: "a file name", found: "'\(shard.prefix(200))'")

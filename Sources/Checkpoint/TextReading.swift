@@ -67,12 +67,12 @@ struct TextReading {
         let reader = try ConfigurationReader(try JSONCursor.value(of: json, path: path), path: path)
         // Everything else there concerns the program that generates, not the model.
         endTokens = try reader.tokens("eos_token_id", below: vocabularySize)
-        let temperature = try reader.numberIfPresent("temperature", above: -1e-30)
+        let temperature = try reader.numberIfPresent("temperature", orZero: true, atMost: 100)
         let samples = try reader.boolIfPresent("do_sample")
         generationDefaults = GenerationDefaults(
-            temperature: samples == false ? 0 : temperature, topP: try reader.numberIfPresent("top_p"),
+            temperature: samples == false ? 0 : temperature, topP: try reader.numberIfPresent("top_p", atMost: 1),
             topK: try reader.countIfPresent("top_k", in: 0...1 << 24),
-            minP: try reader.numberIfPresent("min_p", above: -1e-30),
-            repetitionPenalty: try reader.numberIfPresent("repetition_penalty"))
+            minP: try reader.numberIfPresent("min_p", orZero: true, atMost: 1),
+            repetitionPenalty: try reader.numberIfPresent("repetition_penalty", atMost: 999))
     }
 }

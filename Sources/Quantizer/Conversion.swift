@@ -18,7 +18,7 @@ package struct Conversion {
     private let cancellation: Cancellation
 
     /// Bytes of arrays that are made together, unless a single one is larger.
-    private static let batchByteCount = 48 << 20
+    private static let batchByteCount = 80 << 20
 
     package init(
         _ checkpoint: Checkpoint, plan: FormatPlan, packing: Packing, threadCount: Int, progress: ConversionProgress,

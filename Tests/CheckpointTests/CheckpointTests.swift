@@ -124,6 +124,17 @@ struct CheckpointTests {
         #expect(checkpoint.warnings.count == (expected == nil ? 1 : 0))
     }
 
+    @Test(arguments: [
+        "top_p\": 1.5", "top_p\": 0", "temperature\": -1", "top_k\": -1", "eos_token_id\": 256", "min_p\": \"0\"",
+    ])
+    func impossibleGenerationDefaultsAreNamed(member: String) throws {
+        var edited = try EditedCheckpoint()
+        edited.files["generation_config.json"] = "{\"\(member)}"
+        let error = try #require(try edited.failure())
+        #expect(error.code == .configuration && error.path?.hasSuffix("generation_config.json") == true)
+        #expect(error.key.map(member.hasPrefix) == true)
+    }
+
     @Test func aFolderWithoutWeightsIsAnError() throws {
         let directory = try TemporaryDirectory()
         try Data(publishedV3.utf8).write(to: URL(filePath: "\(directory.path)/config.json"))
