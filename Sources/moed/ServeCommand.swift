@@ -3,7 +3,6 @@ import ArgumentParser
 import Glibc
 import Logging
 import Model
-import NIOPosix
 import ServiceLifecycle
 import Serving
 import UnixSignals
@@ -48,49 +47,16 @@ struct ServeCommand: AsyncParsableCommand {
 
     private static func serve(_ settings: ServeSettings, _ logger: Logger) async throws {
         signal(SIGPIPE, SIG_IGN)
-        var limits = ServerLimits()
-        limits.backlog = max(limits.backlog, settings.serving.queueLimit)
+        let limits = ServerLimits()
         let listener =
             try SocketListener.inherited()
             ?? SocketListener.bind(
                 path: settings.socket, mode: settings.socketMode, group: settings.socketGroup, backlog: limits.backlog)
-        let model: ServedModel
-        do {
-            model = try await load(settings, logger)
-        } catch {
-            listener.close()
-            throw error
-        }
-        for line in model.planLines { logger.info("plan: \(line)") }
-        for warning in model.warnings { logger.warning("\(warning)") }
-
-        let daemon = Daemon(model: model, listener: listener, limits: limits, logger: logger)
+        let service = ServeService(settings: settings, listener: listener, limits: limits, logger: logger)
         var group = ServiceGroupConfiguration(
-            services: [.init(service: daemon)], gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet(logger))
+            services: [.init(service: service)], gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet(logger))
         group.maximumGracefulShutdownDuration = limits.drainTimeout + .milliseconds(800)
         try await ServiceGroup(configuration: group).run()
-        logger.info("stopped")
-        // An engine that hangs in a read would be waited for if the model were let go.
-        withExtendedLifetime(model) { Glibc.exit(EXIT_SUCCESS) }
-    }
-
-    /// Loads on a thread of its own; until it is done, systemd hears that it goes on.
-    private static func load(_ settings: ServeSettings, _ logger: Logger) async throws -> ServedModel {
-        let manager = ServiceManager()
-        manager.status("loading \(settings.model)")
-        logger.info("loading \(settings.model)")
-        return try await withThrowingTaskGroup(of: Void.self) { tasks in
-            tasks.addTask {
-                while true {
-                    manager.extendTimeout(by: .seconds(30))
-                    try await Task.sleep(for: .seconds(10))
-                }
-            }
-            defer { tasks.cancelAll() }
-            return try await NIOThreadPool.singleton.runIfActive {
-                try ServedModel.load(path: settings.model, options: settings.serving)
-            }
-        }
     }
 
     private static func makeLogger(level: Logger.Level) -> Logger {

@@ -14,9 +14,14 @@ final class MoedProcess: @unchecked Sendable {
     private let output = Pipe()
     let start = ContinuousClock.now
 
-    /// - Parameter launcher: A program, with its arguments, that starts moed.
-    init(_ arguments: [String], environment: [String: String] = [:], launcher: [String] = []) throws {
-        let command = launcher + [Self.binary] + arguments
+    /// - Parameters:
+    ///   - launcher: A program, with its arguments, that starts `program`.
+    ///   - program: What gets the arguments.
+    init(
+        _ arguments: [String], environment: [String: String] = [:], launcher: [String] = [],
+        program: String = MoedProcess.binary
+    ) throws {
+        let command = launcher + [program] + arguments
         process.executableURL = URL(fileURLWithPath: command[0])
         process.arguments = Array(command.dropFirst())
         var variables = ["PATH": "/usr/bin:/bin", "HOME": "/tmp"]

@@ -39,6 +39,19 @@ extension ServingSuite {
             #expect(try await connection.rest().isEmpty)
         }
 
+        @Test("exits 0 when it is stopped while it loads, and takes its socket along")
+        func stopWhileLoading() async throws {
+            for delay in [0, 2, 5, 10, 20, 40] {
+                let moed = try serve()
+                _ = try await moed.connect(socket)
+                try await Task.sleep(for: .milliseconds(delay))
+                moed.signal(SIGTERM)
+                let ending = try await moed.ending()
+                #expect(ending.status == 0 && !ending.isKilled, "after \(delay) ms: \(ending.text)")
+                #expect(access(socket, F_OK) != 0)
+            }
+        }
+
         @Test("a running answer gets four seconds after SIGTERM, then an error event, and the exit code is 0")
         func drain() async throws {
             let moed = try serve(["--threads", "1"])
@@ -158,6 +171,28 @@ extension ServingSuite {
             moed.signal(SIGTERM)
             _ = try await systemd.messages(until: "STOPPING=1")
             #expect(try await moed.ending().status == 0)
+        }
+
+        @Test(
+            "speaks to the journal when standard error is one, and otherwise to the reader", arguments: [true, false])
+        func journal(isConnected: Bool) async throws {
+            let file = "\(directory.path)/stderr"
+            let descriptor = open(file, O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0o600)
+            defer { close(descriptor) }
+            var status = stat()
+            #expect(fstat(descriptor, &status) == 0)
+            let stream = "\(status.st_dev):\(isConnected ? status.st_ino : status.st_ino + 1)"
+            let moed = try MoedProcess(
+                [
+                    "-c", #"exec "$0" serve "$1" --socket "$2" 2>>"$3""#, MoedProcess.binary, DemoContainer.path(),
+                    socket, file,
+                ],
+                environment: ["JOURNAL_STREAM": stream], program: "/bin/sh")
+            #expect(try await health(try await moed.connect(socket)) == 200)
+            moed.signal(SIGTERM)
+            #expect(try await moed.ending().status == 0)
+            let text = try String(contentsOf: URL(filePath: file), encoding: .utf8)
+            #expect(text.contains("ready: demo answers") != isConnected, "\(text)")
         }
 
         @Test(

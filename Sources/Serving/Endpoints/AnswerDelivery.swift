@@ -33,6 +33,7 @@ struct AnswerDelivery<Writer: AnswerWriter>: Sendable {
                         let events = writer.append(delta)
                         if !events.isEmpty { try await body.write(Self.events(events)) }
                     case .finished(let completion):
+                        log(completion)
                         var last = Self.events(writer.finish(completion))
                         last.writeString("data: [DONE]\n\n")
                         try await body.write(last)
@@ -67,6 +68,7 @@ struct AnswerDelivery<Writer: AnswerWriter>: Sendable {
                     text.tokenCount += delta.tokenCount
                     text.logProbabilities += delta.logProbabilities
                 case .finished(let end):
+                    log(end)
                     completion = end
                 }
             }
@@ -77,6 +79,18 @@ struct AnswerDelivery<Writer: AnswerWriter>: Sendable {
         return Response(
             status: .ok, headers: [.contentType: "application/json"],
             body: .init(byteBuffer: ByteBuffer(bytes: writer.whole(text, completion))))
+    }
+
+    private func log(_ completion: Generation.Completion) {
+        let usage = completion.usage
+        let seconds = completion.timing.decode.seconds
+        let rate = seconds > 0 ? Int((Double(usage.completionTokens) / seconds).rounded()) : 0
+        connection.logger.info(
+            "answered",
+            metadata: [
+                "prompt_tokens": "\(usage.promptTokens)", "completion_tokens": "\(usage.completionTokens)",
+                "tokens_per_second": "\(rate)", "finish_reason": "\(completion.reason.rawValue)",
+            ])
     }
 
     private static func events(_ texts: [[UInt8]]) -> ByteBuffer {

@@ -20,12 +20,15 @@ struct CompletionEndpoints: Sendable {
     }
 
     func chat(_ request: Request, _ connection: RequestConnection) async throws -> Response {
-        let body = try await reader.read(ChatCompletionRequest.self, from: request, fields: chatFields)
-        try check(model: body.model)
-        if body.topLogprobs != nil, body.logprobs != true {
-            throw APIError.invalid("top_logprobs", "top_logprobs: needs 'logprobs': true")
+        let (body, prompt) = try await reader.read(
+            ChatCompletionRequest.self, from: request, fields: chatFields
+        ) { body in
+            try check(model: body.model)
+            if body.topLogprobs != nil, body.logprobs != true {
+                throw APIError.invalid("top_logprobs", "top_logprobs: needs 'logprobs': true")
+            }
+            return (body, try model.prompt(of: body))
         }
-        let prompt = try model.prompt(of: body)
         let stream = try submit(
             GenerationRequest(
                 promptTokens: prompt.tokens, sampling: sampling(body),
@@ -41,12 +44,15 @@ struct CompletionEndpoints: Sendable {
     }
 
     func plain(_ request: Request, _ connection: RequestConnection) async throws -> Response {
-        let body = try await reader.read(CompletionRequest.self, from: request, fields: plainFields)
-        try check(model: body.model)
+        let (body, prompt) = try await reader.read(
+            CompletionRequest.self, from: request, fields: plainFields
+        ) { body in
+            try check(model: body.model)
+            return (body, try model.prompt(of: body))
+        }
         let stream = try submit(
             GenerationRequest(
-                promptTokens: try model.prompt(of: body).tokens, sampling: sampling(body),
-                maximumTokens: body.maxTokens ?? 16,
+                promptTokens: prompt.tokens, sampling: sampling(body), maximumTokens: body.maxTokens ?? 16,
                 stop: body.stop?.strings ?? [], alternativeCount: body.logprobs),
             promptField: "prompt")
         let writer = CompletionAnswer(

@@ -23,8 +23,14 @@ struct Routes: Sendable {
     func respond(to request: Request, by connection: RequestConnection) async throws -> Response {
         let path = request.uri.path
         guard let (method, handler) = handler(path: path) else { throw APIError.pathNotFound(path) }
+        if request.method == .head, method == .get {
+            // The head of what GET would say, its length included.
+            let response = try await handler(request, connection)
+            return Response(status: response.status, headers: response.headers, body: .init())
+        }
         guard request.method == method else {
-            throw APIError.methodNotAllowed(request.method.rawValue, path: path, allowed: [method])
+            let allowed = method == .get ? [.get, .head] : [method]
+            throw APIError.methodNotAllowed(request.method.rawValue, path: path, allowed: allowed)
         }
         return try await handler(request, connection)
     }

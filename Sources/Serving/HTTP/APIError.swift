@@ -41,13 +41,6 @@ extension APIError {
         APIError(.badRequest, code: "invalid_json", message)
     }
 
-    static func contextExceeded(promptTokens: Int, contextLength: Int, parameter: String) -> APIError {
-        APIError(
-            .badRequest, code: "context_length_exceeded", parameter: parameter,
-            "the prompt has \(promptTokens) tokens; this daemon's context holds \(contextLength), "
-                + "and an answer needs at least one of them: shorten the prompt, or start moed with a larger --context")
-    }
-
     static func modelNotFound(_ name: String, available: String) -> APIError {
         APIError(
             .notFound, code: "model_not_found", parameter: "model",
@@ -82,14 +75,6 @@ extension APIError {
 
 // What the daemon can't do now.
 extension APIError {
-    static func queueFull(limit: Int) -> APIError {
-        var error = APIError(
-            .tooManyRequests, type: "rate_limit_error", code: "queue_full",
-            "\(limit) requests wait already; try again in a moment")
-        error.headers[.retryAfter] = "2"
-        return error
-    }
-
     static var draining: APIError {
         var error = APIError(
             .serviceUnavailable, type: "server_error", code: "draining", "the daemon is being stopped or restarted")

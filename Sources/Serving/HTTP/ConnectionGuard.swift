@@ -50,6 +50,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         case .head(let head):
             version = head.version
             progress.headArrived(keepsAlive: head.isKeepAlive)
+            invite(head, context)
         case .body:
             break
         case .end:
@@ -102,6 +103,17 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         timer?.cancel()
         timer = nil
         context.fireChannelInactive()
+    }
+
+    /// A client with a large body may ask before it sends it (RFC 9110, §10.1.1). One that is too large isn't invited:
+    /// its refusal follows.
+    private func invite(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
+        guard head.version == .http1_1, progress.answersDue == 1,
+            head.headers.first(name: "expect")?.lowercased() == "100-continue",
+            (head.headers.first(name: "content-length").flatMap { Int($0) } ?? 0) <= limits.bodyByteCount
+        else { return }
+        let invitation = HTTPResponseHead(version: version, status: .continue)
+        context.writeAndFlush(wrapOutboundOut(.head(invitation)), promise: nil)
     }
 
     private func answered(_ context: ChannelHandlerContext) {
