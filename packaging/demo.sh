@@ -49,7 +49,7 @@ set -m
 mkdir -p "$directory"
 rm -f "$log"
 if [[ ! -e $model ]] || [[ -n $(find "$checkpoint" "$binaries/moe-quantize" -newer "$model" -print -quit) ]]; then
-    "$binaries/moe-quantize" convert "$checkpoint" -o "$model" --type int4 --force
+    "$binaries/moe-quantize" convert "$checkpoint" -o "${model#"$PWD/"}" --type int4 --force
 fi
 
 socket=$directory/moed.sock
@@ -78,8 +78,8 @@ done
 
 if [[ -t 0 && -t 1 ]]; then
     echo "Fable tells children's stories. Try: $prompt"
-    "$binaries/moectl" chat --temperature 0.3 --socket "$socket"
+    "$binaries/moectl" chat --temperature 0.2 --socket "$socket"
 else
     echo ">>> $prompt"
-    "$binaries/moectl" run "$prompt" --temperature 0.3 --seed 1 --stats --socket "$socket" </dev/null
+    "$binaries/moectl" run "$prompt" --temperature 0.2 --seed 7 --stats --socket "$socket" </dev/null
 fi
