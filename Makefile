@@ -1,6 +1,7 @@
 # make demo   installs what is missing, builds, and lets you talk to the demonstration model
 # make test   runs every test
 .PHONY: demo test build static install venv dependencies test-dependencies format lint clean
+.NOTPARALLEL:
 .DEFAULT_GOAL := build
 
 PREFIX ?= /usr/local
