@@ -27,7 +27,7 @@ struct TestDaemon: Sendable {
         options.queueLimit = queueLimit
         let path = try path ?? DemoContainer.path()
         let model = try ServedModel.load(path: path, options: options)
-        let listener = try SocketListener.bind(path: socket, mode: 0o600, group: nil, backlog: 64)
+        let listener = try SocketListener.bind(path: socket, mode: 0o600, group: nil, backlog: 512)
         var logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         logger.logLevel = .critical
         let daemon = Daemon(model: model, listener: listener, limits: limits, logger: logger)
