@@ -47,16 +47,21 @@ struct ServeCommand: AsyncParsableCommand {
 
     private static func serve(_ settings: ServeSettings, _ logger: Logger) async throws {
         signal(SIGPIPE, SIG_IGN)
-        let limits = ServerLimits()
-        let listener =
-            try SocketListener.inherited()
-            ?? SocketListener.bind(
-                path: settings.socket, mode: settings.socketMode, group: settings.socketGroup, backlog: limits.backlog)
-        let service = ServeService(settings: settings, listener: listener, limits: limits, logger: logger)
+        var limits = ServerLimits()
+        limits.connectionCount = min(limits.connectionCount, descriptorLimit - 32)
+        let service = ServeService(settings: settings, limits: limits, logger: logger)
         var group = ServiceGroupConfiguration(
             services: [.init(service: service)], gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet(logger))
         group.maximumGracefulShutdownDuration = limits.drainTimeout + .milliseconds(800)
         try await ServiceGroup(configuration: group).run()
+    }
+
+    /// How many descriptors the process may have. Some are kept back for the model, the event loops and refusals: accepting
+    /// without one fails over and over.
+    private static var descriptorLimit: Int {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 1024 }
+        return max(64, Int(clamping: limit.rlim_cur))
     }
 
     private static func makeLogger(level: Logger.Level) -> Logger {

@@ -4,23 +4,27 @@ import NIOPosix
 import ServiceLifecycle
 import Serving
 
-/// Loads the model, serves it, and ends the process when it is told to stop.
+/// Takes its socket, loads the model, serves it, and ends the process when it is told to stop.
+///
+/// All of it happens in the service group, which catches the signals first.
 struct ServeService: Service {
     let settings: ServeSettings
-    let listener: SocketListener
     let limits: ServerLimits
     let logger: Logger
     private let manager = ServiceManager()
 
-    init(settings: ServeSettings, listener: SocketListener, limits: ServerLimits, logger: Logger) {
+    init(settings: ServeSettings, limits: ServerLimits, logger: Logger) {
         self.settings = settings
-        self.listener = listener
         self.limits = limits
         self.logger = logger
     }
 
     func run() async throws {
-        let model = try await loadOrStop()
+        let listener =
+            try SocketListener.inherited()
+            ?? SocketListener.bind(
+                path: settings.socket, mode: settings.socketMode, group: settings.socketGroup, backlog: limits.backlog)
+        let model = try await loadOrStop(listener)
         for line in model.planLines { logger.info("plan: \(line)") }
         for warning in model.warnings { logger.warning("\(warning)") }
         let daemon = Daemon(model: model, listener: listener, limits: limits, logger: logger, manager: manager)
@@ -31,7 +35,7 @@ struct ServeService: Service {
     }
 
     /// While it loads, clients wait in the socket's backlog. Nothing was promised to them yet, so a stop is simple.
-    private func loadOrStop() async throws -> ServedModel {
+    private func loadOrStop(_ listener: SocketListener) async throws -> ServedModel {
         do {
             return try await withGracefulShutdownHandler {
                 try await load()
