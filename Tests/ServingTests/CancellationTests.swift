@@ -17,7 +17,7 @@ extension ServingSuite {
                     (#"{"prompt":"\#(long)","max_tokens":1"#, { $0.state == .prefill }),
                 ]
                 for (fields, isThere) in requests {
-                    let connection = try daemon.connect()
+                    let connection = try await daemon.connect()
                     try await connection.send(
                         TestDaemon.post("/v1/completions", fields + #","stream":\#(isStreamed)}"#))
                     _ = try await daemon.wait(until: isThere)
@@ -37,7 +37,7 @@ extension ServingSuite {
                 _ = try await daemon.wait { $0.state != .idle }
                 var leavers: [RawConnection] = []
                 for _ in 0..<4 {
-                    let connection = try daemon.connect()
+                    let connection = try await daemon.connect()
                     try await connection.send(TestDaemon.endless)
                     leavers.append(connection)
                 }
@@ -51,7 +51,7 @@ extension ServingSuite {
         func manyTimes() async throws {
             try await TestDaemon.run(queueLimit: 64) { daemon in
                 for round in 0..<500 {
-                    let connection = try daemon.connect()
+                    let connection = try await daemon.connect()
                     let request = TestDaemon.endless
                     // Some leave with their request half sent.
                     try await connection.send(round % 5 == 0 ? String(request.prefix(request.count / 2)) : request)
@@ -68,13 +68,13 @@ extension ServingSuite {
             var limits = ServerLimits()
             limits.drainTimeout = .milliseconds(300)
             try await TestDaemon.run(limits: limits) { daemon in
-                let running = try daemon.connect()
+                let running = try await daemon.connect()
                 try await running.send(TestDaemon.endless)
                 _ = try await running.read(until: "data: ")
-                let idle = try daemon.connect()
+                let idle = try await daemon.connect()
                 try await idle.send("GET /health HTTP/1.1\r\n\r\n")
                 #expect(try await idle.response().status == 200)
-                let waiting = try daemon.connect()
+                let waiting = try await daemon.connect()
                 try await waiting.send(
                     TestDaemon.post("/v1/chat/completions", TestDaemon.chatBody(#""max_tokens":5"#)))
                 _ = try await daemon.wait { $0.queue.waiting == 1 }
@@ -89,7 +89,7 @@ extension ServingSuite {
                 #expect(rest.contains(#""code":"draining""#))
                 #expect(!rest.contains("[DONE]"))
                 #expect(!rest.hasSuffix("0\r\n\r\n"))
-                #expect(throws: (any Error).self) { try daemon.connect() }
+                await #expect(throws: (any Error).self) { try await daemon.connect() }
             }
         }
     }

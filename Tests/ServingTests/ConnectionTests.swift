@@ -17,7 +17,7 @@ extension ServingSuite {
         @Test("a header that trickles in is 408, and the connection closes")
         func slowHeader() async throws {
             try await TestDaemon.run(limits: Self.quick) { daemon in
-                let connection = try daemon.connect()
+                let connection = try await daemon.connect()
                 let start = ContinuousClock.now
                 try await connection.send("GET /health HTTP/1.1\r\n")
                 for _ in 0..<20 {
@@ -36,7 +36,7 @@ extension ServingSuite {
         @Test("a body that trickles in is 408")
         func slowBody() async throws {
             try await TestDaemon.run(limits: Self.quick) { daemon in
-                let connection = try daemon.connect()
+                let connection = try await daemon.connect()
                 try await connection.send("POST /v1/completions HTTP/1.1\r\ncontent-length: 1000\r\n\r\n{")
                 for _ in 0..<20 {
                     try await Task.sleep(for: .milliseconds(30))
@@ -49,9 +49,9 @@ extension ServingSuite {
         @Test("an idle connection closes, before its first request and after one")
         func idle() async throws {
             try await TestDaemon.run(limits: Self.quick) { daemon in
-                let silent = try daemon.connect()
+                let silent = try await daemon.connect()
                 #expect(try await silent.rest(within: .seconds(8)).isEmpty)
-                let used = try daemon.connect()
+                let used = try await daemon.connect()
                 try await used.send("GET /health HTTP/1.1\r\n\r\n")
                 #expect(try await used.response().status == 200)
                 #expect(try await used.rest(within: .seconds(8)).isEmpty)
@@ -62,7 +62,7 @@ extension ServingSuite {
         func stalledReader() async throws {
             try await TestDaemon.run(limits: Self.quick) { daemon in
                 // Pipelined answers, far more than the socket's buffers hold.
-                let connection = try daemon.connect()
+                let connection = try await daemon.connect()
                 for _ in 0..<40 { try await connection.send(TestDaemon.post("/v1/completions", Self.bulky)) }
                 try await Task.sleep(for: .milliseconds(1500))
                 let status = try await daemon.status()
@@ -79,7 +79,7 @@ extension ServingSuite {
         @Test("a client that asks before it sends a large body is told to go on, or why not")
         func expectContinue() async throws {
             try await TestDaemon.run { daemon in
-                let connection = try daemon.connect()
+                let connection = try await daemon.connect()
                 let body = TestDaemon.chatBody(#""max_tokens":1"#)
                 func head(_ length: Int) -> String {
                     "POST /v1/chat/completions HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: \(length)\r\n\r\n"
@@ -96,7 +96,7 @@ extension ServingSuite {
         @Test("HEAD gives the head of GET and nothing more")
         func headMethod() async throws {
             try await TestDaemon.run { daemon in
-                let connection = try daemon.connect()
+                let connection = try await daemon.connect()
                 try await connection.send("HEAD /v1/models HTTP/1.1\r\n\r\n")
                 let head = try await connection.read(until: "\r\n\r\n")
                 #expect(head.hasPrefix("HTTP/1.1 200 "))
@@ -116,18 +116,18 @@ extension ServingSuite {
                 let long = "x-long: \(String(repeating: "a", count: 17 << 10))\r\n"
                 let manyLong = (0..<17).map { "x-\($0): \(String(repeating: "a", count: 1000))\r\n" }.joined()
                 for fields in [many, long, manyLong] {
-                    let connection = try daemon.connect()
+                    let connection = try await daemon.connect()
                     try await connection.send("GET /health HTTP/1.1\r\n\(fields)\r\n")
                     let response = try await connection.response()
                     #expect(response.status == 431)
                     #expect(try error(in: response).code == "header_too_large")
                     _ = try await connection.rest(within: .seconds(8))
                 }
-                let connection = try daemon.connect()
+                let connection = try await daemon.connect()
                 try await connection.send("GET /\(String(repeating: "a", count: 17 << 10)) HTTP/1.1\r\n\r\n")
                 #expect(try await connection.response().status == 431)
                 // A gigabyte of header is cut off long before its end.
-                let endless = try daemon.connect()
+                let endless = try await daemon.connect()
                 var isOpen = try await endless.send("GET /health HTTP/1.1\r\nx: ")
                 for _ in 0..<1024 where isOpen { isOpen = try await endless.send(Array(repeating: 97, count: 1 << 20)) }
                 #expect(!isOpen)
@@ -139,12 +139,12 @@ extension ServingSuite {
             var limits = ServerLimits()
             limits.bodyByteCount = 100_000
             try await TestDaemon.run(limits: limits) { daemon in
-                let announced = try daemon.connect()
+                let announced = try await daemon.connect()
                 try await announced.send("POST /v1/completions HTTP/1.1\r\ncontent-length: 100001\r\n\r\n")
                 let response = try await announced.response()
                 #expect(response.status == 413)
                 #expect(response.headers["connection"] == "close")
-                let chunked = try daemon.connect()
+                let chunked = try await daemon.connect()
                 try await chunked.send("POST /v1/completions HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n")
                 let chunk = "8000\r\n" + String(repeating: " ", count: 0x8000) + "\r\n"
                 for _ in 0..<64 { guard try await chunked.send(chunk) else { break } }
@@ -178,7 +178,7 @@ extension ServingSuite {
             ])
         func malformed(request: String) async throws {
             try await TestDaemon.run { daemon in
-                let connection = try daemon.connect()
+                let connection = try await daemon.connect()
                 try await connection.send(request)
                 let response = try await connection.response()
                 #expect(response.status == 400)
@@ -187,10 +187,54 @@ extension ServingSuite {
             }
         }
 
+        @Test("damaged requests are answered or closed, and the daemon lives on")
+        func mutations() async throws {
+            try await TestDaemon.run(queueLimit: 64) { daemon in
+                let chunked =
+                    "POST /v1/completions HTTP/1.1\r\ntransfer-encoding: chunked\r\nhost: x\r\n\r\n"
+                    + "1b\r\n{\"prompt\":\"a\",\"max_tokens\":\r\n2\r\n1}\r\n0\r\n\r\n"
+                let seeds = [
+                    TestDaemon.post("/v1/chat/completions", TestDaemon.chatBody(#""max_tokens":1,"stream":true"#)),
+                    "GET /v1/models HTTP/1.1\r\nhost: x\r\nconnection: keep-alive\r\n\r\n", chunked,
+                ]
+                for round in 0..<600 {
+                    var bytes = Array(seeds[round % seeds.count].utf8)
+                    for _ in 0..<Int.random(in: 1...4) {
+                        let place = Int.random(in: bytes.indices)
+                        switch Int.random(in: 0..<4) {
+                        case 0: bytes[place] ^= 1 << UInt8.random(in: 0..<8)
+                        case 1: bytes[place] = [0, 10, 13, 32, 58, 255].randomElement() ?? 0
+                        case 2: bytes.insert(contentsOf: bytes[place...].prefix(8), at: place)
+                        default: bytes.remove(at: place)
+                        }
+                    }
+                    let connection = try await daemon.connect()
+                    try await connection.send(bytes)
+                    connection.finishSending()
+                    _ = try await connection.rest(within: .seconds(10))
+                }
+                #expect(try await daemon.get("/health").status == 200)
+            }
+        }
+
+        @Test("a hundred clients at once each get an answer or are told to come again")
+        func crowd() async throws {
+            try await TestDaemon.run(queueLimit: 20) { daemon in
+                let statuses = try await withThrowingTaskGroup(of: Int.self) { tasks in
+                    for _ in 0..<100 {
+                        tasks.addTask { try await daemon.chat(#""max_tokens":8,"stream":true"#).status }
+                    }
+                    return try await tasks.reduce(into: []) { $0.append($1) }
+                }
+                #expect(Set(statuses).isSubset(of: [200, 429]))
+                #expect(statuses.count { $0 == 200 } >= 21)
+            }
+        }
+
         @Test("bare line feeds are answered or refused, and never wait")
         func bareLineFeed() async throws {
             try await TestDaemon.run { daemon in
-                let connection = try daemon.connect()
+                let connection = try await daemon.connect()
                 try await connection.send("GET /health HTTP/1.1\nhost: x\n\n")
                 connection.finishSending()
                 let text = try await connection.rest(within: .seconds(8))
@@ -211,7 +255,7 @@ extension ServingSuite {
         @Test("requests sent in one go are answered in order, and then what follows them is judged")
         func pipelining() async throws {
             try await TestDaemon.run { daemon in
-                let connection = try daemon.connect()
+                let connection = try await daemon.connect()
                 let chat = TestDaemon.post("/v1/chat/completions", TestDaemon.chatBody(#""max_tokens":3"#))
                 try await connection.send(
                     chat + "GET /nothing HTTP/1.1\r\n\r\n" + "GET /v1/models HTTP/1.1\r\n\r\n" + "garbage\r\n\r\n")
@@ -227,7 +271,7 @@ extension ServingSuite {
         func halfClose() async throws {
             try await TestDaemon.run { daemon in
                 for fields in [#""max_tokens":30"#, #""max_tokens":30,"stream":true"#] {
-                    let connection = try daemon.connect()
+                    let connection = try await daemon.connect()
                     try await connection.send(TestDaemon.post("/v1/chat/completions", TestDaemon.chatBody(fields)))
                     connection.finishSending()
                     let response = try await connection.response()
@@ -245,7 +289,7 @@ extension ServingSuite {
                     "GET /health HTTP/1.1\r\nConnection: Close\r\n\r\n", "GET /health HTTP/1.0\r\n\r\n",
                     "GET /health HTTP/1.1\r\nconnection: close\r\n\r\n",
                 ] {
-                    let connection = try daemon.connect()
+                    let connection = try await daemon.connect()
                     try await connection.send(request)
                     let text = try await connection.rest(within: .seconds(8))
                     #expect(text.contains(" 200 OK\r\n"))
@@ -261,12 +305,12 @@ extension ServingSuite {
             try await TestDaemon.run(limits: limits) { daemon in
                 var open: [RawConnection] = []
                 for _ in 0..<4 {
-                    let connection = try daemon.connect()
+                    let connection = try await daemon.connect()
                     try await connection.send("GET /health HTTP/1.1\r\n\r\n")
                     #expect(try await connection.response().status == 200)
                     open.append(connection)
                 }
-                let fifth = try daemon.connect()
+                let fifth = try await daemon.connect()
                 let response = try await fifth.response()
                 #expect(response.status == 503)
                 #expect(response.headers["retry-after-ms"] != nil)
@@ -274,7 +318,7 @@ extension ServingSuite {
                 _ = try await fifth.rest(within: .seconds(8))
                 open[0].close()
                 for attempt in 0..<100 {
-                    let connection = try daemon.connect()
+                    let connection = try await daemon.connect()
                     try await connection.send("GET /health HTTP/1.1\r\n\r\n")
                     if try await connection.response().status == 200 { break }
                     #expect(attempt < 99)
@@ -286,7 +330,8 @@ extension ServingSuite {
         @Test("hundreds of idle connections don't slow the next")
         func idleCrowd() async throws {
             try await TestDaemon.run { daemon in
-                let crowd = try (0..<400).map { _ in try daemon.connect() }
+                var crowd: [RawConnection] = []
+                for _ in 0..<400 { crowd.append(try await daemon.connect()) }
                 let start = ContinuousClock.now
                 #expect(try await daemon.get("/health").status == 200)
                 #expect(ContinuousClock.now - start < .seconds(2))

@@ -68,7 +68,7 @@ final class MoedProcess: @unchecked Sendable {
         let deadline = ContinuousClock.now + time
         while true {
             do {
-                return try RawConnection(path)
+                return try await RawConnection.blocking { try RawConnection(path) }
             } catch {
                 guard ContinuousClock.now < deadline, process.isRunning else { throw error }
                 try await Task.sleep(for: .milliseconds(10))

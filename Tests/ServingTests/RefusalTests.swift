@@ -147,10 +147,10 @@ extension ServingSuite {
         @Test("a full queue is 429 with the time to come again")
         func queueFull() async throws {
             try await TestDaemon.run(queueLimit: 1) { daemon in
-                let first = try daemon.connect()
+                let first = try await daemon.connect()
                 try await first.send(TestDaemon.endless)
                 _ = try await first.read(until: "data: ")
-                let second = try daemon.connect()
+                let second = try await daemon.connect()
                 try await second.send(TestDaemon.endless)
                 _ = try await daemon.wait { $0.queue.waiting == 1 }
                 let refused = try await daemon.chat(#""max_tokens":1"#)
@@ -186,7 +186,7 @@ extension ServingSuite {
                 #expect(try error(in: deep).message.contains("64"))
                 let objects = String(repeating: #"{"a":"#, count: 100_000)
                 #expect(try await daemon.post("/v1/completions", objects).status == 400)
-                let connection = try daemon.connect()
+                let connection = try await daemon.connect()
                 try await connection.send("POST /v1/completions HTTP/1.1\r\ncontent-length: 16\r\n\r\n{\"prompt\":\"")
                 try await connection.send([0xFF, 0xC0, 0x80, UInt8(ascii: "\""), UInt8(ascii: "}")])
                 #expect(try await connection.response().status == 400)

@@ -49,10 +49,13 @@ struct TestDaemon: Sendable {
 
     func stop() async { await group.triggerGracefulShutdown() }
 
-    func connect() throws -> RawConnection { try RawConnection(socket) }
+    /// Connecting may wait for the daemon, which needs the cooperative pool's threads meanwhile.
+    func connect() async throws -> RawConnection {
+        try await RawConnection.blocking { [socket] in try RawConnection(socket) }
+    }
 
     func get(_ path: String) async throws -> RawResponse {
-        let connection = try connect()
+        let connection = try await connect()
         try await connection.send("GET \(path) HTTP/1.1\r\nhost: anything\r\n\r\n")
         return try await connection.response()
     }
@@ -63,7 +66,7 @@ struct TestDaemon: Sendable {
     }
 
     func post(_ path: String, _ body: String) async throws -> RawResponse {
-        let connection = try connect()
+        let connection = try await connect()
         try await connection.send(Self.post(path, body))
         return try await connection.response()
     }
