@@ -32,6 +32,7 @@ enum Failure {
             switch error.code {
             case .outOfRange: badData
             case .outOfMemory: operatingSystem
+            case .noSpace: cannotCreate
             case .cancelled: interrupted
             }
         case is ComputeError: operatingSystem

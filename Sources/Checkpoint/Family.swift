@@ -36,7 +36,7 @@ struct SkippedSource {
 }
 
 enum Families {
-    static let all: [any Family.Type] = [DeepSeekV3.self]
+    static let all: [any Family.Type] = [DeepSeekV2.self, DeepSeekV3.self]
 
     static func named(_ modelType: String?, path: String) throws(CheckpointError) -> any Family.Type {
         if let modelType, let family = all.first(where: { $0.modelTypes.contains(modelType) }) { return family }

@@ -50,6 +50,7 @@ extension ModelMetadata {
         var check = ConfigurationCheck()
         check.label("recipe.tool", recipe.tool)
         check.label("recipe.type", recipe.type)
+        if let seed = recipe.randomSeed { check.range("recipe.randomSeed", seed, 0...1 << 53) }
         if let value = generationDefaults.temperature {
             check.require("generationDefaults.temperature", value >= 0 && value <= 100, "0 to 100", "\(value)")
         }

@@ -46,12 +46,15 @@ package struct Recipe: Codable, Sendable, Equatable {
     /// Every matrix has the one type, with no mix.
     package var isPure: Bool
     package var packing: Packing
+    /// What the weights were drawn from, 0 to 2^53; nil for a model that was made from a checkpoint.
+    package var randomSeed: Int?
 
-    package init(tool: String, type: String, isPure: Bool, packing: Packing) {
+    package init(tool: String, type: String, isPure: Bool, packing: Packing, randomSeed: Int? = nil) {
         self.tool = tool
         self.type = type
         self.isPure = isPure
         self.packing = packing
+        self.randomSeed = randomSeed
     }
 }
 

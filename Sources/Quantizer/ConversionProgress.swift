@@ -3,6 +3,8 @@ import Synchronization
 /// How far a conversion is; written by its threads, read by whoever shows it.
 package final class ConversionProgress: Sendable {
     package enum Phase: Int, Sendable {
+        /// Making random weights.
+        case synthesizing = -1
         case converting
         /// Computing the sources' checksums.
         case hashing
@@ -15,9 +17,10 @@ package final class ConversionProgress: Sendable {
     package let hashByteCount: Int
     private let converted = Atomic(0)
     private let hashed = Atomic(0)
-    private let stage = Atomic(Phase.converting.rawValue)
+    private let stage: Atomic<Int>
 
-    package init(totalByteCount: Int, hashByteCount: Int) {
+    package init(totalByteCount: Int, hashByteCount: Int, phase: Phase = .converting) {
+        stage = Atomic(phase.rawValue)
         self.totalByteCount = totalByteCount
         self.hashByteCount = hashByteCount
     }

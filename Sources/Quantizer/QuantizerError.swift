@@ -4,6 +4,8 @@ package struct QuantizerError: Error, Sendable, CustomStringConvertible {
         /// Weights so large that a group's f16 scale can't hold them.
         case outOfRange
         case outOfMemory
+        /// The result doesn't fit on the disk.
+        case noSpace
         case cancelled
     }
 
@@ -12,6 +14,13 @@ package struct QuantizerError: Error, Sendable, CustomStringConvertible {
     package var tensor: String?
     /// What the person can do.
     package var advice: String?
+
+    package init(code: Code, message: String, tensor: String? = nil, advice: String? = nil) {
+        self.code = code
+        self.message = message
+        self.tensor = tensor
+        self.advice = advice
+    }
 
     package var description: String {
         (tensor.map { "tensor '\($0)': " } ?? "") + message + (advice.map { ". \($0)" } ?? "")

@@ -55,6 +55,47 @@ struct ConfigurationTests {
         #expect(model.experts?.router.groupCount == 1 && model.experts?.router.weightScale == 2.446)
     }
 
+    @Test func deepSeekV2() throws {
+        let model = try configuration(Fixtures.checkpoint("deepseek-v2"))
+        #expect(model.family == "deepseek_v2")
+        #expect(
+            model.experts?.router
+                == .init(
+                    scoring: .softmax, hasSelectionBias: false, groupCount: 4, groupsPerToken: 2,
+                    groupScore: .maximum, normalizesWeights: false, weightScale: 16))
+        let lite = try configuration(Fixtures.checkpoint("deepseek-v2-lite"))
+        #expect(lite.experts?.router.groupCount == 1 && lite.experts?.router.groupsPerToken == 1)
+        #expect(latent(lite).queryLatentRank == nil)
+        // (0.0707 ln 8 + 1)² / √32
+        #expect(abs(latent(lite).softmaxScale - 0.232_575_7) < 1e-6)
+    }
+
+    /// V2 normalises or scales, never both.
+    @Test func normalisedWeightsOfV2AreNotScaled() throws {
+        let path = "\(Fixtures.checkpoint("deepseek-v2"))/config.json"
+        let text = String(decoding: try Data(contentsOf: URL(filePath: path)), as: UTF8.self)
+        let normalising = text.replacing("\"norm_topk_prob\": false", with: "\"norm_topk_prob\": true")
+        #expect(normalising != text)
+        let router = try Checkpoint.configuration(json: [UInt8](normalising.utf8)).experts?.router
+        #expect(router?.normalizesWeights == true && router?.weightScale == 1)
+    }
+
+    @Test(arguments: [
+        ("\"group_limited_greedy\"", "\"noaux_tc\"", "topk_method"),
+        ("\"topk_method\": \"group_limited_greedy\",", "", "topk_method"),
+        ("\"softmax\"", "\"sigmoid\"", "scoring_func"), ("\"n_group\": 4", "\"n_group\": 3", "n_group"),
+        ("\"topk_group\": 2", "\"topk_group\": 5", "topk_group"),
+    ])
+    func aKeyOfV2ThatIsNotUnderstoodIsNamed(old: String, new: String, key: String) throws {
+        let path = "\(Fixtures.checkpoint("deepseek-v2"))/config.json"
+        let text = String(decoding: try Data(contentsOf: URL(filePath: path)), as: UTF8.self)
+        #expect(text.contains(old))
+        let error = #expect(throws: CheckpointError.self) {
+            try Checkpoint.configuration(json: [UInt8](text.replacing(old, with: new).utf8))
+        }
+        #expect(error?.code == .configuration && error?.key == key)
+    }
+
     @Test func demonstrationModel() throws {
         let model = try configuration(Fixtures.demo)
         #expect(model.layerCount == 5 && model.hiddenSize == 256 && model.experts?.routedExpertCount == 32)

@@ -12,6 +12,8 @@ import Testing
 enum ReferenceModel: String, CaseIterable, CustomTestStringConvertible {
     case deepseekV3 = "deepseek-v3"
     case deepseekV3FP8 = "deepseek-v3-fp8"
+    case deepseekV2 = "deepseek-v2"
+    case deepseekV2Lite = "deepseek-v2-lite"
     case moonlight
     case demo
 

@@ -1,6 +1,7 @@
 import Container
 
-extension DeepSeekV3 {
+/// The names that DeepSeek's checkpoints have given their tensors since V2.
+enum DeepSeekNames {
     /// The checkpoint's name of a resident tensor.
     static func name(of key: TensorKey, sharesEmbedding: Bool) -> String {
         let prefix = key.layer.map { "model.layers.\($0)." } ?? "model."
