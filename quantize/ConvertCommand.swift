@@ -10,7 +10,8 @@ struct ConvertCommand: ParsableCommand {
         discussion: """
             CHECKPOINT is a folder with config.json and safetensors files, as published. int4 keeps a few small matrices \
             and the embedding at int8, for a tenth more bytes a token at most; --pure doesn't. Router, norms and biases \
-            stay f32. The file gets its name only when it is complete.
+            stay f32. The file gets its name only when it is complete; until then NAME.moe.partial and NAME.moe.journal \
+            stand for it, from which --resume goes on after whatever ended the conversion.
             """)
 
     @Argument(help: ArgumentHelp("The folder of the published model.", valueName: "checkpoint"))
@@ -31,8 +32,11 @@ struct ConvertCommand: ParsableCommand {
     @Option(help: "Threads to use; by default all that the machine allows.")
     var threads: Int?
 
-    @Flag(help: "Replace the output file if there is one.")
+    @Flag(help: "Replace the output file if there is one, and start over if there is an unfinished one.")
     var force = false
+
+    @Flag(help: "Go on with an unfinished conversion, if there is one; it must have been begun with the same options.")
+    var resume = false
 
     func validate() throws {
         if let threads, !(1...1024).contains(threads) { throw ValidationError("--threads must be from 1 to 1024.") }
@@ -42,6 +46,8 @@ struct ConvertCommand: ParsableCommand {
     func run() throws {
         do {
             try convert()
+        } catch let code as ExitCode {
+            throw code
         } catch {
             throw Failure.report(error)
         }
@@ -52,7 +58,8 @@ struct ConvertCommand: ParsableCommand {
         let signals = StopSignals(cancellation)
         defer { signals.stop() }
         // Whether the output can be written is known before anything is read.
-        let writer = try ContainerWriter(path: output, replacing: force)
+        let mayBeFinished = try resume && ContainerWriter.identityOfFinished(path: output) != nil
+        let opened = mayBeFinished ? nil : try openWriter()
         let source = try Checkpoint(directory: checkpoint)
         try cancellation.check()
         let plan = FormatPlan(source.configuration, type: type, isPure: pure)
@@ -62,16 +69,37 @@ struct ConvertCommand: ParsableCommand {
         let conversion = Conversion(
             source, plan: plan, packing: pack, threadCount: threads ?? ThreadCount.available, progress: progress,
             cancellation: cancellation)
+        if mayBeFinished, try conversion.isFinished(path: output, tool: MoeQuantize.tool) {
+            print("\(output): was finished already")
+            return
+        }
+        let writer = try opened ?? openWriter()
         let clock = ContinuousClock()
         let start = clock.now
-        let display = ProgressDisplay(progress)
-        let report: ConversionReport
-        do {
-            defer { display.stop() }
-            report = try conversion.run(into: writer, tool: MoeQuantize.tool)
-        }
+        let report = try run(conversion, into: writer, progress)
         print(Summary(report, plan: plan, output: output, duration: clock.now - start).text)
         for warning in report.warnings { Terminal.complain("warning: " + warning) }
+    }
+
+    private func openWriter() throws -> ContainerWriter {
+        try ContainerWriter(path: output, replacing: force, resuming: resume)
+    }
+
+    private func run(
+        _ conversion: Conversion, into writer: ContainerWriter, _ progress: ConversionProgress
+    ) throws -> ConversionReport {
+        let display = ProgressDisplay(progress)
+        do {
+            defer { display.stop() }
+            return try conversion.run(into: writer, tool: MoeQuantize.tool)
+        } catch {
+            let code = Failure.report(error)
+            let isOther = (error as? QuantizerError)?.code == .changed
+            if writer.canBeResumed, !isOther {
+                Terminal.complain("what is done is kept; the same command with --resume goes on from there")
+            }
+            throw code
+        }
     }
 }
 

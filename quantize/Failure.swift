@@ -24,13 +24,13 @@ enum Failure {
         case let error as CheckpointError: error.code == .inputOutput ? inputOutput : badData
         case let error as ContainerError:
             switch error.code {
-            case .exists, .busy: cannotCreate
+            case .exists, .resumable, .busy: cannotCreate
             case .system: inputOutput
             default: badData
             }
         case let error as QuantizerError:
             switch error.code {
-            case .outOfRange: badData
+            case .outOfRange, .changed: badData
             case .outOfMemory: operatingSystem
             case .noSpace: cannotCreate
             case .cancelled: interrupted

@@ -2,7 +2,7 @@ import Dispatch
 import Glibc
 import Quantizer
 
-/// Lets the conversion end in order when the person or the system stops the process, so that no partial file stays.
+/// Lets the conversion end in order when the person or the system stops the process, and say how to go on.
 final class StopSignals {
     private let sources: [any DispatchSourceSignal]
     private static let numbers = [SIGINT, SIGTERM, SIGHUP]

@@ -21,6 +21,10 @@ struct Summary {
             lines.append(
                 Self.row("experts", "\(report.expertCount), of which \(report.packedExpertCount) packed with LZ4"))
         }
+        if report.resumedArrayCount > 0 {
+            let size = "\(report.resumedArrayCount) of \(report.arrayCount) tensors and experts"
+            lines.append(Self.row("resumed", "\(size) were there already"))
+        }
         for (index, matrix) in report.worst.enumerated() {
             lines.append(
                 Self.row(

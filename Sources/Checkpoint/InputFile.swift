@@ -5,6 +5,8 @@ import SystemPackage
 package final class InputFile: Sendable {
     package let path: String
     package let byteCount: Int
+    /// When it was last written, in nanoseconds since 1970.
+    package let modificationTime: Int
     private let descriptor: FileDescriptor
 
     package init(path: String) throws(CheckpointError) {
@@ -21,9 +23,13 @@ package final class InputFile: Sendable {
             throw CheckpointError(.inputOutput, "isn't a regular file", path: path)
         }
         byteCount = Int(status.st_size)
+        modificationTime = status.st_mtim.tv_sec * 1_000_000_000 + status.st_mtim.tv_nsec
     }
 
     deinit { try? descriptor.close() }
+
+    /// Without its folder.
+    package var name: String { path.split(separator: "/").last.map(String.init) ?? path }
 
     /// Fills `buffer` from `offset` on; pread(2) until it is full.
     package func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws(CheckpointError) {

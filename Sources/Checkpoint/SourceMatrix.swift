@@ -17,6 +17,9 @@ package struct SourceMatrix: Sendable {
     package var byteCount: Int { weightCount * bytesPerWeight }
     package var bytesPerWeight: Int { element.byteCount }
 
+    /// What it is read from.
+    package var files: [InputFile] { [file.file] + (scale.map { [$0.file.file] } ?? []) }
+
     /// The factors of an FP8 matrix: `w[r][c] = e4m3 · scale[r / blockRows][c / blockColumns]`, ragged at the edges.
     struct Scale: Sendable {
         let tensor: SafetensorsHeader.Tensor

@@ -26,6 +26,8 @@ package struct ContainerError: Error, Sendable, Equatable, CustomStringConvertib
         case tooLarge
         /// The target exists and wasn't to be replaced.
         case exists
+        /// An earlier writer of this file didn't finish, and what it wrote can be used.
+        case resumable
         /// Another process writes the same file.
         case busy
         /// The writer has finished or failed.
@@ -81,6 +83,7 @@ extension ContainerError.Code {
         case .badConfiguration: "the model's configuration makes no sense"
         case .tooLarge: "something is too large for the format"
         case .exists: "the file exists already"
+        case .resumable: "an unfinished conversion to this file is there"
         case .busy: "another process is writing this file"
         case .closed: "the writer is closed"
         }
@@ -96,6 +99,7 @@ extension ContainerError.Code {
         case .unsupported: "Use a newer version of moed, or convert the checkpoint again with this one's moe-quantize."
         case .tooLarge: "Such a model can't be stored."
         case .exists: "Choose another name, or ask for the file to be replaced."
+        case .resumable: "Go on with it (--resume), or start over (--force)."
         case .busy: "Wait for it, or stop it."
         case .closed: "Look at the first error."
         }

@@ -1,14 +1,14 @@
 internal import Glibc
 internal import SystemPackage
 
-/// A file that is written beside its final name and gets it at the end, or disappears.
+/// A file that is written beside its final name and gets it at the end, disappears, or is kept for a later writer.
 ///
-/// The partial file is locked, so that two writers of one name don't mix; one that a killed writer left is emptied and
-/// used.
+/// The partial file is locked, so that two writers of one name don't mix. What a killed writer left in it is still there.
 final class PartialFile {
     let path: String
     let file: PositionedFile
     private let replacing: Bool
+    /// Whether the partial file is to go when its owner does.
     private var isThere = true
 
     init(path: String, replacing: Bool) throws(ContainerError) {
@@ -19,12 +19,14 @@ final class PartialFile {
             let isDirectory = status.st_mode & S_IFMT == S_IFDIR
             if isDirectory || !replacing { throw Self.exists(path, isDirectory ? "a directory" : "a file") }
         }
-        file = try Self.lockedAndEmpty(path + ".partial")
+        file = try Self.locked(Self.partialPath(for: path))
     }
 
     deinit { remove() }
 
-    private static func lockedAndEmpty(_ path: String) throws(ContainerError) -> PositionedFile {
+    static func partialPath(for path: String) -> String { path + ".partial" }
+
+    private static func locked(_ path: String) throws(ContainerError) -> PositionedFile {
         while true {
             let file = try PositionedFile.open(creating: path)
             let opened = try file.status()
@@ -38,9 +40,14 @@ final class PartialFile {
             guard opened.linkCount <= 1 else {
                 throw exists(path, "a file with \(opened.linkCount) names")
             }
-            try file.empty()
             return file
         }
+    }
+
+    /// fsync(2) of the directory: the names in it outlast a crash of the machine.
+    func synchronizeDirectory() throws(ContainerError) {
+        let directory = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
+        try PositionedFile.open(directory: directory).synchronize()
     }
 
     /// The final name, then fsync(2) of the directory.
@@ -54,8 +61,7 @@ final class PartialFile {
         } else {
             remove()
         }
-        let directory = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
-        try PositionedFile.open(directory: directory).synchronize()
+        try synchronizeDirectory()
     }
 
     /// link(2), which refuses a name that exists, as rename(2) doesn't. False where the file system has no links.
@@ -73,7 +79,21 @@ final class PartialFile {
     func remove() {
         guard isThere else { return }
         isThere = false
-        _ = unsafe unlink(file.path)
+        Self.unlink(file.path)
+    }
+
+    /// Leaves the partial file for a later writer.
+    func keep() { isThere = false }
+
+    static func unlink(_ path: String) { _ = unsafe Glibc.unlink(path) }
+
+    static func exists(_ path: String) -> Bool { unsafe access(path, F_OK) == 0 }
+
+    /// Whether two names stand for one file.
+    static func isSameFile(_ first: String, _ second: String) -> Bool {
+        var statuses = (stat(), stat())
+        guard unsafe lstat(first, &statuses.0) == 0, unsafe lstat(second, &statuses.1) == 0 else { return false }
+        return statuses.0.st_dev == statuses.1.st_dev && statuses.0.st_ino == statuses.1.st_ino
     }
 
     private static func exists(_ path: String, _ found: String) -> ContainerError {

@@ -10,6 +10,7 @@ final class PositionedFile: Sendable {
 
     /// Linux transfers at most 2 GiB less a page in one call.
     private static let transferLimit = 1 << 30
+    private static let pieceByteCount = 4 << 20
 
     private init(path: String, descriptor: CInt) {
         self.path = path
@@ -91,6 +92,26 @@ final class PositionedFile: Sendable {
         return bytes
     }
 
+    /// XXH3-64 of a range, read piece by piece.
+    func checksum(
+        at offset: UInt64, byteCount: Int, _ field: @autoclosure () -> String
+    ) throws(ContainerError) -> UInt64 {
+        guard var stream = XXH3.Stream() else {
+            throw Self.systemFailure(.noMemory, path: path, offset: offset, call: "XXH3_createState")
+        }
+        let piece = UnsafeMutableRawBufferPointer.allocate(
+            byteCount: min(byteCount, Self.pieceByteCount), alignment: 64)
+        defer { unsafe piece.deallocate() }
+        var done = 0
+        while done < byteCount {
+            let part = unsafe UnsafeMutableRawBufferPointer(rebasing: piece[..<min(piece.count, byteCount - done)])
+            try unsafe read(at: offset + UInt64(done), into: part, field())
+            unsafe stream.update(UnsafeRawBufferPointer(part))
+            done += part.count
+        }
+        return stream.finalize()
+    }
+
     /// pwrite(2) until everything is written.
     func write(
         _ source: UnsafeRawBufferPointer, at offset: UInt64, _ field: @autoclosure () -> String
@@ -126,9 +147,9 @@ final class PositionedFile: Sendable {
         }
     }
 
-    /// ftruncate(2) to nothing.
-    func empty() throws(ContainerError) {
-        while ftruncate(descriptor, 0) != 0 {
+    /// ftruncate(2).
+    func truncate(to byteCount: UInt64) throws(ContainerError) {
+        while ftruncate(descriptor, off_t(byteCount)) != 0 {
             if errno != EINTR { throw Self.systemFailure(Errno(rawValue: errno), path: path, call: "ftruncate") }
         }
     }
@@ -147,6 +168,14 @@ final class PositionedFile: Sendable {
     ) -> ContainerError {
         ContainerError(
             .system, path: path, offset: offset, field: call, expected: "success",
-            found: "\(failure) (errno \(failure.rawValue))", errno: failure.rawValue)
+            found: "\(failure) (errno \(failure.rawValue))", advice: advice(failure), errno: failure.rawValue)
+    }
+
+    private static func advice(_ failure: Errno) -> String? {
+        switch failure {
+        case .noSpace, .diskQuotaExceeded, .fileTooLarge: "Make room on the disk, or choose another one."
+        case .ioError: "The disk or its connection fails: look at the system's log."
+        default: nil
+        }
     }
 }

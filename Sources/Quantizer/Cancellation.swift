@@ -10,6 +10,6 @@ package final class Cancellation: Sendable {
     package var isRequested: Bool { flag.load(ordering: .relaxed) }
 
     package func check() throws(QuantizerError) {
-        if isRequested { throw QuantizerError(code: .cancelled, message: "cancelled; nothing was written") }
+        if isRequested { throw QuantizerError(code: .cancelled, message: "cancelled") }
     }
 }

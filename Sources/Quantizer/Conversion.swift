@@ -1,35 +1,37 @@
 package import Checkpoint
 import Compute
 package import Container
-import Synchronization
 
 /// Turns a checkpoint into a container.
 ///
-/// Works through it in batches of arrays, front to back: the threads read and encode rows of a batch's matrices, then
-/// pack its blobs, then one thread appends them in order. A batch is bounded in bytes and no array is in memory twice,
-/// so memory stays near the largest array; and since order and places are fixed beforehand, the bytes are the same for
-/// any number of threads.
+/// Works through it front to back, in batches that bound the memory. Whatever ends it, the writer's journal says what
+/// is complete, and another conversion with the same fingerprint can go on from there.
 package struct Conversion {
     private let checkpoint: Checkpoint
     private let plan: FormatPlan
-    private let packing: Packing
-    private let pool: ThreadPool
-    private let progress: ConversionProgress
-    private let cancellation: Cancellation
+    private let workers: ConversionWorkers
+    private let units: [ConversionUnit]
 
-    /// Bytes of arrays that are made together, unless a single one is larger.
-    private static let batchByteCount = 80 << 20
+    private var progress: ConversionProgress { workers.progress }
 
     package init(
-        _ checkpoint: Checkpoint, plan: FormatPlan, packing: Packing, threadCount: Int, progress: ConversionProgress,
-        cancellation: Cancellation = Cancellation()
+        _ checkpoint: Checkpoint, plan: FormatPlan, packing: Packing, threadCount: Int,
+        progress: ConversionProgress, cancellation: Cancellation = Cancellation()
     ) {
         self.checkpoint = checkpoint
         self.plan = plan
-        self.packing = packing
-        self.progress = progress
-        self.cancellation = cancellation
-        pool = ThreadPool(threadCount: threadCount)
+        workers = ConversionWorkers(
+            pool: ThreadPool(threadCount: threadCount), packing: packing, progress: progress,
+            cancellation: cancellation)
+        // Resident tensors first, so that loading them is one sequential read.
+        var units = checkpoint.tensors.flatMap { ConversionUnit.units(of: $0, plan.shape(of: $0.requirement)) }
+        if let layout = plan.expertLayout { units += checkpoint.experts.map { ConversionUnit($0, layout) } }
+        self.units = units
+    }
+
+    private func fingerprint(_ tool: String) throws -> ConversionFingerprint {
+        let recipe = Recipe(tool: tool, type: plan.type.rawValue, isPure: plan.isPure, packing: workers.packing)
+        return try ConversionFingerprint(checkpoint, recipe, units)
     }
 
     /// Bytes of the checkpoint that a conversion reads, for `ConversionProgress`.
@@ -38,25 +40,65 @@ package struct Conversion {
             + checkpoint.experts.reduce(0) { $0 + $1.gate.byteCount + $1.up.byteCount + $1.down.byteCount }
     }
 
-    /// Converts everything and finishes the container.
+    /// Converts everything, except what `writer` can take up, and finishes the container.
     ///
-    /// - Throws: `CheckpointError`, `ContainerError`, `QuantizerError`, or `ComputeError` when memory runs out. The
-    ///   writer then has removed its file, or does so when it is let go.
+    /// - Parameter tool: the program and its version, which the container names. Another version may make other bytes.
+    /// - Throws: `CheckpointError`, `ContainerError`, `QuantizerError`, or `ComputeError` when memory runs out. What is
+    ///   complete then stays for another run, if it can be of use.
     package func run(into writer: ContainerWriter, tool: String) throws -> ConversionReport {
+        do {
+            return try convert(into: writer, try fingerprint(tool))
+        } catch {
+            // A checkpoint that has to change, or another recipe, makes another file.
+            switch error {
+            case let error as CheckpointError where error.code != .inputOutput: writer.abandon()
+            case let error as QuantizerError where error.code == .outOfRange: writer.abandon()
+            default: break
+            }
+            throw error
+        }
+    }
+
+    /// Whether an earlier run finished this very file and was ended before it could tidy up.
+    package func isFinished(path: String, tool: String) throws -> Bool {
+        guard let identity = try ContainerWriter.identityOfFinished(path: path) else { return false }
+        let fingerprint = try fingerprint(tool)
+        guard fingerprint.differences(from: identity).isEmpty,
+            try ContainerReader(path: path).metadata.recipe == fingerprint.recipe
+        else { return false }
+        ContainerWriter.forgetFinished(path: path)
+        return true
+    }
+
+    private func convert(
+        into writer: ContainerWriter, _ fingerprint: ConversionFingerprint
+    ) throws -> ConversionReport {
         var report = ConversionReport()
-        let units = units()
-        for range in Self.batches(units) {
-            try convert(units[range], into: writer, &report)
+        let hashing = SourceHashing(checkpoint.files, units)
+        let start = try takeUp(writer, fingerprint, &report, hashing)
+        var losses: [MatrixEncoder.Loss] = []
+        for range in ConversionWorkers.batches(units[start...]) {
+            let files = hashing.startDue()
+            try workers.make(
+                Array(units[range]), beside: files.count,
+                { index in try hash(files[index], hashing) },
+                take: { made in
+                    losses = losses.isEmpty ? made.losses : zip(losses, made.losses).map { $0 + $1 }
+                    try append(made, losses, to: writer, &report)
+                    if made.unit.isLast { losses = [] }
+                })
+            hashing.converted(units[range])
+            for note in hashing.takeNotes() { try writer.appendToJournal(note: note) }
         }
         progress.enter(.hashing)
-        let sources = try hashSources()
+        let files = hashing.startAll()
+        _ = try workers.inParallel(files.count) { try hash(files[$0], hashing) }
         progress.enter(.finishing)
-        try cancellation.check()
-        let recipe = Recipe(tool: tool, type: plan.type.rawValue, isPure: plan.isPure, packing: packing)
+        try workers.cancellation.check()
         try writer.finish(
             metadata: ModelMetadata(
                 configuration: checkpoint.configuration, generationDefaults: checkpoint.generationDefaults,
-                recipe: recipe, sources: sources),
+                recipe: fingerprint.recipe, sources: hashing.sources),
             text: checkpoint.text)
         report.sourceByteCount = progress.totalByteCount
         report.fileByteCount = try InputFile(path: writer.path).byteCount
@@ -66,158 +108,85 @@ package struct Conversion {
         return report
     }
 
-    /// Resident tensors first, so that loading them is one sequential read.
-    private func units() -> [ConversionUnit] {
-        let tensors = checkpoint.tensors.map { ConversionUnit($0, plan.shape(of: $0.requirement)) }
-        guard let layout = plan.expertLayout else { return tensors }
-        return tensors + checkpoint.experts.map { ConversionUnit($0, layout) }
-    }
-
-    private static func batches(_ units: [ConversionUnit]) -> [Range<Int>] {
-        var batches: [Range<Int>] = []
-        var start = 0
-        var byteCount = 0
-        for (index, unit) in units.enumerated() {
-            if index > start, byteCount + unit.byteCount > batchByteCount {
-                batches.append(start..<index)
-                start = index
-                byteCount = 0
-            }
-            byteCount += unit.byteCount
-        }
-        return start < units.count ? batches + [start..<units.count] : batches
-    }
-}
-
-// MARK: One batch
-
-extension Conversion {
-    private func convert(
-        _ batch: ArraySlice<ConversionUnit>, into writer: ContainerWriter, _ report: inout ConversionReport
-    ) throws {
-        let units = Array(batch)
-        var arrays: [AlignedMemory] = []
-        for unit in units { arrays.append(try AlignedMemory(byteCount: unit.byteCount)) }
-        let tasks = ConversionTask.tasks(of: units)
-        let losses = try inParallel(tasks.count) { index in
-            let task = tasks[index]
-            let part = units[task.unit].parts[task.part]
-            return try encode(part, rows: task.rows, into: arrays[task.unit])
-        }
-        add(losses, of: tasks, units, to: &report)
-        let packed = try inParallel(units.count) { index in
-            guard units[index].isExpert else { return PackedBlob?.none }
-            return unsafe PackedBlob(packing: UnsafeRawBufferPointer(bytes(of: arrays[index])), packing)
-        }
-        for (index, unit) in units.enumerated() {
-            let bytes = unsafe UnsafeRawBufferPointer(bytes(of: arrays[index]))
-            switch unit.content {
-            case .tensor(let tensor, let shape):
-                try unsafe writer.append(tensor: tensor.requirement.key, shape: shape, bytes: bytes)
-                report.storedByteCount += unit.byteCount
-            case .expert(let expert, let layout):
-                guard let blob = packed[index] else { continue }
-                try unsafe writer.append(expert: expert.key, layout: layout, bytes: bytes, packed: blob)
-                report.expertCount += 1
-                report.packedExpertCount += blob.codec == .stored ? 0 : 1
-                report.storedByteCount += blob.storedByteCount
-            }
-        }
-    }
-
-    private func bytes(of array: AlignedMemory) -> UnsafeMutableRawBufferPointer {
-        unsafe UnsafeMutableRawBufferPointer(start: array.base, count: array.byteCount)
-    }
-
-    private func encode(
-        _ part: ConversionUnit.Part, rows: Range<Int>, into array: AlignedMemory
-    ) throws -> MatrixEncoder.Loss {
-        let values = UnsafeMutableBufferPointer<Float>.allocate(capacity: rows.count * part.source.columns)
-        defer { unsafe values.deallocate() }
-        try unsafe part.source.readRows(rows, into: values)
-        guard let start = values.baseAddress else { return MatrixEncoder.Loss() }
-        do throws(QuantizerError) {
-            let loss = try unsafe part.encoder.encode(start, rows: rows, into: array.base + part.offset)
-            progress.advance(rows.count * part.source.columns * part.source.bytesPerWeight)
-            return loss
-        } catch {
-            var named = error
-            named.tensor = part.source.name
-            throw named
-        }
-    }
-
-    private func add(
-        _ losses: [MatrixEncoder.Loss], of tasks: [ConversionTask], _ units: [ConversionUnit],
-        to report: inout ConversionReport
-    ) {
-        var sums = units.map { [MatrixEncoder.Loss](repeating: .init(), count: $0.parts.count) }
-        for (task, loss) in zip(tasks, losses) { sums[task.unit][task.part] += loss }
-        for (unit, losses) in zip(units, sums) {
-            for (part, loss) in zip(unit.parts, losses) {
-                let format = part.encoder.shape.format
-                report.add(
-                    .init(name: part.source.name, format: format, loss: loss), weightCount: part.source.weightCount)
-                if format == .bf16, plan.type.format.isQuantized { report.unquantized.append(part.source.name) }
-            }
-        }
-    }
-
-    /// Calls `body` for every item on the pool's threads; results in the items' order.
+    /// Starts the journal, or counts what an earlier run has finished.
     ///
-    /// - Throws: of the failures the one with the lowest number, whichever came first, or `cancelled`.
-    private func inParallel<Result: Sendable>(_ count: Int, _ body: (Int) throws -> Result) throws -> [Result] {
-        let state = Mutex((results: [Result?](repeating: nil, count: count), failure: (any Error)?.none, place: count))
-        pool.forEach(count) { index in
-            if cancellation.isRequested || state.withLock({ $0.place < index }) { return }
-            do {
-                let result = try body(index)
-                state.withLock { $0.results[index] = result }
-            } catch {
-                state.withLock { state in
-                    if index < state.place {
-                        state.place = index
-                        state.failure = error
-                    }
+    /// - Returns: the first unit that is to be made.
+    private func takeUp(
+        _ writer: ContainerWriter, _ fingerprint: ConversionFingerprint, _ report: inout ConversionReport,
+        _ hashing: SourceHashing
+    ) throws -> Int {
+        guard let identity = writer.earlierIdentity else {
+            try writer.startJournal(identity: try fingerprint.encoded())
+            return 0
+        }
+        let differences = fingerprint.differences(from: identity)
+        guard differences.isEmpty else {
+            throw QuantizerError(
+                code: .changed,
+                message: "the unfinished conversion can't go on, because since it began there have changed: "
+                    + differences.joined(separator: "; "),
+                advice: "Put that back as it was, or start over with --force")
+        }
+        var next = 0
+        for entry in try writer.takeUp() {
+            switch entry {
+            case .note(let note): hashing.takeUp(note)
+            case .array(let record, let note):
+                let start = next
+                while next < units.count, units[next].isPart(of: record) { next += 1 }
+                guard next > start else {
+                    throw QuantizerError(
+                        code: .changed, message: "the unfinished conversion has \(record.name) where another is due",
+                        advice: "Start over with --force")
                 }
+                enter(units[start], record, ConversionNote.losses(note), in: &report)
+                report.resumedArrayCount += 1
+                progress.advance(units[start..<next].reduce(0) { $0 + $1.sourceByteCount })
             }
         }
-        try cancellation.check()
-        return try state.withLock { state in
-            if let failure = state.failure { throw failure }
-            return state.results.compactMap(\.self)
-        }
-    }
-}
-
-// MARK: Sources
-
-extension Conversion {
-    private static let hashBlockByteCount = 1 << 20
-
-    private func hashSources() throws -> [SourceFile] {
-        let files = checkpoint.files
-        return try inParallel(files.count) { index in
-            let file = files[index]
-            let name = file.path.split(separator: "/").last.map(String.init) ?? file.path
-            return SourceFile(name: name, byteCount: file.byteCount, checksum: try checksum(of: file))
-        }
+        hashing.converted(units[..<next])
+        progress.advanceHash(hashing.hashedByteCount)
+        return next
     }
 
-    private func checksum(of file: InputFile) throws -> UInt64 {
-        guard var stream = XXH3.Stream() else {
-            throw QuantizerError(code: .outOfMemory, message: "there is no memory for a checksum")
+    private func hash(_ file: Int, _ hashing: SourceHashing) throws {
+        hashing.finish(
+            file, try hashing.checksum(of: file, progress: progress, cancellation: workers.cancellation))
+    }
+
+    private func append(
+        _ made: ConversionWorkers.Made, _ losses: [MatrixEncoder.Loss], to writer: ContainerWriter,
+        _ report: inout ConversionReport
+    ) throws {
+        let note = ConversionNote.encoded(losses)
+        let record: ArrayRecord?
+        switch made.unit.content {
+        case .tensor(let tensor, let shape, let table, _):
+            record = try unsafe writer.append(
+                piece: made.bytes, ofTensor: tensor.requirement.key, shape: shape, table: table, note: note)
+        case .expert(let expert, let layout):
+            guard let packed = made.packed else { return }
+            record = try unsafe writer.append(
+                expert: expert.key, layout: layout, bytes: made.bytes, packed: packed, note: note)
         }
-        let block = UnsafeMutableRawBufferPointer.allocate(byteCount: Self.hashBlockByteCount, alignment: 64)
-        defer { unsafe block.deallocate() }
-        for start in stride(from: 0, to: file.byteCount, by: Self.hashBlockByteCount) {
-            try cancellation.check()
-            let part = unsafe UnsafeMutableRawBufferPointer(
-                rebasing: block[..<min(block.count, file.byteCount - start)])
-            try unsafe file.read(into: part, at: start)
-            unsafe stream.update(UnsafeRawBufferPointer(part))
-            progress.advanceHash(part.count)
+        if let record { enter(made.unit, record, losses, in: &report) }
+    }
+
+    /// Counts a complete array.
+    private func enter(
+        _ unit: ConversionUnit, _ record: ArrayRecord, _ losses: [MatrixEncoder.Loss],
+        in report: inout ConversionReport
+    ) {
+        report.arrayCount += 1
+        report.storedByteCount += record.storedByteCount
+        if case .expert(let record) = record {
+            report.expertCount += 1
+            report.packedExpertCount += record.codec == .stored ? 0 : 1
         }
-        return stream.finalize()
+        for (part, loss) in zip(unit.parts, losses) {
+            let format = part.encoder.shape.format
+            report.add(.init(name: part.source.name, format: format, loss: loss), weightCount: part.source.weightCount)
+            if format == .bf16, plan.type.format.isQuantized { report.unquantized.append(part.source.name) }
+        }
     }
 }

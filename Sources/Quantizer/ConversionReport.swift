@@ -17,6 +17,9 @@ package struct ConversionReport: Sendable {
     /// Bytes of all arrays as stored, packed blobs at their packed size.
     package var storedByteCount = 0
     package var byteCountPerToken = 0
+    /// Tensors and experts, and how many of them an earlier run had made.
+    package var arrayCount = 0
+    package var resumedArrayCount = 0
     package var expertCount = 0
     package var packedExpertCount = 0
     package var matrixCount = 0

@@ -2,16 +2,19 @@ import Checkpoint
 import Compute
 import Container
 
-/// What is stored as one array: a resident tensor or a routed expert's blob.
+/// What is made and written as one piece: a resident tensor, some rows of a large one, or a routed expert's blob.
 struct ConversionUnit {
     enum Content {
-        case tensor(SourceTensor, MatrixShape)
+        /// - Parameter rows: of the tensor; all of them unless it is made in pieces.
+        case tensor(SourceTensor, MatrixShape, CodeTable, rows: Range<Int>)
         case expert(SourceExpert, ExpertLayout)
     }
 
-    /// One matrix of the unit and its place in the array.
+    /// One matrix of the unit and its place in the unit's bytes.
     struct Part {
         var source: SourceMatrix
+        /// Rows of `source` that are encoded; the encoder counts from the first of them.
+        var rows: Range<Int>
         var encoder: MatrixEncoder
         var offset: Int
     }
@@ -20,25 +23,72 @@ struct ConversionUnit {
     let parts: [Part]
     let byteCount: Int
 
-    init(_ tensor: SourceTensor, _ shape: MatrixShape) {
-        content = .tensor(tensor, shape)
-        parts = [Part(source: tensor.matrix, encoder: MatrixEncoder(shape), offset: 0)]
-        byteCount = shape.byteCount
-    }
+    /// Bytes of a piece of a tensor that is stored larger than it was, as floats are.
+    private static let pieceByteCount = 32 << 20
 
     init(_ expert: SourceExpert, _ layout: ExpertLayout) {
         content = .expert(expert, layout)
         let gateUp = MatrixEncoder(layout.gateShape, stride: layout.gateUpStride)
+        let down = MatrixEncoder(layout.downShape)
+        let width = 0..<layout.intermediateSize
         parts = [
-            Part(source: expert.gate, encoder: gateUp, offset: 0),
-            Part(source: expert.up, encoder: gateUp, offset: layout.upOffset),
-            Part(source: expert.down, encoder: MatrixEncoder(layout.downShape), offset: layout.downOffset),
+            Part(source: expert.gate, rows: width, encoder: gateUp, offset: 0),
+            Part(source: expert.up, rows: width, encoder: gateUp, offset: layout.upOffset),
+            Part(source: expert.down, rows: 0..<layout.hiddenSize, encoder: down, offset: layout.downOffset),
         ]
         byteCount = layout.byteCount
     }
 
+    private init(_ tensor: SourceTensor, _ shape: MatrixShape, _ table: CodeTable, rows: Range<Int>) {
+        var piece = shape
+        piece.rows = rows.count
+        content = .tensor(tensor, shape, table, rows: rows)
+        parts = [Part(source: tensor.matrix, rows: rows, encoder: MatrixEncoder(piece), offset: 0)]
+        byteCount = piece.byteCount
+    }
+
+    /// One unit, or several for a large tensor of floats: a quantised one isn't larger than it was, and an expert is
+    /// never large.
+    static func units(
+        of tensor: SourceTensor, _ shape: MatrixShape, table: CodeTable = .linear
+    ) -> [ConversionUnit] {
+        let panels =
+            pieceByteCount / max(1, shape.strideByteCount * (shape.layout == .panels ? 1 : MatrixShape.panelRows))
+        let step = shape.format.isQuantized ? shape.rows : max(1, panels) * MatrixShape.panelRows
+        return stride(from: 0, to: shape.rows, by: step).map { start in
+            ConversionUnit(tensor, shape, table, rows: start..<min(start + step, shape.rows))
+        }
+    }
+
     var isExpert: Bool {
         if case .expert = content { true } else { false }
+    }
+
+    /// Whether the array is complete with this unit.
+    var isLast: Bool {
+        if case .tensor(_, let shape, _, let rows) = content { rows.upperBound == shape.rows } else { true }
+    }
+
+    /// Whether a finished array is the one that this unit belongs to.
+    func isPart(of record: ArrayRecord) -> Bool {
+        switch (content, record) {
+        case (.tensor(let tensor, let shape, let table, _), .tensor(let record)):
+            tensor.requirement.key == record.key && shape == record.shape && table == record.table
+        case (.expert(let expert, let layout), .expert(let record)): expert.key == record.key && layout == record.layout
+        default: false
+        }
+    }
+
+    /// Bytes of the checkpoint that it is made from.
+    var sourceByteCount: Int {
+        parts.reduce(0) { $0 + $1.rows.count * $1.source.columns * $1.source.bytesPerWeight }
+    }
+
+    var name: String {
+        switch content {
+        case .tensor(let tensor, _, _, _): "\(tensor.requirement.key)"
+        case .expert(let expert, _): "\(expert.key)"
+        }
     }
 }
 
@@ -47,6 +97,7 @@ struct ConversionTask {
     /// Place in the batch.
     var unit: Int
     var part: Int
+    /// Counted from the part's first row.
     var rows: Range<Int>
 
     /// Weights that a task has at most, if they are more than one panel: small enough to keep every thread busy to the
@@ -60,8 +111,8 @@ struct ConversionTask {
             for (part, matrix) in content.parts.enumerated() {
                 let panels = weightLimit / max(1, matrix.source.columns * MatrixShape.panelRows)
                 let step = max(1, panels) * MatrixShape.panelRows
-                for start in stride(from: 0, to: matrix.source.rows, by: step) {
-                    let rows = start..<min(start + step, matrix.source.rows)
+                for start in stride(from: 0, to: matrix.rows.count, by: step) {
+                    let rows = start..<min(start + step, matrix.rows.count)
                     tasks.append(ConversionTask(unit: unit, part: part, rows: rows))
                 }
             }

@@ -28,6 +28,12 @@ package struct MatrixEncoder: Sendable {
             left.energy += right.energy
         }
 
+        package static func + (left: Loss, right: Loss) -> Loss {
+            var sum = left
+            sum += right
+            return sum
+        }
+
         /// ‖x − x̂‖ / ‖x‖; 0 for a matrix of zeros.
         package var relative: Double { energy > 0 ? (error / energy).squareRoot() : 0 }
     }

@@ -7,6 +7,8 @@ package struct QuantizerError: Error, Sendable, CustomStringConvertible {
         /// The result doesn't fit on the disk.
         case noSpace
         case cancelled
+        /// An unfinished conversion was begun with something else.
+        case changed
     }
 
     package var code: Code

@@ -171,7 +171,7 @@ import Testing
         }
         for expert in model.experts {
             let blob = try #require(blobs[expert])
-            try model.bytes(expert).withUnsafeBytes {
+            _ = try model.bytes(expert).withUnsafeBytes {
                 try writer.append(expert: expert, layout: model.layout, bytes: $0, packed: blob)
             }
         }

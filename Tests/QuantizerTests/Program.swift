@@ -18,9 +18,12 @@ struct Program {
         return runner.split(separator: "/").dropLast().reduce("") { $0 + "/" + $1 } + "/moe-quantize"
     }()
 
-    /// - Parameter signal: sent when `isReady` first holds; the program must still run then.
+    /// - Parameters:
+    ///   - environment: added to this process's.
+    ///   - signal: sent when `isReady` first holds; the program must still run then.
     static func run(
-        _ arguments: [String], signal: Int32? = nil, when isReady: () -> Bool = { true }
+        _ arguments: [String], environment: [String: String] = [:], signal: Int32? = nil,
+        when isReady: () -> Bool = { true }
     ) throws -> Outcome {
         let scratch = try TemporaryDirectory()
         let output = "\(scratch.path)/output"
@@ -33,8 +36,10 @@ struct Program {
         }
         var process = pid_t()
         let pointers = ([path] + arguments).map { strdup($0) }
-        defer { for pointer in pointers { free(pointer) } }
-        let code = posix_spawn(&process, path, &actions, nil, pointers + [nil], environ)
+        let all = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+        let variables = all.map { strdup("\($0.key)=\($0.value)") }
+        defer { for pointer in pointers + variables { free(pointer) } }
+        let code = posix_spawn(&process, path, &actions, nil, pointers + [nil], variables + [nil])
         guard code == 0 else { throw SystemCallFailure(call: "posix_spawn \(path)", code: code) }
         if let signal {
             while !isReady(), kill(process, 0) == 0 { usleep(1000) }

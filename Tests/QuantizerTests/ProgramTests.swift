@@ -64,7 +64,7 @@ struct ProgramTests {
     }
 
     /// More than a gigabyte in tensors of at most 34 MB: memory must follow the tensor, not the checkpoint. Then the
-    /// same again, with a signal in the middle.
+    /// same again, with a signal in the middle, after which it goes on.
     @Test(.timeLimit(.minutes(2))) func memoryAndInterruption() throws {
         let source = try TemporaryDirectory()
         let many = SyntheticCheckpoint(
@@ -73,18 +73,26 @@ struct ProgramTests {
         let outcome = try Program.run(["convert", source.path, "-o", target, "--type", "int4"])
         #expect(outcome.code == 0, "\(outcome.error)")
         #expect((1..<3 * many.largestByteCount + 200_000_000).contains(outcome.greatestResidentByteCount))
+        let whole = try Self.checksum(of: target)
         try FileManager.default.removeItem(atPath: target)
 
         let interrupted = try Program.run(
-            ["convert", source.path, "-o", target, "--type", "int8"], signal: SIGINT, when: { isPartialGrowing })
+            ["convert", source.path, "-o", target, "--type", "int4"], signal: SIGINT, when: { isPartialGrowing })
         #expect(interrupted.code == 130 && interrupted.error.contains("cancelled"))
-        #expect(files.isEmpty)
+        #expect(interrupted.error.contains("--resume") && !files.contains("model.moe"))
+        let resumed = try Program.run(["convert", source.path, "-o", target, "--type", "int4", "--resume"])
+        #expect(resumed.code == 0 && resumed.output.contains("were there already"), "\(resumed.error)")
+        #expect(try Self.checksum(of: target) == whole && files == ["model.moe"])
     }
 
-    /// Whether the partial file has more than a superblock.
+    /// Whether there is more than a start.
     private var isPartialGrowing: Bool {
         var status = stat()
-        return stat(target + ".partial", &status) == 0 && status.st_size > 1 << 20
+        return stat(target + ".partial", &status) == 0 && status.st_size > 30 << 20
+    }
+
+    static func checksum(of path: String) throws -> UInt64 {
+        XXH3.hash([UInt8](try Data(contentsOf: URL(filePath: path), options: .mappedIfSafe)))
     }
 
     /// The largest tensor decides: 0.3 GB, stored as f32 in twice as much.

@@ -1,0 +1,84 @@
+import Checkpoint
+import Container
+import FoundationEssentials
+
+/// By what a conversion knows that it would go on to write the same file: its recipe and its sources.
+struct ConversionFingerprint: Codable, Equatable {
+    /// One file of the checkpoint, told apart without reading all of it.
+    struct Source: Codable, Equatable {
+        var name: String
+        var byteCount: Int
+        /// Of weights; other files are small enough for a checksum of the whole.
+        var modificationTime: Int?
+        /// Of a safetensors file's header, of another file's bytes; in hexadecimal digits.
+        var checksum: String
+    }
+
+    var recipe: Recipe
+    /// Checksum of every array's shape and format.
+    var formats: String
+    var sources: [Source]
+
+    init(_ checkpoint: Checkpoint, _ recipe: Recipe, _ units: [ConversionUnit]) throws {
+        self.recipe = recipe
+        formats = hexadecimal(XXH3.hash(Array(units.map(\.formats).joined(separator: "\n").utf8)))
+        sources = try checkpoint.files.map { try Source($0) }
+    }
+
+    func encoded() throws -> [UInt8] {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys]
+        return [UInt8](try encoder.encode(self))
+    }
+
+    /// What is different now, each as a person would say it.
+    func differences(from identity: [UInt8]) -> [String] {
+        guard let earlier = try? JSONDecoder().decode(Self.self, from: Data(identity)) else {
+            return ["the version of moe-quantize"]
+        }
+        var differences = zip(Mirror(reflecting: earlier.recipe).children, Mirror(reflecting: recipe).children)
+            .filter { "\($0.value)" != "\($1.value)" }
+            .map { "the recipe's \($0.label ?? "") (\(Self.text($0.value)), now \(Self.text($1.value)))" }
+        if differences.isEmpty, earlier.formats != formats { differences.append("the formats of the tensors") }
+        let names = Set(earlier.sources.map(\.name)).union(sources.map(\.name)).sorted()
+        for name in names {
+            let (old, new) = (earlier.sources.first { $0.name == name }, sources.first { $0.name == name })
+            if old != new { differences.append("the source \(name)" + Self.change(old, new)) }
+        }
+        return differences
+    }
+
+    private static func change(_ old: Source?, _ new: Source?) -> String {
+        guard let old else { return ", which is new" }
+        guard let new else { return ", which is gone" }
+        if old.byteCount != new.byteCount { return " (\(old.byteCount) bytes, now \(new.byteCount))" }
+        return old.checksum == new.checksum ? " (written since)" : " (its contents)"
+    }
+
+    /// Short: a rule's list may be long.
+    private static func text(_ value: Any) -> String {
+        let text = "\(value)"
+        return text.utf8.count <= 60 ? text : "\(text.prefix(60))…"
+    }
+}
+
+extension ConversionFingerprint.Source {
+    fileprivate init(_ file: InputFile) throws {
+        let isWeights = file.name.hasSuffix(".safetensors")
+        // The header's length stands before it, and opening the file has checked it.
+        let length = isWeights ? try file.bytes(0..<8).reversed().reduce(0) { $0 << 8 | Int($1) } + 8 : file.byteCount
+        name = file.name
+        byteCount = file.byteCount
+        modificationTime = isWeights ? file.modificationTime : nil
+        checksum = hexadecimal(XXH3.hash(try file.bytes(0..<min(length, file.byteCount))))
+    }
+}
+
+extension ConversionUnit {
+    fileprivate var formats: String {
+        switch content {
+        case .tensor(_, let shape, let table, let rows): "\(name) \(shape) \(table) \(rows)"
+        case .expert(_, let layout): "\(name) \(layout)"
+        }
+    }
+}
