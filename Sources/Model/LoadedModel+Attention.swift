@@ -19,11 +19,16 @@ extension LoadedModel {
         let shape = configuration.attention.latent
         let size = configuration.hiddenSize
         unsafe norm(weights.norm, tokens: 0..<chunk.count)
+        unsafe showInputs(scratch.floats(.normed), count: chunk.count, columns: size, of: .attention(layer: layer))
         unsafe load(scratch.input, scratch.floats(.normed), tokens: chunk.count, columns: size)
         unsafe multiply(
             weights.keyValueDown, scratch.input, tokens: chunk.count, into: scratch.floats(.keyValue))
-        projectQueries(weights.query, chunk, shape)
+        projectQueries(weights.query, layer: layer, chunk, shape)
         unsafe rotateAndStore(weights.keyValueLatentNorm, layer: layer, chunk, state, shape)
+        let rank = shape.keyValueLatentRank
+        unsafe showInputs(
+            scratch.floats(.keyValue), count: chunk.count, columns: rank, stride: rank + shape.ropeHeadSize,
+            of: .keyValueLatent(layer: layer))
 
         let cached = unsafe CachedLayer(
             latents: state.latents(layer: layer), ropedKeys: state.ropedKeys(layer: layer), format: state.format)
@@ -33,6 +38,7 @@ extension LoadedModel {
         }
 
         let width = shape.headCount * shape.valueHeadSize
+        unsafe showInputs(scratch.floats(.attended), count: chunk.count, columns: width, of: .attended(layer: layer))
         unsafe load(scratch.input, scratch.floats(.attended), tokens: chunk.count, columns: width)
         unsafe multiply(weights.output, scratch.input, tokens: chunk.count, into: scratch.floats(.delta))
         addToHidden(.delta, tokens: chunk.count)
@@ -40,7 +46,7 @@ extension LoadedModel {
 
     /// queries: [tokens, heads, plain + rope], before the rotation. `scratch.input` holds the normed rows.
     private func projectQueries(
-        _ query: ResidentTensors.Query, _ chunk: Chunk, _ shape: ModelConfiguration.LatentAttention
+        _ query: ResidentTensors.Query, layer: Int, _ chunk: Chunk, _ shape: ModelConfiguration.LatentAttention
     ) {
         let queries = unsafe scratch.floats(.queries)
         switch query {
@@ -55,6 +61,7 @@ extension LoadedModel {
                 unsafe kernels.rmsNorm(
                     values, weight: norm, epsilon: shape.latentNormEpsilon, count: rank, into: values)
             }
+            unsafe showInputs(latent, count: chunk.count, columns: rank, of: .queryLatent(layer: layer))
             unsafe load(scratch.input, latent, tokens: chunk.count, columns: rank)
             unsafe multiply(up, scratch.input, tokens: chunk.count, into: queries)
         }

@@ -37,12 +37,12 @@ extension LoadedModel {
         }
 
         try askForWave()
-        if let shared { computeForAll(shared, count: count, into: .shared) }
+        if let shared { computeForAll(shared, .shared(layer: layer), count: count, into: .shared) }
         while done < distinct {
             if scratch.nextWave.isEmpty { try askForWave() }
             swap(&scratch.wave, &scratch.nextWave)
             if looksAhead { try askForWave() }
-            try computeWave(first: done, count: count, choice, cancelled: cancelled)
+            try computeWave(layer: layer, first: done, count: count, choice, cancelled: cancelled)
             done += scratch.wave.count
             experts.release(&scratch.wave)
         }
@@ -98,7 +98,7 @@ extension LoadedModel {
     /// Computes the experts of `scratch.wave`, which are those of `distinctExperts` from `first` on: those that are
     /// ready together, and when none is, the one that was asked for first.
     private func computeWave(
-        first: Int, count: Int, _ choice: Router, cancelled: () -> Bool
+        layer: Int, first: Int, count: Int, _ choice: Router, cancelled: () -> Bool
     ) throws(ModelError) {
         let pending = unsafe scratch.integers(.pendingTickets)
         var left = scratch.wave.count
@@ -113,14 +113,15 @@ extension LoadedModel {
                 if rows + assignments(first + index) <= scratch.layout.rowCount,
                     experts.isReady(scratch.wave[index])
                 {
-                    rows += try addJob(index, first: first, row: rows, isOnlyToken: count == 1, cancelled)
+                    rows += try addJob(index, layer: layer, first: first, row: rows, isOnlyToken: count == 1, cancelled)
                 } else {
                     unsafe pending[kept] = pending[position]
                     kept += 1
                 }
             }
             if rows == 0 {
-                rows = try unsafe addJob(Int(pending[0]), first: first, row: 0, isOnlyToken: count == 1, cancelled)
+                rows = try unsafe addJob(
+                    Int(pending[0]), layer: layer, first: first, row: 0, isOnlyToken: count == 1, cancelled)
                 kept -= 1
                 for position in 0..<kept { unsafe pending[position] = pending[position + 1] }
             }
@@ -136,7 +137,7 @@ extension LoadedModel {
 
     /// Puts one expert's tokens on the list and returns how many they are.
     private func addJob(
-        _ index: Int, first: Int, row: Int, isOnlyToken: Bool, _ cancelled: () -> Bool
+        _ index: Int, layer: Int, first: Int, row: Int, isOnlyToken: Bool, _ cancelled: () -> Bool
     ) throws(ModelError) -> Int {
         let ticket = scratch.wave[index]
         let blob: UnsafeRawPointer
@@ -149,14 +150,16 @@ extension LoadedModel {
         let rowCount = assignments(first + index)
         let expert = unsafe Int(scratch.integers(.distinctExperts)[first + index])
         let start = unsafe Int(scratch.integers(.expertEnds)[expert]) - rowCount
+        let key = ExpertKey(layer: layer, expert: expert)
         unsafe scratch.jobs.append(
             FeedForwardJob(
-                matrices: FeedForwardMatrices(blob: blob, layout: experts.layout(of: ticket)),
+                matrices: FeedForwardMatrices(blob: blob, layout: experts.layout(of: ticket)), kind: .expert(key),
                 inputRow: isOnlyToken ? 0 : row, firstRow: row, rowCount: rowCount, outputRow: start))
         return rowCount
     }
 
     private func computeJobs(rows: Int, isOnlyToken: Bool) {
+        showExpertInputs()
         let outputs = unsafe scratch.floats(.expertOutputs)
         guard !isOnlyToken else {
             unsafe compute(scratch.jobs, rows: rows, from: scratch.input, into: outputs)
@@ -169,6 +172,18 @@ extension LoadedModel {
         unsafe scratch.expertInput.gather(
             scratch.input, tokens: UnsafeBufferPointer(start: gathered, count: rows))
         unsafe compute(scratch.jobs, rows: rows, from: scratch.expertInput, into: outputs)
+    }
+
+    private func showExpertInputs() {
+        guard scratch.inputObserver != nil else { return }
+        let size = configuration.hiddenSize
+        for job in scratch.jobs {
+            guard case .expert(let key) = job.kind else { continue }
+            for row in job.outputRow..<job.outputRow + job.rowCount {
+                let token = unsafe Int(scratch.integers(.assignedTokens)[row])
+                unsafe showInputs(scratch.floats(.normed) + token * size, count: 1, columns: size, of: .expert(key))
+            }
+        }
     }
 
     /// hidden += Σ weight · output in the router's order, then the shared experts' output.

@@ -4,6 +4,7 @@ import Container
 /// Rows that one feed-forward is to be applied to.
 struct FeedForwardJob {
     let matrices: FeedForwardMatrices
+    let kind: FeedForwardKind
     /// The first of its inputs.
     let inputRow: Int
     /// The first of its rows between `up` and `down`; no two jobs share one.
@@ -13,16 +14,33 @@ struct FeedForwardJob {
     let outputRow: Int
 }
 
+enum FeedForwardKind {
+    case dense(layer: Int)
+    case shared(layer: Int)
+    case expert(ExpertKey)
+
+    /// What its `down` gets.
+    var intermediate: MatrixInput {
+        switch self {
+        case .dense(let layer): .denseIntermediate(layer: layer)
+        case .shared(let layer): .sharedIntermediate(layer: layer)
+        case .expert(let key): .expertIntermediate(key)
+        }
+    }
+}
+
 extension LoadedModel {
     /// hidden += feed-forward(norm(hidden))
     func addFeedForward(
         _ layer: ResidentTensors.Layer, index: Int, count: Int, cancelled: () -> Bool
     ) throws(ModelError) {
         unsafe norm(layer.feedForwardNorm, tokens: 0..<count)
+        unsafe showInputs(
+            scratch.floats(.normed), count: count, columns: configuration.hiddenSize, of: .feedForward(layer: index))
         unsafe load(scratch.input, scratch.floats(.normed), tokens: count, columns: configuration.hiddenSize)
         switch layer.feedForward {
         case .dense(let matrices):
-            computeForAll(matrices, count: count, into: .delta)
+            computeForAll(matrices, .dense(layer: index), count: count, into: .delta)
             addToHidden(.delta, tokens: count)
         case .sparse(let router, let choice, let shared):
             try addExperts(layer: index, router, choice, shared, count: count, cancelled: cancelled)
@@ -30,10 +48,13 @@ extension LoadedModel {
     }
 
     /// One feed-forward of all the chunk's tokens, from `scratch.input`.
-    func computeForAll(_ matrices: FeedForwardMatrices, count: Int, into output: ScratchLayout.Buffer) {
+    func computeForAll(
+        _ matrices: FeedForwardMatrices, _ kind: FeedForwardKind, count: Int, into output: ScratchLayout.Buffer
+    ) {
         scratch.jobs.removeAll(keepingCapacity: true)
         scratch.jobs.append(
-            FeedForwardJob(matrices: matrices, inputRow: 0, firstRow: 0, rowCount: count, outputRow: 0))
+            FeedForwardJob(
+                matrices: matrices, kind: kind, inputRow: 0, firstRow: 0, rowCount: count, outputRow: 0))
         unsafe compute(scratch.jobs, rows: count, from: scratch.input, into: scratch.floats(output))
     }
 
@@ -71,6 +92,10 @@ extension LoadedModel {
             }
         }
 
+        for job in jobs {
+            unsafe showInputs(
+                gate + job.firstRow * width, count: job.rowCount, columns: width, of: job.kind.intermediate)
+        }
         unsafe load(scratch.intermediate, gate, tokens: rows, columns: width)
         let downPanels = (size + 7) / 8
         let downPieces = pieceCount(panels: downPanels, together: jobs.count, work: work)

@@ -1,15 +1,6 @@
 import Compute
 import Container
 
-/// Sees what a step computes on its way to the logits: for traces and evaluation.
-package protocol ForwardObserver: AnyObject {
-    /// The residual stream of some positions, [positions, hidden]: `index` 0 after the embedding, i after layer i − 1,
-    /// and after the last layer's final norm.
-    func observe(hiddenStates values: Span<Float>, index: Int, firstPosition: Int)
-    /// The logits of some positions, [positions, vocabulary].
-    func observe(logits values: Span<Float>, firstPosition: Int)
-}
-
 /// The two forms of latent attention, which give the same up to rounding.
 enum AttentionForm {
     /// The query goes into the latents' space: cheap for one token (decode).
@@ -24,7 +15,7 @@ extension LoadedModel {
     /// The result doesn't depend on how the tokens fall into chunks and calls.
     ///
     /// - Parameters:
-    ///   - observer: sees every position's hidden states and logits, which costs the output head for each.
+    ///   - observer: sees every position's hidden states and logits or the matrices' inputs, as it wants.
     ///   - cancelled: asked in every layer.
     ///   - progress: told how many of `tokens` are done, after each chunk.
     /// - Throws: `ModelError`; the state is then as it was.
@@ -87,6 +78,9 @@ extension LoadedModel {
         let count = tokens.count
         let size = configuration.hiddenSize
         let hidden = unsafe scratch.floats(.hidden)
+        if let observer, observer.observesInputs { scratch.inputObserver = observer }
+        defer { scratch.inputObserver = nil }
+        let logitsObserver = observer?.observesLogits == true ? observer : nil
         for (row, token) in tokens.enumerated() {
             unsafe kernels.dequantizeRow(weights.embedding, row: Int(token), into: hidden + row * size)
         }
@@ -95,15 +89,20 @@ extension LoadedModel {
         let chunk = Chunk(position: position, count: count)
         for index in 0..<configuration.layerCount {
             guard !cancelled() else { throw .cancelled }
-            unsafe observer?.observe(
+            unsafe logitsObserver?.observe(
                 hiddenStates: scratch.buffer(.hidden, count * size).span, index: index, firstPosition: position)
             let layer = weights.layers[index]
             addAttention(layer.attention, layer: index, chunk, state, form)
             try addFeedForward(layer, index: index, count: count, cancelled: cancelled)
         }
 
-        if let observer {
+        if observer != nil {
             unsafe norm(weights.outputNorm, tokens: 0..<count)
+            unsafe showInputs(scratch.floats(.normed), count: count, columns: size, of: .output)
+        } else if wantsLogits {
+            unsafe norm(weights.outputNorm, tokens: count - 1..<count)
+        }
+        if let observer = logitsObserver {
             unsafe observer.observe(
                 hiddenStates: scratch.buffer(.normed, count * size).span, index: configuration.layerCount,
                 firstPosition: position)
@@ -114,8 +113,6 @@ extension LoadedModel {
                     logits: scratch.buffer(.logits, block * configuration.vocabularySize).span,
                     firstPosition: position + start)
             }
-        } else if wantsLogits {
-            unsafe norm(weights.outputNorm, tokens: count - 1..<count)
         }
         if wantsLogits { computeLogits(count - 1..<count) }
     }

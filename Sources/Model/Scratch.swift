@@ -16,6 +16,9 @@ final class Scratch {
     var wave: [ExpertStore.Ticket] = []
     var nextWave: [ExpertStore.Ticket] = []
 
+    /// Sees the inputs of the matrices of the step at hand.
+    var inputObserver: (any ForwardObserver)?
+
     private let memory: AlignedMemory
 
     init(layout: ScratchLayout, hiddenSize: Int, expertCount: Int) throws(ModelError) {
