@@ -13,6 +13,8 @@ package struct SafetensorsHeader: Sendable {
 
     /// In the order of their bytes.
     package var tensors: [Tensor]
+    /// `__metadata__`: what the file's maker wanted to say.
+    package var metadata: [String: String] = [:]
     /// Bytes before the first tensor's.
     package var byteCount: Int
 
@@ -50,9 +52,10 @@ package struct SafetensorsHeader: Sendable {
         var reader = EntryReader(path: path, dataOffset: byteCount, dataByteCount: fileByteCount - byteCount)
         var cursor = JSONCursor(json, path: path, fileOffset: 8)
         var tensors: [Tensor] = []
+        var metadata: [String: String] = [:]
         try cursor.object { (cursor, name) throws(CheckpointError) in
             if name == "__metadata__" {
-                try cursor.object { (cursor, _) throws(CheckpointError) in _ = try cursor.string() }
+                try cursor.object { (cursor, key) throws(CheckpointError) in metadata[key] = try cursor.string() }
             } else {
                 tensors.append(try reader.entry(name: name, at: &cursor))
             }
@@ -61,6 +64,7 @@ package struct SafetensorsHeader: Sendable {
         tensors.sort { ($0.offset, $0.byteCount) < ($1.offset, $1.byteCount) }
         try reader.checkCover(tensors)
         self.tensors = tensors
+        self.metadata = metadata
     }
 }
 

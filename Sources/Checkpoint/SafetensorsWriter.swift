@@ -5,7 +5,10 @@ import SystemPackage
 package struct SafetensorsWriter {
     private var entries: [(name: String, element: ElementType, shape: [Int], bytes: [UInt8])] = []
 
-    package init() {}
+    private let metadata: [String: String]
+
+    /// - Parameter metadata: for `__metadata__`.
+    package init(metadata: [String: String] = [:]) { self.metadata = metadata }
 
     /// - Parameters:
     ///   - name: not yet in the file.
@@ -24,13 +27,23 @@ package struct SafetensorsWriter {
         add(name, .i32, shape: shape, bytes: integers.flatMap { littleEndian(UInt32(bitPattern: $0)) })
     }
 
+    package mutating func add(_ name: String, shape: [Int], integers: [Int64]) {
+        add(name, .i64, shape: shape, bytes: integers.flatMap { littleEndian(UInt64(bitPattern: $0)) })
+    }
+
     /// The header with its length, padded with spaces so that the data begin at a multiple of 8.
     private var header: [UInt8] {
         var text = "{"
+        if !metadata.isEmpty {
+            let pairs = metadata.sorted { $0.key < $1.key }
+            text += "\"__metadata__\":{"
+            text += pairs.map { "\"\(Self.escaped($0.key))\":\"\(Self.escaped($0.value))\"" }.joined(separator: ",")
+            text += "}"
+        }
         var offset = 0
         for entry in entries {
             let end = offset + entry.bytes.count
-            text += (offset == 0 && text == "{" ? "" : ",") + "\"\(Self.escaped(entry.name))\":"
+            text += (text == "{" ? "" : ",") + "\"\(Self.escaped(entry.name))\":"
             text += "{\"dtype\":\"\(entry.element.rawValue)\",\"shape\":["
             text += entry.shape.map(String.init).joined(separator: ",") + "],\"data_offsets\":[\(offset),\(end)]}"
             offset = end
@@ -71,6 +84,6 @@ package struct SafetensorsWriter {
     }
 }
 
-private func littleEndian(_ value: UInt32) -> [UInt8] {
-    (0..<4).map { UInt8(truncatingIfNeeded: value >> ($0 * 8)) }
+private func littleEndian(_ value: some FixedWidthInteger) -> [UInt8] {
+    (0..<value.bitWidth / 8).map { UInt8(truncatingIfNeeded: value >> ($0 * 8)) }
 }

@@ -39,6 +39,8 @@ package struct GenerationDefaults: Codable, Sendable, Equatable {
 
 /// How the container was made.
 package struct Recipe: Codable, Sendable, Equatable {
+    /// The importance matrix that weighted the columns.
+    package var importance: ImportanceSource?
     /// The tool and its version.
     package var tool: String
     /// `int4`, `int8`, `bf16` or `f32`.
@@ -55,6 +57,20 @@ package struct Recipe: Codable, Sendable, Equatable {
         self.isPure = isPure
         self.packing = packing
         self.randomSeed = randomSeed
+    }
+}
+
+/// Which importance matrix a conversion used, and what that was made from.
+package struct ImportanceSource: Codable, Sendable, Equatable {
+    /// XXH3-64 of its contents, in 16 hexadecimal digits.
+    package var fingerprint: String
+    /// XXH3-64 of the texts that it was calibrated on, in 16 hexadecimal digits each; empty when nobody said. Nobody
+    /// should evaluate the model on one of them.
+    package var textChecksums: [String]
+
+    package init(fingerprint: String, textChecksums: [String]) {
+        self.fingerprint = fingerprint
+        self.textChecksums = textChecksums
     }
 }
 
