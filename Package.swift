@@ -80,6 +80,7 @@ let package = Package(
         room("ChatTemplate"),
         room("ExpertPaging", ["Container", "Compute"], settings: memorySafe),
         room("Model", ["ExpertPaging", "Container", "Compute"], settings: memorySafe),
+        room("Evaluation", ["Model", "Quantizer", "Checkpoint", "Tokenizer", "Container"], settings: memorySafe),
 
         // The serving rooms.
         room("Generation", ["Model", "ExpertPaging", "Tokenizer", "Container"]),
@@ -103,8 +104,9 @@ let package = Package(
             dependencies: ["API", argumentParser] + nio("NIOCore", "NIOPosix", "NIOHTTP1"), swiftSettings: common),
         .executableTarget(
             name: "moe-quantize",
-            dependencies: ["Quantizer", "Checkpoint", "Container", "Compute", argumentParser], path: "quantize",
-            swiftSettings: common),
+            dependencies: [
+                "Evaluation", "Model", "Tokenizer", "Quantizer", "Checkpoint", "Container", "Compute", argumentParser,
+            ], path: "quantize", swiftSettings: common),
 
         // Tests.
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: common),
@@ -124,6 +126,9 @@ let package = Package(
                 + nio("NIOPosix")),
         tests("ModelTests", ["Model", "ExpertPaging", "Quantizer", "Checkpoint", "Container", "Compute"]),
         tests("CheckpointTests", ["Checkpoint", "Container"]),
+        tests(
+            "EvaluationTests",
+            ["moe-quantize", "Evaluation", "Model", "Quantizer", "Checkpoint", "Container", "Compute"]),
         tests("QuantizerTests", ["moe-quantize", "Quantizer", "Checkpoint", "Container", "Compute"]),
     ]
 )

@@ -2,11 +2,16 @@ import ArgumentParser
 import Checkpoint
 import Compute
 import Container
+import Evaluation
+import Model
 import Quantizer
+import Tokenizer
 
 /// What a failed command says and returns. The numbers are those of sysexits(3).
 enum Failure {
+    private static let usage = ExitCode(64)
     private static let badData = ExitCode(65)
+    private static let unavailable = ExitCode(69)
     private static let software = ExitCode(70)
     private static let operatingSystem = ExitCode(71)
     private static let cannotCreate = ExitCode(73)
@@ -35,8 +40,20 @@ enum Failure {
             case .noSpace: cannotCreate
             case .cancelled: interrupted
             }
+        case let error as ModelError: exitCode(of: error)
+        case is EvaluationError, is TokenizerError: badData
         case is ComputeError: operatingSystem
         default: software
+        }
+    }
+
+    private static func exitCode(of error: ModelError) -> ExitCode {
+        switch error.code {
+        case .invalidOption: usage
+        case .insufficientMemory, .outOfMemory: unavailable
+        case .unreadableTensor, .unreadableExpert: inputOutput
+        case .unsupported, .invalidToken, .contextExceeded: badData
+        case .cancelled: interrupted
         }
     }
 }

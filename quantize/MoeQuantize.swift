@@ -5,7 +5,8 @@ struct MoeQuantize: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "moe-quantize",
         abstract: "Turns published mixture-of-experts checkpoints into .moe files.",
-        version: version, subcommands: [ConvertCommand.self, SynthesizeCommand.self])
+        version: version,
+        subcommands: [ConvertCommand.self, CalibrateCommand.self, EvaluateCommand.self, SynthesizeCommand.self])
 
     static let version = "0.1.0"
     /// As the containers' recipes name it.

@@ -1,7 +1,8 @@
 import Dispatch
+import Evaluation
 import Quantizer
 
-/// Shows on standard error how far a conversion is: a bar that is redrawn, or a plain line now and then.
+/// Shows on standard error how far the work is: a bar that is redrawn, or a plain line now and then.
 final class ProgressDisplay {
     private let timer: any DispatchSourceTimer
     private let canRedraw: Bool
@@ -11,7 +12,8 @@ final class ProgressDisplay {
     private static let lineInterval = DispatchTimeInterval.seconds(10)
     private static let barWidth = 30
 
-    init(_ progress: ConversionProgress) {
+    /// - Parameter line: what to show after some time, with a bar or without.
+    init(_ line: @escaping @Sendable (_ elapsed: Duration, _ withBar: Bool) -> String) {
         let canRedraw = Terminal.canRedraw
         let clock = ContinuousClock()
         let start = clock.now
@@ -20,7 +22,7 @@ final class ProgressDisplay {
         let interval = canRedraw ? Self.redrawInterval : Self.lineInterval
         timer.schedule(deadline: .now() + interval, repeating: interval)
         timer.setEventHandler {
-            let line = Self.line(progress, elapsed: clock.now - start, withBar: canRedraw)
+            let line = line(clock.now - start, canRedraw)
             Terminal.write(canRedraw ? "\r\u{1B}[2K\(line)" : "\(line)\n")
         }
         timer.resume()
@@ -33,6 +35,29 @@ final class ProgressDisplay {
         if canRedraw { Terminal.write("\r\u{1B}[2K") }
     }
 
+    convenience init(_ progress: ConversionProgress) {
+        self.init { Self.line(progress, elapsed: $0, withBar: $1) }
+    }
+
+    convenience init(_ progress: TextProgress, _ verb: String) {
+        self.init { Self.line(progress, verb, elapsed: $0, withBar: $1) }
+    }
+
+    /// `evaluating  [#######-----]  45 %  1210 tokens/s  1:23 left`
+    static func line(_ progress: TextProgress, _ verb: String, elapsed: Duration, withBar: Bool) -> String {
+        let share = Double(progress.tokenCount) / Double(max(1, progress.totalTokenCount))
+        let seconds = max(elapsed.seconds, 0.001)
+        var line = verb + (withBar ? bar(share) : "")
+        line += "  \(Int(share * 100)) %  \(Int(Double(progress.tokenCount) / seconds)) tokens/s"
+        if share > 0 { line += "  \(Amount.clock(seconds / share * (1 - share))) left" }
+        return line
+    }
+
+    private static func bar(_ share: Double) -> String {
+        let filled = Int(share * Double(barWidth))
+        return "  [" + String(repeating: "#", count: filled) + String(repeating: "-", count: barWidth - filled) + "]"
+    }
+
     /// `converting  [#######-----]  45 %  95 MB/s  1:23 left`
     static func line(_ progress: ConversionProgress, elapsed: Duration, withBar: Bool) -> String {
         let total = max(1, progress.totalByteCount + progress.hashByteCount)
@@ -40,11 +65,7 @@ final class ProgressDisplay {
         let share = min(1, Double(done) / Double(total))
         let seconds = max(elapsed.seconds, 0.001)
         var line = "\(progress.phase)"
-        if withBar {
-            let filled = Int(share * Double(barWidth))
-            line += "  [" + String(repeating: "#", count: filled)
-            line += String(repeating: "-", count: barWidth - filled) + "]"
-        }
+        if withBar { line += bar(share) }
         line += "  \(Int(share * 100)) %  \(Amount.bytes(Int(Double(done) / seconds)))/s"
         // The first moments say nothing about the rest.
         if share > 0.01, progress.phase != .finishing {

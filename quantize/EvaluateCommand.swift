@@ -1,0 +1,92 @@
+import ArgumentParser
+import Container
+import Evaluation
+import Model
+import Quantizer
+
+struct EvaluateCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "evaluate", abstract: "Measure how well a model predicts a text, and what quantising it cost.",
+        discussion: """
+            The text is cut into chunks of --context tokens; the second half of each is scored, as published perplexities \
+            are made. Only results of the same text (its checksum is printed), context and tokenizer can be compared. \
+            With --reference, usually the same model in f32 or bf16, the Kullback-Leibler divergence from it says what \
+            quantising cost more surely than perplexity does. ± is one standard error.
+            """)
+
+    @Argument(help: "The model.", completion: .file(extensions: ["moe"]))
+    var model: String
+
+    @Option(help: "The text, UTF-8.", completion: .file())
+    var text: String
+
+    @Option(help: "The model to compare with.", completion: .file(extensions: ["moe"]))
+    var reference: String?
+
+    @Option(help: "Tokens of a chunk.")
+    var context = 512
+
+    @Flag(help: "Compute one token a step, as when text is generated; the reference still reads in batches.")
+    var step = false
+
+    @Flag(help: "Print one JSON object.")
+    var json = false
+
+    @Option(help: "Threads to use; by default all that the machine allows.")
+    var threads: Int?
+
+    func validate() throws {
+        if let threads, !(1...1024).contains(threads) { throw ValidationError("--threads must be from 1 to 1024.") }
+        if context < 4 { throw ValidationError("--context must be at least 4.") }
+    }
+
+    func run() throws {
+        do {
+            try evaluate()
+        } catch {
+            throw Failure.report(error)
+        }
+    }
+
+    private func evaluate() throws {
+        let cancellation = Cancellation()
+        let signals = StopSignals(cancellation)
+        defer { signals.stop() }
+        let container = try ContainerReader(path: model)
+        let other = try reference.map { try ContainerReader(path: $0) }
+        if let other, other.text.tokenizerJSON != container.text.tokenizerJSON {
+            throw EvaluationError(.differentModels, "\(other.path) has another tokenizer than \(model)")
+        }
+        let text = try EvaluationText(path: text, container: container, contextLength: context)
+        let isCalibrated = warnOfCalibration(container, text)
+        let share = other == nil ? 1 : 0.5
+        let loaded = try ModelOpening.load(container, contextLength: context, threads: threads, share: share)
+        let expected = try other.map {
+            try ModelOpening.load($0, contextLength: context, threads: threads, share: share)
+        }
+        let progress = TextProgress(
+            totalTokenCount: Evaluation.tokenCount(of: text, hasReference: expected != nil))
+        let display = ProgressDisplay(progress, "evaluating")
+        let result: Evaluation
+        do {
+            defer { display.stop() }
+            result = try Evaluation(
+                loaded, text: text, reference: expected, isStepwise: step, progress: progress,
+                cancelled: { cancellation.isRequested })
+        }
+        let report = EvaluationReport(
+            model: model, reference: reference, text: .init(text.identity), contextLength: context,
+            chunkCount: text.chunks.count, isStepwise: step, isCalibratedOnText: isCalibrated, result: result)
+        print(json ? try report.json : report.lines)
+    }
+
+    /// A model that was fitted to the text looks better than it is.
+    private func warnOfCalibration(_ container: ContainerReader, _ text: EvaluationText) -> Bool {
+        guard container.metadata.recipe.importance?.textChecksums.contains(text.identity.checksum) == true else {
+            return false
+        }
+        Terminal.complain("WARNING: \(model) was calibrated on this very text (XXH3 \(text.identity.checksum)).")
+        Terminal.complain("WARNING: the results look better than they are. Evaluate on another text.")
+        return true
+    }
+}
