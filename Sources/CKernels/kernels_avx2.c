@@ -31,6 +31,8 @@ INLINE __m256 load_8_bf16(const uint16_t *p) {
 
 INLINE __m256 load_8_f16(const uint16_t *p) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)); }
 
+INLINE __m256 load_8_scales(const uint16_t *p, int is_bf16) { return is_bf16 ? load_8_bf16(p) : load_8_f16(p); }
+
 INLINE __m256 load_8_i8(const int8_t *p) {
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)));
 }
@@ -44,8 +46,8 @@ INLINE lanes lanes_load_bf16(const uint16_t *p) { return (lanes){load_8_bf16(p),
 INLINE lanes lanes_load_f16(const uint16_t *p) { return (lanes){load_8_f16(p), load_8_f16(p + 8)}; }
 INLINE lanes lanes_load_i8(const int8_t *p) { return (lanes){load_8_i8(p), load_8_i8(p + 8)}; }
 
-INLINE lanes lanes_load_scales(const uint16_t *p) {
-    __m256 scales = load_8_f16(p);
+INLINE lanes lanes_load_scales(const uint16_t *p, int is_bf16) {
+    __m256 scales = load_8_scales(p, is_bf16);
     return (lanes){scales, scales};
 }
 
@@ -224,9 +226,10 @@ INLINE void panel_tokens(
     }
     __m256i table = load_table(moed_code_tables[w->table]);
     int64_t groups = w->columns / moed_group_size;
+    int is_bf16 = w->scale_format == moed_bf16_scales;
     for (int64_t group = 0; group < groups; group++) {
         if (ahead != NULL) prefetch_group(w, ahead, group, kind == plain_q8 ? 256 : 128);
-        __m256 weight_scales = load_8_f16((const uint16_t *)base + group * moed_panel_rows);
+        __m256 weight_scales = load_8_scales((const uint16_t *)base + group * moed_panel_rows, is_bf16);
         __m256i products[4];
         group_products(codes, inputs, sums, group, table, tokens, kind, products);
         for (int t = 0; t < tokens; t++) {

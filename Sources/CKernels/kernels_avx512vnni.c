@@ -19,10 +19,15 @@ INLINE lanes lanes_halves(float a, float b) { return _mm512_mask_blend_ps(0xff00
 INLINE lanes lanes_load(const float *p) { return _mm512_loadu_ps(p); }
 INLINE void lanes_store(float *p, lanes a) { _mm512_storeu_ps(p, a); }
 
-INLINE lanes lanes_load_bf16(const uint16_t *p) {
-    __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p));
-    return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+INLINE __m512 widen_16_bf16(__m256i values) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(values), 16));
 }
+
+INLINE __m512 widen_16_scales(__m256i scales, int is_bf16) {
+    return is_bf16 ? widen_16_bf16(scales) : _mm512_cvtph_ps(scales);
+}
+
+INLINE lanes lanes_load_bf16(const uint16_t *p) { return widen_16_bf16(_mm256_loadu_si256((const __m256i *)p)); }
 
 INLINE lanes lanes_load_f16(const uint16_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }
 
@@ -30,8 +35,8 @@ INLINE lanes lanes_load_i8(const int8_t *p) {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
 }
 
-INLINE lanes lanes_load_scales(const uint16_t *p) {
-    return _mm512_cvtph_ps(_mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)p)));
+INLINE lanes lanes_load_scales(const uint16_t *p, int is_bf16) {
+    return widen_16_scales(_mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)p)), is_bf16);
 }
 
 INLINE lanes lanes_load_codes(const int8_t *p, int byte) {
@@ -157,6 +162,7 @@ INLINE void panels_tokens(
     }
     __m512i raised = _mm512_xor_si512(load_table(moed_code_tables[w->table]), _mm512_set1_epi8((char)0x80));
     int64_t groups = w->columns / moed_group_size;
+    int is_bf16 = w->scale_format == moed_bf16_scales;
     for (int64_t group = 0; group < groups; group++) {
         if (ahead != NULL) {
             prefetch_group(w, ahead, group, kind == plain_q8 ? 256 : 128);
@@ -164,7 +170,8 @@ INLINE void panels_tokens(
         }
         __m128i low = _mm_loadu_si128((const __m128i *)first + group);
         __m128i high = _mm_loadu_si128((const __m128i *)second + group);
-        __m512 weight_scales = _mm512_cvtph_ps(_mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1));
+        __m256i both = _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
+        __m512 weight_scales = widen_16_scales(both, is_bf16);
         __m512i products[8];
         group_products(
             first + w->code_offset, second + w->code_offset, inputs, sums, group, raised, tokens, kind, products);

@@ -98,10 +98,11 @@ INLINE void dequantized_panel(
     float result[token_block][moed_panel_rows]) {
     lanes total[token_block];
     for (int t = 0; t < tokens; t++) total[t] = lanes_set(0);
+    int is_bf16 = w->scale_format == moed_bf16_scales;
     for (int64_t group = 0; group < w->columns / moed_group_size; group++) {
         _Alignas(64) int8_t space[256];
         const int8_t *codes = group_codes(w, panel, group, space);
-        lanes scale = lanes_load_scales((const uint16_t *)panel + group * moed_panel_rows);
+        lanes scale = lanes_load_scales((const uint16_t *)panel + group * moed_panel_rows, is_bf16);
         lanes weight[4][4];
         for (int pair = 0; pair < 4; pair++) {
             for (int i = 0; i < 4; i++) weight[pair][i] = lanes_load_codes(codes + pair * 64, i);
@@ -204,6 +205,7 @@ static void multiply_transposed(const moed_matrix *w, moed_range rows, const flo
         }
         return;
     }
+    int is_bf16 = w->scale_format == moed_bf16_scales;
     int64_t last = (rows.end + moed_panel_rows - 1) / moed_panel_rows;
     for (int64_t panel = rows.begin / moed_panel_rows; panel < last; panel++) {
         int64_t first = panel * moed_panel_rows;
@@ -216,7 +218,8 @@ static void multiply_transposed(const moed_matrix *w, moed_range rows, const flo
             float *output = y + group * moed_group_size;
             lanes even = lanes_load(output), odd = lanes_load(output + 16);
             for (int64_t r = low; r < high; r++) {
-                lanes scale = lanes_set(f16_to_f32(((const uint16_t *)base)[group * moed_panel_rows + r]));
+                uint16_t bits = ((const uint16_t *)base)[group * moed_panel_rows + r];
+                lanes scale = lanes_set(scale_to_f32(bits, is_bf16));
                 lanes factor = lanes_set(x[first + r - rows.begin]);
                 even = lanes_fma(lanes_mul(lanes_load_i8(codes + r * 32), scale), factor, even);
                 odd = lanes_fma(lanes_mul(lanes_load_i8(codes + r * 32 + 16), scale), factor, odd);
@@ -252,7 +255,8 @@ static void dequantize_row(const moed_matrix *w, int64_t row, float *y) {
                 codes[16 + i] = table[from[i] >> 4];
             }
         }
-        lanes scale = lanes_set(f16_to_f32(scales[panels ? group * moed_panel_rows + r : group]));
+        uint16_t bits = scales[panels ? group * moed_panel_rows + r : group];
+        lanes scale = lanes_set(scale_to_f32(bits, w->scale_format == moed_bf16_scales));
         lanes_store(y + group * 32, lanes_mul(lanes_load_i8(codes), scale));
         lanes_store(y + group * 32 + 16, lanes_mul(lanes_load_i8(codes + 16), scale));
     }

@@ -35,9 +35,13 @@ INLINE void lanes_store(float *p, lanes a) { FOR_QUARTERS vst1q_f32(p + i * 4, a
 
 INLINE float32x4_t load_4_f16(const uint16_t *p) { return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p))); }
 
+INLINE float32x4_t load_4_bf16(const uint16_t *p) { return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16)); }
+
+INLINE float32x4_t load_4_scales(const uint16_t *p, int is_bf16) { return is_bf16 ? load_4_bf16(p) : load_4_f16(p); }
+
 INLINE lanes lanes_load_bf16(const uint16_t *p) {
     lanes r;
-    FOR_QUARTERS r.v[i] = vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p + i * 4), 16));
+    FOR_QUARTERS r.v[i] = load_4_bf16(p + i * 4);
     return r;
 }
 
@@ -58,8 +62,8 @@ INLINE lanes lanes_load_i8(const int8_t *p) {
     return r;
 }
 
-INLINE lanes lanes_load_scales(const uint16_t *p) {
-    float32x4_t low = load_4_f16(p), high = load_4_f16(p + 4);
+INLINE lanes lanes_load_scales(const uint16_t *p, int is_bf16) {
+    float32x4_t low = load_4_scales(p, is_bf16), high = load_4_scales(p + 4, is_bf16);
     return (lanes){{low, high, low, high}};
 }
 
@@ -248,6 +252,7 @@ INLINE void panel_tokens(
     row_totals totals[4];
     for (int t = 0; t < tokens; t++) totals[t] = (row_totals){vdupq_n_f32(0), vdupq_n_f32(0)};
     int64_t groups = w->columns / moed_group_size;
+    int is_bf16 = w->scale_format == moed_bf16_scales;
     for (int64_t group = 0; group < groups; group++) {
         if (ahead != NULL) prefetch_group(w, ahead, group, is_q4 ? 128 : 256);
         int8x16_t near[4], far[4];
@@ -264,7 +269,7 @@ INLINE void panel_tokens(
             q8_products((const int8_t *)codes + group * 256, near, far, tokens, products);
         }
         const uint16_t *scales = (const uint16_t *)base + group * moed_panel_rows;
-        float32x4_t low = load_4_f16(scales), high = load_4_f16(scales + 4);
+        float32x4_t low = load_4_scales(scales, is_bf16), high = load_4_scales(scales + 4, is_bf16);
         for (int t = 0; t < tokens; t++) {
             float32x4_t scale = vdupq_n_f32(x->scales[(token + t) * x->group_stride + group]);
             totals[t].low = vfmaq_f32(totals[t].low, vcvtq_f32_s32(products[t].low), vmulq_f32(low, scale));

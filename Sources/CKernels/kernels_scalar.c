@@ -50,9 +50,9 @@ INLINE lanes lanes_load_i8(const int8_t *p) {
 }
 
 /// The scales of a panel's 8 rows, twice.
-INLINE lanes lanes_load_scales(const uint16_t *p) {
+INLINE lanes lanes_load_scales(const uint16_t *p, int is_bf16) {
     lanes r;
-    FOR_LANES r.v[i] = f16_to_f32(p[i % 8]);
+    FOR_LANES r.v[i] = scale_to_f32(p[i % 8], is_bf16);
     return r;
 }
 
@@ -156,6 +156,7 @@ INLINE void transpose_group(const int8_t *codes, int8_t *rows) {
 INLINE void multiply_quantized(
     const moed_matrix *w, const moed_activations *x, moed_range panels, moed_range tokens, float *y, int64_t y_stride,
     int is_q4) {
+    int is_bf16 = w->scale_format == moed_bf16_scales;
     for (int64_t panel = panels.begin; panel < panels.end; panel++) {
         const uint8_t *base = w->base + panel * w->stride;
         int64_t left = w->rows - panel * moed_panel_rows;
@@ -174,7 +175,8 @@ INLINE void multiply_quantized(
                 for (int r = 0; r < moed_panel_rows; r++) {
                     int32_t sum = 0;
                     for (int k = 0; k < 32; k++) sum += codes[k / 4 * 32 + r * 4 + k % 4] * input[k];
-                    float weight_scale = f16_to_f32(((const uint16_t *)base)[group * moed_panel_rows + r]);
+                    uint16_t bits = ((const uint16_t *)base)[group * moed_panel_rows + r];
+                    float weight_scale = scale_to_f32(bits, is_bf16);
                     result[r] = fmaf((float)sum, weight_scale * input_scale, result[r]);
                 }
             }

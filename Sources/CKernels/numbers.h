@@ -44,6 +44,8 @@ INLINE float f16_to_f32(uint16_t x) {
     return float_of((magnitude >= 0x0f800000 ? special : finite) | (uint32_t)(x & 0x8000) << 16);
 }
 
+INLINE float scale_to_f32(uint16_t x, int is_bf16) { return is_bf16 ? bf16_to_f32(x) : f16_to_f32(x); }
+
 INLINE uint16_t f32_to_f16(float x) {
     uint32_t bits = bits_of(x);
     uint32_t magnitude = bits & 0x7fffffff;

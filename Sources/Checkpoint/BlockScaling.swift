@@ -3,12 +3,8 @@ struct BlockScaling: Sendable, Equatable {
     var rows: Int
     var columns: Int
 
-    /// Reads `quantization_config`; nil where there is none.
-    init?(_ reader: ConfigurationReader) throws(CheckpointError) {
-        guard let scheme = try reader.object("quantization_config") else { return nil }
-        guard try scheme.name("quant_method", accepted: ["fp8"]) != nil else {
-            throw scheme.failure("quant_method", "this key is missing", expected: "\"fp8\"")
-        }
+    /// Reads the rest of `quantization_config`.
+    init(_ scheme: ConfigurationReader) throws(CheckpointError) {
         _ = try scheme.name("fmt", accepted: ["e4m3"])
         // How the reference rounds activations on a GPU; here they stay as the forward pass has them.
         _ = try scheme.name("activation_scheme", accepted: ["dynamic"])
@@ -24,7 +20,6 @@ struct BlockScaling: Sendable, Equatable {
                 "weight_block_size", "not a block size", expected: "a list of rows and columns such as [128, 128]",
                 found: block ?? .null)
         }
-        try scheme.finish()
         self.rows = rows
         self.columns = columns
     }

@@ -84,7 +84,7 @@ private struct TensorMap {
             -> SourceMatrix
         {
             try weights.matrix(
-                name, rows: rows, columns: columns, isVector: isVector, scaling: reading.scaling, used: &used)
+                name, rows: rows, columns: columns, isVector: isVector, encoding: reading.encoding, used: &used)
         }
         let configuration = reading.configuration
         let layers = 0..<configuration.layerCount

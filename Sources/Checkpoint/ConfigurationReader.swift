@@ -39,6 +39,9 @@ final class ConfigurationReader {
         for key in keys { unread.removeValue(forKey: key) }
     }
 
+    /// The names of the keys that nobody took yet.
+    var names: [String] { unread.keys.sorted() }
+
     func finish() throws(CheckpointError) {
         guard let key = unread.keys.min(), let value = unread[key] else { return }
         throw failure(

@@ -1,8 +1,8 @@
 import Container
 
-/// DeepSeek-V3, R1, V3.1 and Moonlight: latent attention, sigmoid router with a selection bias.
+/// DeepSeek-V3, R1, V3.1, Moonlight and Kimi-K2: latent attention, sigmoid router with a selection bias.
 enum DeepSeekV3: Family {
-    static let modelTypes = ["deepseek_v3"]
+    static let modelTypes = ["deepseek_v3", "kimi_k2"]
 
     static func read(_ reader: ConfigurationReader, modelType: String) throws(CheckpointError) -> FamilyReading {
         try LatentDecoder.read(reader, modelType: modelType, readRouter: readRouter)

@@ -12,8 +12,8 @@ protocol Family: Sendable {
 /// What a family makes of a configuration.
 struct FamilyReading {
     var configuration: ModelConfiguration
-    /// How its FP8 weights are scaled, if they are.
-    var scaling: BlockScaling?
+    /// Of weights that aren't plain floats, if there are any.
+    var encoding: WeightEncoding?
     /// The checkpoint's name of a resident tensor.
     var nameOfTensor: (TensorKey) -> String
     /// The checkpoint's name of one of a routed expert's matrices.

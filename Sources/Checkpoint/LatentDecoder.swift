@@ -11,7 +11,7 @@ enum LatentDecoder {
         readRouter: (ConfigurationReader, _ expertCount: Int) throws(CheckpointError) -> Routing
     ) throws(CheckpointError) -> FamilyReading {
         reader.ignore(IgnoredKeys.all)
-        let scaling = try BlockScaling(reader)
+        let encoding = try WeightEncoding(reader)
         let layerCount = try reader.count("num_hidden_layers", in: 1...4096)
         let contextLength = try reader.count("max_position_embeddings", in: 1...1 << 30)
         let vocabularySize = try reader.count("vocab_size", in: 1...1 << 24)
@@ -39,7 +39,7 @@ enum LatentDecoder {
             beginToken: try reader.tokens("bos_token_id", below: vocabularySize).first,
             endTokens: try reader.tokens("eos_token_id", below: vocabularySize))
         return FamilyReading(
-            configuration: configuration, scaling: scaling,
+            configuration: configuration, encoding: encoding,
             nameOfTensor: { DeepSeekNames.name(of: $0, sharesEmbedding: sharesEmbedding) },
             nameOfExpert: DeepSeekNames.name(of:_:),
             skipped: DeepSeekNames.skipped(

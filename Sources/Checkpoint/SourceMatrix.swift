@@ -10,15 +10,21 @@ package struct SourceMatrix: Sendable {
     /// Bytes from the start of the file.
     let offset: Int
     let scale: Scale?
+    /// The scales of packed 4-bit codes; `element` is then the type of the words that hold eight of them.
+    let packedScale: PackedScale?
 
     package var weightCount: Int { rows * columns }
 
     /// Bytes in the checkpoint, scales left out.
-    package var byteCount: Int { weightCount * bytesPerWeight }
-    package var bytesPerWeight: Int { element.byteCount }
+    package var byteCount: Int { byteCount(ofRows: rows) }
+
+    /// Bytes of so many rows in the checkpoint, scales left out.
+    package func byteCount(ofRows count: Int) -> Int {
+        count * columns * element.byteCount / (packedScale == nil ? 1 : Self.codesPerWord)
+    }
 
     /// What it is read from.
-    package var files: [InputFile] { [file.file] + (scale.map { [$0.file.file] } ?? []) }
+    package var files: [InputFile] { [file, scale?.file, packedScale?.file].compactMap { $0?.file } }
 
     /// The factors of an FP8 matrix: `w[r][c] = e4m3 · scale[r / blockRows][c / blockColumns]`, ragged at the edges.
     struct Scale: Sendable {
@@ -56,8 +62,10 @@ extension SourceMatrix {
         _ range: Range<Int>, into destination: UnsafeMutableBufferPointer<Float>
     ) throws(CheckpointError) {
         precondition(destination.count == range.count * columns && range.upperBound <= rows)
-        let start = offset + range.lowerBound * columns * element.byteCount
-        if element == .f32 {
+        let start = offset + byteCount(ofRows: range.lowerBound)
+        if let packedScale {
+            try unsafe unpack(range, packedScale, into: destination)
+        } else if element == .f32 {
             try unsafe file.file.read(into: UnsafeMutableRawBufferPointer(destination), at: start)
         } else {
             let raw = UnsafeMutableRawBufferPointer.allocate(

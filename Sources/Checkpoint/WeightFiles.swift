@@ -37,8 +37,11 @@ struct WeightFiles {
 
     /// - Parameter isVector: whether the shape must be `[columns]` and not `[rows, columns]`.
     func matrix(
-        _ name: String, rows: Int, columns: Int, isVector: Bool, scaling: BlockScaling?, used: inout Set<String>
+        _ name: String, rows: Int, columns: Int, isVector: Bool, encoding: WeightEncoding?, used: inout Set<String>
     ) throws(CheckpointError) -> SourceMatrix {
+        if encoding == .packedIntegers, !isVector, entries[name] == nil, entries[name + Self.packedSuffix] != nil {
+            return try packedMatrix(name, rows: rows, columns: columns, used: &used)
+        }
         let entry = try find(name)
         let tensor = entry.tensor
         let shape = isVector ? [columns] : [rows, columns]
@@ -49,20 +52,20 @@ struct WeightFiles {
         }
         used.insert(name)
         var scale: SourceMatrix.Scale?
-        if tensor.element == .f8e4m3, !isVector, let scaling {
+        if tensor.element == .f8e4m3, !isVector, case .scaledBlocks(let scaling) = encoding {
             scale = try self.scale(of: name, rows: rows, columns: columns, scaling)
             used.insert(name + Self.scaleSuffix)
         } else if !tensor.element.isPlainFloat {
             throw CheckpointError(
                 .wrongTensor, "weights of this type can't be read", path: entry.file.path, offset: tensor.offset,
                 tensor: name,
-                expected: scaling == nil
+                expected: encoding == nil
                     ? "BF16, F16 or F32 (F8_E4M3 needs quantization_config in config.json)"
-                    : "BF16, F16, F32 or F8_E4M3", found: tensor.element.rawValue)
+                    : "BF16, F16, F32 or what quantization_config says", found: tensor.element.rawValue)
         }
         return SourceMatrix(
             name: name, rows: rows, columns: columns, file: entry.file, element: tensor.element, offset: tensor.offset,
-            scale: scale)
+            scale: scale, packedScale: nil)
     }
 
     private static let scaleSuffix = "_scale_inv"
@@ -80,6 +83,43 @@ struct WeightFiles {
                 found: "\(entry.tensor.element.rawValue) \(entry.tensor.shape)")
         }
         return SourceMatrix.Scale(tensor: entry.tensor, file: entry.file, block: scaling, columns: shape[1])
+    }
+
+    private static let packedSuffix = "_packed"
+
+    private func packedMatrix(
+        _ name: String, rows: Int, columns: Int, used: inout Set<String>
+    ) throws(CheckpointError) -> SourceMatrix {
+        let codes = try find(name + Self.packedSuffix)
+        let scale = try find(name + "_scale")
+        let shape = try find(name + "_shape")
+        guard columns.isMultiple(of: SourceMatrix.packedGroupSize), codes.tensor.element == .i32,
+            codes.tensor.shape == [rows, columns / 8]
+        else {
+            throw CheckpointError(
+                .wrongTensor, "these packed codes don't fit their matrix", path: codes.file.path,
+                offset: codes.tensor.offset, tensor: codes.tensor.name,
+                expected: "I32 \([rows, columns / 8]), eight codes a word in whole groups of 32",
+                found: "\(codes.tensor.element.rawValue) \(codes.tensor.shape)")
+        }
+        let scaleShape = [rows, columns / SourceMatrix.packedGroupSize]
+        guard scale.tensor.shape == scaleShape, scale.tensor.element.isPlainFloat else {
+            throw CheckpointError(
+                .wrongTensor, "these scales don't fit their weights", path: scale.file.path,
+                offset: scale.tensor.offset, tensor: scale.tensor.name, expected: "BF16, F16 or F32 \(scaleShape)",
+                found: "\(scale.tensor.element.rawValue) \(scale.tensor.shape)")
+        }
+        let stated = shape.tensor.elementCount == 2 ? try shape.file.integers(of: shape.tensor) : []
+        guard stated == [rows, columns] else {
+            throw CheckpointError(
+                .wrongTensor, "the shape isn't the one that config.json calls for", path: shape.file.path,
+                offset: shape.tensor.offset, tensor: shape.tensor.name, expected: "\([rows, columns])",
+                found: stated.isEmpty ? "\(shape.tensor.elementCount) numbers" : "\(stated)")
+        }
+        for entry in [codes, scale, shape] { used.insert(entry.tensor.name) }
+        return SourceMatrix(
+            name: name, rows: rows, columns: columns, file: codes.file, element: codes.tensor.element,
+            offset: codes.tensor.offset, scale: nil, packedScale: .init(tensor: scale.tensor, file: scale.file))
     }
 
     private func find(_ name: String) throws(CheckpointError) -> Entry {

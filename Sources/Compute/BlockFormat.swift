@@ -8,9 +8,9 @@ package enum BlockFormat: UInt8, Sendable, CaseIterable {
     case bf16 = 2
     /// IEEE binary16.
     case f16 = 3
-    /// Groups of 32 signed bytes (−127…127) with one f16 scale: `value = code · scale`.
+    /// Groups of 32 signed bytes (−127…127) with one scale (`ScaleFormat`): `value = code · scale`.
     case q8 = 4
-    /// Groups of 32 four-bit indices into a `CodeTable` with one f16 scale: `value = table[index] · scale`.
+    /// Groups of 32 four-bit indices into a `CodeTable` with one scale: `value = table[index] · scale`.
     case q4 = 5
 
     /// Inputs that share one scale.
@@ -27,6 +27,14 @@ package enum BlockFormat: UInt8, Sendable, CaseIterable {
         case .q4: 4.5
         }
     }
+}
+
+/// How a group's scale is encoded. The raw values are part of the `.moe` format.
+package enum ScaleFormat: UInt8, Sendable, CaseIterable {
+    /// IEEE binary16, which the search for the best scale gives.
+    case f16 = 0
+    /// The upper 16 bits of a binary32: imported scales, of which f16 can't hold every one.
+    case bf16 = 1
 }
 
 /// The 16 values that a `q4` index stands for. The raw values are part of the `.moe` format.

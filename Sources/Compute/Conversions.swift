@@ -26,6 +26,13 @@ extension Kernels {
 
 /// Single values, where a bulk call would be out of proportion.
 package enum NumberFormat {
+    package static func float(scale bits: UInt16, _ format: ScaleFormat) -> Float {
+        switch format {
+        case .f16: float(f16: bits)
+        case .bf16: float(bf16: bits)
+        }
+    }
+
     package static func float(f16 bits: UInt16) -> Float {
         var result: Float = 0
         unsafe withUnsafePointer(to: bits) { unsafe moed_f16_to_f32($0, 1, &result) }

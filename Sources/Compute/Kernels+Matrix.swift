@@ -24,7 +24,8 @@ internal import CKernels
         unsafe moed_matrix(
             base: base.assumingMemoryBound(to: UInt8.self), stride: Int64(strideByteCount),
             code_offset: Int64(shape.scaleByteCount), rows: Int64(shape.rows), columns: Int64(shape.columns),
-            format: shape.format.rawValue, layout: shape.layout.rawValue, table: table.rawValue)
+            format: shape.format.rawValue, layout: shape.layout.rawValue, table: table.rawValue,
+            scale_format: shape.scaleFormat.rawValue)
     }
 }
 

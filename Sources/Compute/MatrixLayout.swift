@@ -11,12 +11,12 @@ package enum MatrixLayout: UInt8, Sendable, CaseIterable {
 /// The shape and encoding of a matrix of `rows` outputs by `columns` inputs, and the byte positions that follow from it.
 ///
 /// - `.panels`: the rows are padded to a multiple of 8 and every 8 rows form a panel. A quantised panel is
-///   `scales ‖ codes`: `f16 scales[columns / 32][8]`, padded to 64 bytes, then per group of 32 inputs
+///   `scales ‖ codes`: 16-bit `scales[columns / 32][8]`, padded to 64 bytes, then per group of 32 inputs
 ///   128 bytes (`q4`) or 256 bytes (`q8`) of codes with the rows interleaved every 4 bytes:
 ///   - `q8`: byte `l·32 + row·4 + i` (l = 0…7) holds input `4l + i`;
 ///   - `q4`: byte `l·32 + row·4 + i` (l = 0…3) holds input `4l + i` in its low and `16 + 4l + i` in its high nibble.
 ///   A panel of an unquantised format holds its 8 rows one after the other, padded to 64 bytes as a whole.
-/// - `.rows`: a quantised row is `f16 scales[columns / 32]`, padded to 64 bytes, then per group 32 bytes (`q8`, in
+/// - `.rows`: a quantised row is 16-bit `scales[columns / 32]`, padded to 64 bytes, then per group 32 bytes (`q8`, in
 ///   order) or 16 bytes (`q4`, byte `i` holds input `i` in its low and `16 + i` in its high nibble), padded to 64 bytes.
 ///   An unquantised row has no padding between rows.
 package struct MatrixShape: Sendable, Equatable {
@@ -24,12 +24,17 @@ package struct MatrixShape: Sendable, Equatable {
     package var columns: Int
     package var format: BlockFormat
     package var layout: MatrixLayout
+    /// Of a quantised matrix; the bytes stand in the same places either way.
+    package var scaleFormat: ScaleFormat
 
-    package init(rows: Int, columns: Int, format: BlockFormat, layout: MatrixLayout) {
+    package init(
+        rows: Int, columns: Int, format: BlockFormat, layout: MatrixLayout, scaleFormat: ScaleFormat = .f16
+    ) {
         self.rows = rows
         self.columns = columns
         self.format = format
         self.layout = layout
+        self.scaleFormat = scaleFormat
     }
 
     package static let panelRows = 8

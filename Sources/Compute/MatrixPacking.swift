@@ -20,7 +20,7 @@ package struct MatrixPacking: Sendable {
     ///
     /// - Parameters:
     ///   - codes: the block's rows, [rows, columns], row-major: `q8` values (as bit patterns) or `q4` indices 0…15.
-    ///   - scales: f16, [rows, columns / 32].
+    ///   - scales: in the shape's scale format, [rows, columns / 32].
     ///   - destination: where the block begins: `shape.strideByteCount` bytes.
     package func packBlock(
         _ block: Int, codes: UnsafePointer<UInt8>, scales: UnsafePointer<UInt16>,
@@ -77,7 +77,7 @@ package struct MatrixPacking: Sendable {
                 let byte = unsafe block.load(
                     fromByteOffset: shape.scaleByteCount + group * groupByteCount + offset, as: UInt8.self)
                 let code = shape.format == .q8 ? Int8(bitPattern: byte) : values[Int(byte >> shift & 15)]
-                unsafe y[column] = Float(code) * NumberFormat.float(f16: scale)
+                unsafe y[column] = Float(code) * NumberFormat.float(scale: scale, shape.scaleFormat)
             }
         }
     }

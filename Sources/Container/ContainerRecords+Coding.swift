@@ -10,7 +10,7 @@ extension TensorRecord {
         writer.append(shape.format.rawValue)
         writer.append(table.rawValue)
         writer.append(shape.layout.rawValue)
-        writer.append(UInt8(0))
+        writer.append(shape.scaleFormat.rawValue)
         writer.append(UInt64(shape.rows))
         writer.append(UInt64(shape.columns))
         writer.append(offset)
@@ -24,7 +24,8 @@ extension ExpertRecord {
     func encode(into writer: inout ByteWriter) {
         writer.append(RecordKind.expert.rawValue)
         writer.append(codec.rawValue)
-        writer.append(UInt16(0))
+        writer.append(layout.gateUpScaleFormat.rawValue)
+        writer.append(layout.downScaleFormat.rawValue)
         writer.append(UInt32(key.layer))
         writer.append(UInt32(key.expert))
         writer.append(layout.gateUpFormat.rawValue)
@@ -40,7 +41,8 @@ extension ExpertRecord {
     }
 }
 
-/// A record's fields as they stand in the file; only kind, codec, formats, tables, layout and role are known to be known.
+/// A record's fields as they stand in the file; only kind, codec, formats, tables, layout and role are
+/// known to be known.
 struct RawRecord {
     /// Of the record in the file.
     let place: UInt64
@@ -55,9 +57,11 @@ struct RawRecord {
     let table: CodeTable
     /// nil for an expert.
     let layout: MatrixLayout?
+    let scaleFormat: ScaleFormat
     /// nil for a tensor.
     let downFormat: BlockFormat?
     let downTable: CodeTable?
+    let downScaleFormat: ScaleFormat?
     let rows: UInt64
     let columns: UInt64
     let offset: UInt64
@@ -69,12 +73,15 @@ struct RawRecord {
         place = reader.offset
         kind = try Self.known(&reader, "record.kind", RecordKind.init, "1 or 2")
         codec = try Self.known(&reader, "record.codec", Codec.init, "0 or 1")
+        var gateUpScaleFormat: ScaleFormat?
         switch kind {
         case .tensor:
             role = try Self.known(&reader, "record.role", TensorRole.init, "a known role")
+            downScaleFormat = nil
         case .expert:
             role = nil
-            try reader.readZeros(2, "record.role")
+            gateUpScaleFormat = try Self.known(&reader, "record.scaleFormat", ScaleFormat.init, "0 or 1")
+            downScaleFormat = try Self.known(&reader, "record.downScaleFormat", ScaleFormat.init, "0 or 1")
         }
         layer = try reader.read("record.layer")
         expert = try reader.read("record.expert")
@@ -85,11 +92,12 @@ struct RawRecord {
             layout = try Self.known(&reader, "record.layout", MatrixLayout.init, "0 or 1")
             downFormat = nil
             downTable = nil
-            try reader.readZeros(1, "record.reserved")
+            scaleFormat = try Self.known(&reader, "record.scaleFormat", ScaleFormat.init, "0 or 1")
         case .expert:
             layout = nil
             downFormat = try Self.known(&reader, "record.downFormat", BlockFormat.init, "1 to 5")
             downTable = try Self.known(&reader, "record.downTable", CodeTable.init, "0 or 1")
+            scaleFormat = gateUpScaleFormat ?? .f16
         }
         rows = try reader.read("record.rows")
         columns = try reader.read("record.columns")

@@ -11,10 +11,13 @@ package struct ExpertLayout: Sendable, Equatable {
     package var gateUpTable: CodeTable
     package var downFormat: BlockFormat
     package var downTable: CodeTable
+    package var gateUpScaleFormat: ScaleFormat
+    package var downScaleFormat: ScaleFormat
 
     package init(
         hiddenSize: Int, intermediateSize: Int, gateUpFormat: BlockFormat, gateUpTable: CodeTable,
-        downFormat: BlockFormat, downTable: CodeTable
+        downFormat: BlockFormat, downTable: CodeTable, gateUpScaleFormat: ScaleFormat = .f16,
+        downScaleFormat: ScaleFormat = .f16
     ) {
         self.hiddenSize = hiddenSize
         self.intermediateSize = intermediateSize
@@ -22,15 +25,21 @@ package struct ExpertLayout: Sendable, Equatable {
         self.gateUpTable = gateUpTable
         self.downFormat = downFormat
         self.downTable = downTable
+        self.gateUpScaleFormat = gateUpScaleFormat
+        self.downScaleFormat = downScaleFormat
     }
 
     /// Gate's shape, and up's.
     package var gateShape: MatrixShape {
-        MatrixShape(rows: intermediateSize, columns: hiddenSize, format: gateUpFormat, layout: .panels)
+        MatrixShape(
+            rows: intermediateSize, columns: hiddenSize, format: gateUpFormat, layout: .panels,
+            scaleFormat: gateUpScaleFormat)
     }
 
     package var downShape: MatrixShape {
-        MatrixShape(rows: hiddenSize, columns: intermediateSize, format: downFormat, layout: .panels)
+        MatrixShape(
+            rows: hiddenSize, columns: intermediateSize, format: downFormat, layout: .panels,
+            scaleFormat: downScaleFormat)
     }
 
     /// Bytes from one panel of gate to the next, and of up to the next.

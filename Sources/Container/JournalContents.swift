@@ -153,7 +153,8 @@ extension ArrayRecord {
         switch raw.kind {
         case .tensor:
             guard let role = raw.role, let layout = raw.layout else { return nil }
-            let shape = MatrixShape(rows: rows, columns: columns, format: raw.format, layout: layout)
+            let shape = MatrixShape(
+                rows: rows, columns: columns, format: raw.format, layout: layout, scaleFormat: raw.scaleFormat)
             guard shape.checkedByteCount == byteCount, stored == byteCount else { return nil }
             let layer = raw.layer == ContainerFormat.noNumber ? nil : Int(raw.layer)
             self = .tensor(
@@ -161,10 +162,13 @@ extension ArrayRecord {
                     key: TensorKey(role, layer: layer), shape: shape, table: raw.table, offset: raw.offset,
                     byteCount: byteCount, checksum: raw.checksum))
         case .expert:
-            guard let downFormat = raw.downFormat, let downTable = raw.downTable else { return nil }
+            guard let downFormat = raw.downFormat, let downTable = raw.downTable,
+                let downScaleFormat = raw.downScaleFormat
+            else { return nil }
             let layout = ExpertLayout(
                 hiddenSize: rows, intermediateSize: columns, gateUpFormat: raw.format, gateUpTable: raw.table,
-                downFormat: downFormat, downTable: downTable)
+                downFormat: downFormat, downTable: downTable, gateUpScaleFormat: raw.scaleFormat,
+                downScaleFormat: downScaleFormat)
             guard layout.gateShape.checkedByteCount != nil, layout.downShape.checkedByteCount != nil,
                 layout.byteCount == byteCount
             else { return nil }

@@ -51,11 +51,14 @@ extension RawRecord {
             throw failure(.wrongShape, path, 12, "format", "f32", "\(format)")
         }
         try checkTable(format, table, 13, path)
+        try checkScales(format, scaleFormat, 15, path)
         let layout: MatrixLayout = requirement.isRowMajor ? .rows : .panels
         guard self.layout == layout else {
             throw failure(.wrongShape, path, 14, "layout", "\(layout)", self.layout.map { "\($0)" } ?? "none")
         }
-        let shape = MatrixShape(rows: requirement.rows, columns: requirement.columns, format: format, layout: layout)
+        let shape = MatrixShape(
+            rows: requirement.rows, columns: requirement.columns, format: format, layout: layout,
+            scaleFormat: scaleFormat)
         let size = try checkedSize(shape, path)
         try checkSizes(size, stored: UInt64(size), path)
         return TensorRecord(
@@ -72,14 +75,17 @@ extension RawRecord {
                 .wrongShape, path, Self.rowsOffset, "shape", "[\(configuration.hiddenSize), \(intermediateSize)]",
                 "[\(rows), \(columns)]")
         }
-        guard let downFormat, let downTable else {
+        guard let downFormat, let downTable, let downScaleFormat else {
             throw failure(.malformed, path, 14, "downFormat", "a format", "none")
         }
         try checkTable(format, table, 13, path)
         try checkTable(downFormat, downTable, 15, path)
+        try checkScales(format, scaleFormat, 2, path)
+        try checkScales(downFormat, downScaleFormat, 3, path)
         let layout = ExpertLayout(
             hiddenSize: configuration.hiddenSize, intermediateSize: intermediateSize, gateUpFormat: format,
-            gateUpTable: table, downFormat: downFormat, downTable: downTable)
+            gateUpTable: table, downFormat: downFormat, downTable: downTable, gateUpScaleFormat: scaleFormat,
+            downScaleFormat: downScaleFormat)
         // Both are at most 2^20 by 2^20, so their sum fits.
         let size = try 2 * checkedSize(layout.gateShape, path) + checkedSize(layout.downShape, path)
         switch codec {
@@ -108,6 +114,15 @@ extension RawRecord {
     ) throws(ContainerError) {
         guard format == .q4 || table == .linear else {
             throw failure(.malformed, path, inside, "table", "0, for \(format) has none", "\(table.rawValue)")
+        }
+    }
+
+    private func checkScales(
+        _ format: BlockFormat, _ scales: ScaleFormat, _ inside: UInt64, _ path: String
+    ) throws(ContainerError) {
+        guard format.isQuantized || scales == .f16 else {
+            throw failure(
+                .malformed, path, inside, "scaleFormat", "0, for \(format) has no scales", "\(scales.rawValue)")
         }
     }
 

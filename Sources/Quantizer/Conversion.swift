@@ -24,8 +24,12 @@ package struct Conversion {
             pool: ThreadPool(threadCount: threadCount), packing: packing, progress: progress,
             cancellation: cancellation)
         // Resident tensors first, so that loading them is one sequential read.
-        var units = checkpoint.tensors.flatMap { ConversionUnit.units(of: $0, plan.shape(of: $0.requirement)) }
-        if let layout = plan.expertLayout { units += checkpoint.experts.map { ConversionUnit($0, layout) } }
+        var units = checkpoint.tensors.flatMap {
+            ConversionUnit.units(of: $0, plan.shape(of: $0.requirement).importing($0.matrix))
+        }
+        if let layout = plan.expertLayout {
+            units += checkpoint.experts.map { ConversionUnit($0, layout.importing($0)) }
+        }
         self.units = units
     }
 

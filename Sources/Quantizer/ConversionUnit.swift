@@ -17,6 +17,16 @@ struct ConversionUnit {
         var rows: Range<Int>
         var encoder: MatrixEncoder
         var offset: Int
+        /// Instead of encoding.
+        var packedImport: PackedImport?
+
+        init(source: SourceMatrix, rows: Range<Int>, encoder: MatrixEncoder, offset: Int) {
+            self.source = source
+            self.rows = rows
+            self.encoder = encoder
+            self.offset = offset
+            packedImport = PackedImport(source, rows: rows, encoder.shape, stride: encoder.stride)
+        }
     }
 
     let content: Content
@@ -81,7 +91,7 @@ struct ConversionUnit {
 
     /// Bytes of the checkpoint that it is made from.
     var sourceByteCount: Int {
-        parts.reduce(0) { $0 + $1.rows.count * $1.source.columns * $1.source.bytesPerWeight }
+        parts.reduce(0) { $0 + $1.source.byteCount(ofRows: $1.rows.count) }
     }
 
     var name: String {

@@ -76,6 +76,11 @@ struct ConversionWorkers {
     private func encode(
         _ part: ConversionUnit.Part, rows: Range<Int>, into array: AlignedMemory
     ) throws -> MatrixEncoder.Loss {
+        if let packedImport = part.packedImport {
+            try unsafe packedImport.copy(rows: rows, into: array.base + part.offset)
+            progress.advance(part.source.byteCount(ofRows: rows.count))
+            return MatrixEncoder.Loss()
+        }
         let values = UnsafeMutableBufferPointer<Float>.allocate(capacity: rows.count * part.source.columns)
         defer { unsafe values.deallocate() }
         let sourceRows = part.rows.lowerBound + rows.lowerBound..<part.rows.lowerBound + rows.upperBound
@@ -83,7 +88,7 @@ struct ConversionWorkers {
         guard let start = values.baseAddress else { return MatrixEncoder.Loss() }
         do throws(QuantizerError) {
             let loss = try unsafe part.encoder.encode(start, rows: rows, into: array.base + part.offset)
-            progress.advance(rows.count * part.source.columns * part.source.bytesPerWeight)
+            progress.advance(part.source.byteCount(ofRows: rows.count))
             return loss
         } catch {
             var named = error

@@ -7,7 +7,7 @@ package struct MatrixEncoder: Sendable {
     package var shape: MatrixShape { packing.shape }
     private let packing: MatrixPacking
     /// Bytes from one panel (or row) to the next; more than the shape's own where two matrices alternate.
-    private let stride: Int
+    let stride: Int
 
     package init(_ shape: MatrixShape, stride: Int? = nil) {
         packing = MatrixPacking(shape)

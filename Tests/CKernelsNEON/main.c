@@ -54,10 +54,16 @@ static void fill_inputs(float *x, int64_t count, int kind) {
     }
 }
 
-static moed_matrix make_matrix(int format, int table, int64_t rows, int64_t columns, int kind) {
+typedef struct {
+    int format, table, scale_format;
+} encoding;
+
+static moed_matrix make_matrix(encoding how, int64_t rows, int64_t columns, int kind) {
+    int format = how.format;
     int64_t panels = (rows + 7) / 8, groups = columns / 32;
     moed_matrix w = {.rows = rows, .columns = columns, .format = (uint8_t)format, .layout = moed_panels};
-    w.table = (uint8_t)table;
+    w.table = (uint8_t)how.table;
+    w.scale_format = (uint8_t)how.scale_format;
     int quantized = format == moed_q4 || format == moed_q8;
     int64_t size = columns * 8 * (format == moed_f32 ? 4 : 2);
     if (quantized) {
@@ -71,7 +77,11 @@ static moed_matrix make_matrix(int format, int table, int64_t rows, int64_t colu
         if (quantized) {
             for (int64_t i = 0; i < groups * 8; i++) {
                 float scale = random_float() * 0.1f;
-                moed_f32_to_f16(&scale, 1, (uint16_t *)p + i);
+                if (how.scale_format == moed_bf16_scales) {
+                    moed_f32_to_bf16(&scale, 1, (uint16_t *)p + i);
+                } else {
+                    moed_f32_to_f16(&scale, 1, (uint16_t *)p + i);
+                }
             }
             for (int64_t i = w.code_offset; i < w.stride; i++) {
                 p[i] = (uint8_t)random_bits();
@@ -110,13 +120,13 @@ static void release(moed_activations x) {
 }
 
 static void check_matrix(
-    const moed_kernels *entry, const moed_kernels *scalar, int format, int table, int64_t rows, int64_t columns,
+    const moed_kernels *entry, const moed_kernels *scalar, encoding how, int64_t rows, int64_t columns,
     int64_t tokens, int kind) {
     char what[160];
     snprintf(
-        what, sizeof what, "format %d table %d %lldx%lld, %lld tokens, %s", format, table, (long long)rows,
-        (long long)columns, (long long)tokens, data_names[kind]);
-    moed_matrix w = make_matrix(format, table, rows, columns, kind);
+        what, sizeof what, "format %d table %d scales %d %lldx%lld, %lld tokens, %s", how.format, how.table,
+        how.scale_format, (long long)rows, (long long)columns, (long long)tokens, data_names[kind]);
+    moed_matrix w = make_matrix(how, rows, columns, kind);
     float *x = allocate(tokens * columns * 4);
     fill_inputs(x, tokens * columns, kind);
     moed_activations inputs = make_activations(entry, x, tokens, columns);
@@ -218,19 +228,23 @@ static void check_vectors(const moed_kernels *entry, const moed_kernels *scalar,
 }
 
 static void check_entry(const moed_kernels *entry, const moed_kernels *scalar) {
-    static const int formats[][2] = {{moed_f32, 0}, {moed_bf16, 0}, {moed_f16, 0}, {moed_q8, 0}, {moed_q4, 0}, {moed_q4, 1}};
+    static const encoding encodings[] = {
+        {moed_f32, 0, 0}, {moed_bf16, 0, 0}, {moed_f16, 0, 0}, {moed_q8, 0, moed_f16_scales},
+        {moed_q8, 0, moed_bf16_scales}, {moed_q4, 0, moed_f16_scales}, {moed_q4, 0, moed_bf16_scales},
+        {moed_q4, 1, moed_f16_scales}, {moed_q4, 1, moed_bf16_scales},
+    };
+    enum { encoding_count = sizeof encodings / sizeof *encodings };
     static const int64_t shapes[][3] = {{8, 32, 1}, {1, 32, 9}, {16, 64, 2}, {24, 96, 3}, {37, 256, 7}, {8, 1408, 5}};
     for (int kind = 0; kind < kinds_of_data; kind++) {
-        for (int f = 0; f < 6; f++) {
+        for (int e = 0; e < encoding_count; e++) {
             for (int s = 0; s < 6; s++) {
-                check_matrix(
-                    entry, scalar, formats[f][0], formats[f][1], shapes[s][0], shapes[s][1], shapes[s][2], kind);
+                check_matrix(entry, scalar, encodings[e], shapes[s][0], shapes[s][1], shapes[s][2], kind);
             }
         }
         for (int64_t count = 1; count < 70; count++) check_vectors(entry, scalar, count, kind);
     }
     // Rows that 32 and 16 don't divide exist only unquantised.
-    for (int f = 0; f < 3; f++) check_matrix(entry, scalar, formats[f][0], 0, 11, 45, 3, ordinary);
+    for (int e = 0; e < 3; e++) check_matrix(entry, scalar, encodings[e], 11, 45, 3, ordinary);
 }
 
 int main(int count, char **arguments) {

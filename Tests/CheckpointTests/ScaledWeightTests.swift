@@ -74,7 +74,7 @@ struct ScaledWeightTests {
         writer.add("f16", .f16, shape: [4], bytes: [0, 0x3C, 0, 0xC0, 0xFF, 0x7B, 1, 0])
         writer.add("bf16", .bf16, shape: [2], bytes: [0x80, 0x3F, 0x00, 0xC0])
         writer.add("ids", .i64, shape: [2], bytes: [1, 0, 0, 0, 0, 0, 0, 0] + .init(repeating: 0xFF, count: 8))
-        writer.add("a \"name\"\n", shape: [2, 1], integers: [-5, 70000])
+        writer.add("a \"name\"\n", shape: [2, 1], integers: [-5, 70000] as [Int32])
         writer.add("floats", shape: [1], floats: [0.1])
         try writer.write(to: "\(directory.path)/t.safetensors")
         let file = try SafetensorsFile(path: "\(directory.path)/t.safetensors")

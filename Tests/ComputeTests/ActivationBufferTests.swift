@@ -22,7 +22,8 @@ struct ActivationBufferTests {
     func brokenInput(name: String, value: Float) throws {
         let kernels = try #require(Kernels.named(name))
         for encoding in Encoding.quantized {
-            let matrix = try TestMatrix(rows: 16, columns: 64, encoding.format, table: encoding.table)
+            let matrix = try TestMatrix(
+                rows: 16, columns: 64, encoding.format, table: encoding.table, scaleFormat: encoding.scaleFormat)
             var x = Inputs.ordinary.values(128)
             x[40] = -value
             let y = try kernels.product(matrix, x, tokens: 2)
@@ -42,7 +43,8 @@ struct ActivationBufferTests {
     @Test("Gathered tokens give what they gave in their own buffer", arguments: Encoding.all)
     func gather(encoding: Encoding) throws {
         let kernels = Kernels.best
-        let matrix = try TestMatrix(rows: 16, columns: 96, encoding.format, table: encoding.table)
+        let matrix = try TestMatrix(
+            rows: 16, columns: 96, encoding.format, table: encoding.table, scaleFormat: encoding.scaleFormat)
         let x = Inputs.ordinary.values(96 * 5)
         let whole = try kernels.product(matrix, x, tokens: 5)
         let source = try ActivationBuffer(tokenCapacity: 5, columnCapacity: 96)

@@ -7,7 +7,9 @@ struct DequantizedProductTests {
 
     @Test("A row's floats are its codes times its scales", arguments: Encoding.all, MatrixLayout.allCases)
     func rows(encoding: Encoding, layout: MatrixLayout) throws {
-        let matrix = try TestMatrix(rows: 11, columns: 96, encoding.format, layout: layout, table: encoding.table)
+        let matrix = try TestMatrix(
+            rows: 11, columns: 96, encoding.format, layout: layout, table: encoding.table,
+            scaleFormat: encoding.scaleFormat)
         for kernels in Kernels.available {
             for row in 0..<11 {
                 let expected = Array(matrix.values[row * 96..<(row + 1) * 96])
@@ -23,7 +25,8 @@ struct DequantizedProductTests {
 
     @Test("The product agrees with double precision, for one token as for several", arguments: Encoding.all)
     func product(encoding: Encoding) throws {
-        let matrix = try TestMatrix(rows: 29, columns: 96, encoding.format, table: encoding.table)
+        let matrix = try TestMatrix(
+            rows: 29, columns: 96, encoding.format, table: encoding.table, scaleFormat: encoding.scaleFormat)
         let x = Inputs.ordinary.values(96 * 6)
         for rows in [0..<29, 3..<5, 8..<16, 5..<27] {
             var first: [UInt32]?
@@ -46,7 +49,8 @@ struct DequantizedProductTests {
 
     @Test("The transposed product agrees with double precision", arguments: Encoding.all)
     func transposed(encoding: Encoding) throws {
-        let matrix = try TestMatrix(rows: 29, columns: 96, encoding.format, table: encoding.table)
+        let matrix = try TestMatrix(
+            rows: 29, columns: 96, encoding.format, table: encoding.table, scaleFormat: encoding.scaleFormat)
         for rows in [0..<29, 3..<5, 8..<16, 5..<27] {
             let x = Inputs.ordinary.values(rows.count)
             let start = Inputs.ordinary.values(96, seed: 5)

@@ -1,19 +1,24 @@
 import Compute
 import Testing
 
-/// A format with a table.
+/// A format with a table and scales.
 struct Encoding: Sendable, CustomTestStringConvertible {
     let format: BlockFormat
     let table: CodeTable
+    let scaleFormat: ScaleFormat
 
-    init(_ format: BlockFormat, _ table: CodeTable = .linear) {
+    init(_ format: BlockFormat, _ table: CodeTable = .linear, scales: ScaleFormat = .f16) {
         self.format = format
         self.table = table
+        scaleFormat = scales
     }
 
-    var testDescription: String { "\(format) \(table)" }
+    var testDescription: String { "\(format) \(table) \(scaleFormat)" }
 
-    static let all = [Self(.f32), Self(.bf16), Self(.f16), Self(.q8), Self(.q4), Self(.q4, .nonLinear)]
+    static let all = [
+        Self(.f32), Self(.bf16), Self(.f16), Self(.q8), Self(.q8, scales: .bf16), Self(.q4), Self(.q4, scales: .bf16),
+        Self(.q4, .nonLinear), Self(.q4, .nonLinear, scales: .bf16),
+    ]
     static let quantized = all.filter(\.format.isQuantized)
 }
 
@@ -47,7 +52,9 @@ struct MatrixProductTests {
 
     @Test("The scalar product agrees with the same weights in double precision", arguments: Encoding.all, Size.all)
     func scalarAgreesWithDouble(encoding: Encoding, size: Size) throws {
-        let matrix = try TestMatrix(rows: size.rows, columns: size.columns, encoding.format, table: encoding.table)
+        let matrix = try TestMatrix(
+            rows: size.rows, columns: size.columns, encoding.format, table: encoding.table,
+            scaleFormat: encoding.scaleFormat)
         for inputs in [Inputs.ordinary, .large] {
             let x = inputs.values(size.columns)
             let y = try Self.scalar.product(matrix, x, tokens: 1)
@@ -70,7 +77,8 @@ struct MatrixProductTests {
 
     @Test("Integer inputs below 128 are multiplied exactly", arguments: Encoding.quantized)
     func exactForIntegers(encoding: Encoding) throws {
-        let matrix = try TestMatrix(rows: 24, columns: 64, encoding.format, table: encoding.table)
+        let matrix = try TestMatrix(
+            rows: 24, columns: 64, encoding.format, table: encoding.table, scaleFormat: encoding.scaleFormat)
         var randoms = Randoms(seed: 3)
         var x = (0..<64).map { _ in Float(Int.random(in: -127...127, using: &randoms)) }
         (x[0], x[32]) = (127, -127)  // so that the scale is 1
@@ -82,7 +90,8 @@ struct MatrixProductTests {
     func sameBits(encoding: Encoding, size: Size) throws {
         for codes in TestMatrix.Codes.allCases {
             let matrix = try TestMatrix(
-                rows: size.rows, columns: size.columns, encoding.format, table: encoding.table, codes: codes)
+                rows: size.rows, columns: size.columns, encoding.format, table: encoding.table,
+                scaleFormat: encoding.scaleFormat, codes: codes)
             for inputs in Inputs.allCases {
                 for tokens in 1...9 {
                     let x = inputs.values(size.columns * tokens)
@@ -111,7 +120,8 @@ struct MatrixProductTests {
     @Test("A token alone gives what it gives in a batch", arguments: names, Encoding.all)
     func batchInvariance(name: String, encoding: Encoding) throws {
         let kernels = try #require(Kernels.named(name))
-        let matrix = try TestMatrix(rows: 24, columns: 128, encoding.format, table: encoding.table)
+        let matrix = try TestMatrix(
+            rows: 24, columns: 128, encoding.format, table: encoding.table, scaleFormat: encoding.scaleFormat)
         let x = Inputs.ordinary.values(128 * 13)
         let whole = try kernels.product(matrix, x, tokens: 13)
         for token in 0..<13 {
@@ -152,7 +162,8 @@ struct MatrixProductTests {
     @Test("Nothing is written behind the last row", arguments: names, Encoding.all)
     func noWriteBehindTheEnd(name: String, encoding: Encoding) throws {
         let kernels = try #require(Kernels.named(name))
-        let matrix = try TestMatrix(rows: 11, columns: 32, encoding.format, table: encoding.table)
+        let matrix = try TestMatrix(
+            rows: 11, columns: 32, encoding.format, table: encoding.table, scaleFormat: encoding.scaleFormat)
         let buffer = try ActivationBuffer(tokenCapacity: 2, columnCapacity: 32)
         buffer.load(Inputs.ordinary.values(64), tokens: 2, columns: 32, stride: 32, quantize: true, kernels: kernels)
         var y = [Float](repeating: 9, count: 2 * 20)

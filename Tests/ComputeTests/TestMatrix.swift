@@ -14,10 +14,10 @@ final class TestMatrix {
 
     init(
         rows: Int, columns: Int, _ format: BlockFormat, layout: MatrixLayout = .panels, table: CodeTable = .linear,
-        codes kind: Codes = .random, seed: UInt64 = 1
+        scaleFormat: ScaleFormat = .f16, codes kind: Codes = .random, seed: UInt64 = 1
     ) throws {
         var randoms = Randoms(seed: seed)
-        let shape = MatrixShape(rows: rows, columns: columns, format: format, layout: layout)
+        let shape = MatrixShape(rows: rows, columns: columns, format: format, layout: layout, scaleFormat: scaleFormat)
         self.shape = shape
         self.table = table
         let memory = try AlignedMemory(byteCount: shape.byteCount)
@@ -26,7 +26,9 @@ final class TestMatrix {
         var values: [Float]
         if format.isQuantized {
             let codes = (0..<rows * columns).map { _ in Self.code(format, kind, &randoms) }
-            let scales = randoms.floats(rows * shape.groupsPerRow, in: 0.001...0.1).map { NumberFormat.f16($0) }
+            let scales = randoms.floats(rows * shape.groupsPerRow, in: 0.001...0.1).map {
+                scaleFormat == .f16 ? NumberFormat.f16($0) : NumberFormat.bf16($0)
+            }
             for block in 0..<packing.blockCount {
                 let first = packing.rows(of: block).lowerBound
                 codes.withUnsafeBufferPointer { codes in
@@ -40,7 +42,7 @@ final class TestMatrix {
             }
             values = codes.indices.map { index in
                 let code = format == .q8 ? Int8(bitPattern: codes[index]) : table.values[Int(codes[index])]
-                return Float(code) * NumberFormat.float(f16: scales[index / BlockFormat.groupSize])
+                return Float(code) * NumberFormat.float(scale: scales[index / BlockFormat.groupSize], scaleFormat)
             }
         } else {
             values = randoms.floats(rows * columns)

@@ -27,7 +27,7 @@ import Testing
 
     static let changes: [Change] = [
         Change("major version", .unsupported, "version") { $0.bytes[8] = 2 },
-        Change("minor version", .unsupported, "version") { $0.bytes[10] = 1 },
+        Change("minor version", .unsupported, "version") { $0.bytes[10] = 2 },
         Change("superblock's size", .malformed, "superblock.byteCount") { $0.bytes[13] = 0x20 },
         Change("reserved bytes of the superblock", .malformed, "superblock.reserved") { $0.bytes[100] = 1 },
         Change("file length", .truncated, "file.byteCount") { $0[16] += 1 },
@@ -68,8 +68,12 @@ import Testing
         },
         Change("other format", .wrongShape, "output.head.byteCount") { $0.bytes[$0.record(2) + Field.format] = 5 },
         Change("bf16 norm", .wrongShape, "output.norm.format") { $0.bytes[$0.record(1) + Field.format] = 2 },
-        Change("reserved byte of a tensor", .malformed, "record.reserved") { $0.bytes[$0.record(0) + 15] = 1 },
-        Change("role of an expert", .malformed, "record.role") { $0.bytes[$0.firstExpert + Field.role] = 1 },
+        Change("scale format", .unsupported, "record.scaleFormat") { $0.bytes[$0.record(0) + 15] = 2 },
+        Change("scale format of a format without scales", .malformed, "output.norm.scaleFormat") {
+            $0.bytes[$0.record(1) + 15] = 1
+        },
+        Change("scale format of gate and up", .unsupported, "record.scaleFormat") { $0.bytes[$0.firstExpert + 2] = 2 },
+        Change("scale format of down", .unsupported, "record.downScaleFormat") { $0.bytes[$0.firstExpert + 3] = 2 },
         Change("format of down", .unsupported, "record.downFormat") { $0.bytes[$0.firstExpert + Field.layout] = 0 },
         Change("table of down", .malformed, "table") { $0.bytes[$0.firstExpert + Field.downTable] = 1 },
         Change("expert number of a tensor", .malformed, "expert") { $0.bytes[$0.record(0) + Field.expert] = 0 },

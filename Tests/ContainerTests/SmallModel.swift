@@ -10,6 +10,7 @@ struct SmallModel {
         chatTemplate: "{{ messages }}")
     var recipe = Recipe(tool: "tests 1.0", type: "mixed", isPure: false, packing: .auto)
     var format = BlockFormat.q8
+    var scaleFormat = ScaleFormat.f16
     var packing = Packing.auto
     var seed: UInt64 = 1
     /// Compressible blobs for these experts.
@@ -54,13 +55,14 @@ struct SmallModel {
     var layout: ExpertLayout {
         ExpertLayout(
             hiddenSize: configuration.hiddenSize, intermediateSize: configuration.experts?.intermediateSize ?? 32,
-            gateUpFormat: format, gateUpTable: .linear, downFormat: format, downTable: .linear)
+            gateUpFormat: format, gateUpTable: .linear, downFormat: format, downTable: .linear,
+            gateUpScaleFormat: scaleFormat, downScaleFormat: scaleFormat)
     }
 
     func shape(_ tensor: TensorRequirement) -> MatrixShape {
         MatrixShape(
             rows: tensor.rows, columns: tensor.columns, format: tensor.mustBeF32 ? .f32 : format,
-            layout: tensor.isRowMajor ? .rows : .panels)
+            layout: tensor.isRowMajor ? .rows : .panels, scaleFormat: tensor.mustBeF32 ? .f16 : scaleFormat)
     }
 
     func bytes(_ tensor: TensorRequirement) -> [UInt8] {

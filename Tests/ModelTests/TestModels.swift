@@ -15,6 +15,7 @@ enum ReferenceModel: String, CaseIterable, CustomTestStringConvertible {
     case deepseekV2 = "deepseek-v2"
     case deepseekV2Lite = "deepseek-v2-lite"
     case moonlight
+    case kimiK2 = "kimi-k2-int4"
     case demo
 
     var testDescription: String { rawValue }

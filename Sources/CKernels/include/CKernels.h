@@ -16,6 +16,9 @@ enum { moed_f32 = 1, moed_bf16 = 2, moed_f16 = 3, moed_q8 = 4, moed_q4 = 5 };
 /// The raw values of `MatrixLayout`.
 enum { moed_rows = 0, moed_panels = 1 };
 
+/// The raw values of `ScaleFormat`.
+enum { moed_f16_scales = 0, moed_bf16_scales = 1 };
+
 /// The values that a q4 index stands for, by the raw value of `CodeTable`.
 extern const int8_t moed_code_tables[2][16];
 
@@ -31,6 +34,7 @@ typedef struct moed_matrix {
     uint8_t format;
     uint8_t layout;
     uint8_t table;
+    uint8_t scale_format;
 } moed_matrix;
 
 /// Borrowed inputs, one row a token: as floats, and as int8 codes with a scale and the codes' sum per group.

@@ -1,0 +1,67 @@
+import Checkpoint
+import Compute
+import Container
+
+/// Takes over matrices that the checkpoint already has in 4 bits: the same codes and scales in another layout, so that
+/// every value stays what it was.
+struct PackedImport {
+    private let source: SourceMatrix
+    /// The row of `source` from which others are counted.
+    private let firstRow: Int
+    private let packing: MatrixPacking
+    /// Bytes from one panel (or row) to the next.
+    private let stride: Int
+
+    /// nil where the matrix has to be quantised: it isn't packed, or it is to become something else.
+    init?(_ source: SourceMatrix, rows: Range<Int>, _ shape: MatrixShape, stride: Int) {
+        guard shape.format == .q4, source.importScaleFormat == shape.scaleFormat else { return nil }
+        self.source = source
+        firstRow = rows.lowerBound
+        packing = MatrixPacking(shape)
+        self.stride = stride
+    }
+
+    /// - Parameters:
+    ///   - rows: from a multiple of 8 to a multiple of 8 or the last row.
+    ///   - base: the matrix's first byte.
+    func copy(rows: Range<Int>, into base: UnsafeMutableRawPointer) throws(CheckpointError) {
+        let columns = packing.shape.columns
+        let codes = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: rows.count * columns)
+        defer { unsafe codes.deallocate() }
+        let groups = columns / BlockFormat.groupSize
+        let scales = UnsafeMutableBufferPointer<UInt16>.allocate(capacity: rows.count * groups)
+        defer { unsafe scales.deallocate() }
+        let sourceRows = firstRow + rows.lowerBound..<firstRow + rows.upperBound
+        try unsafe source.readPacked(sourceRows, codes: codes, scales: scales)
+        guard let firstCode = codes.baseAddress, let firstScale = scales.baseAddress else { return }
+        let together = packing.rowsPerBlock
+        for block in rows.lowerBound / together..<(rows.upperBound + together - 1) / together {
+            let row = block * together - rows.lowerBound
+            unsafe packing.packBlock(
+                block, codes: firstCode + row * columns, scales: firstScale + row * groups, into: base + block * stride)
+        }
+    }
+}
+
+extension MatrixShape {
+    /// The shape with the scales of a matrix that is taken over as it is.
+    func importing(_ source: SourceMatrix) -> MatrixShape {
+        guard format == .q4, let scaleFormat = source.importScaleFormat else { return self }
+        var shape = self
+        shape.scaleFormat = scaleFormat
+        return shape
+    }
+}
+
+extension ExpertLayout {
+    /// The layout with the scales of matrices that are taken over as they are.
+    func importing(_ source: SourceExpert) -> ExpertLayout {
+        var layout = self
+        // Gate and up share one format of scales.
+        if source.gate.importScaleFormat == source.up.importScaleFormat {
+            layout.gateUpScaleFormat = gateShape.importing(source.gate).scaleFormat
+        }
+        layout.downScaleFormat = downShape.importing(source.down).scaleFormat
+        return layout
+    }
+}
