@@ -6,7 +6,10 @@ struct MoeQuantize: ParsableCommand {
         commandName: "moe-quantize",
         abstract: "Turns published mixture-of-experts checkpoints into .moe files.",
         version: version,
-        subcommands: [ConvertCommand.self, CalibrateCommand.self, EvaluateCommand.self, SynthesizeCommand.self])
+        subcommands: [
+            ConvertCommand.self, VerifyCommand.self, RepairCommand.self, CalibrateCommand.self, EvaluateCommand.self,
+            SynthesizeCommand.self,
+        ])
 
     static let version = "0.1.0"
     /// As the containers' recipes name it.

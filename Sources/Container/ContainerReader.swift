@@ -13,8 +13,9 @@ package final class ContainerReader: Sendable {
     package let fileByteCount: UInt64
     /// XXH3-64 of the index, which holds every other checksum: the model's identity.
     package let indexChecksum: UInt64
+    let indexByteCount: UInt64
 
-    private let file: PositionedFile
+    let file: PositionedFile
 
     /// Opens and checks; reads the superblock and the index, and no tensor.
     ///
@@ -44,6 +45,7 @@ package final class ContainerReader: Sendable {
         experts = index.experts
         fileByteCount = superblock.fileByteCount
         indexChecksum = checksum
+        indexByteCount = superblock.indexByteCount
     }
 
     /// Reads one tensor and verifies its checksum. Any thread.

@@ -11,6 +11,7 @@ internal import Glibc
 /// that a later writer can take up (`ContainerWriter+Resuming.swift`).
 package final class ContainerWriter {
     package let path: String
+    private static let copyByteCount = 8 << 20
 
     let target: PartialFile
     /// Where the next array may begin.
@@ -21,7 +22,7 @@ package final class ContainerWriter {
     /// What an earlier writer left, until it is taken up.
     var remnant: JournalContents?
     private var unmarked = UnmarkedData()
-    private var openTensor: OpenTensor?
+    private var openArray: OpenArray?
     var isClosed = false
 
     /// - Parameters:
@@ -29,10 +30,13 @@ package final class ContainerWriter {
     ///     appear later, at the end. It also allows what an earlier writer left unfinished to be thrown away.
     ///   - resuming: whether what an earlier writer left is to be taken up, if there is anything.
     package init(path: String, replacing: Bool, resuming: Bool = false) throws(ContainerError) {
-        self.path = path
         Self.tidy(path)
-        target = try PartialFile(path: path, replacing: replacing)
-        remnant = try Self.remnant(of: target, replacing: replacing, resuming: resuming)
+        let target = try PartialFile(path: path, replacing: replacing)
+        // Before there is a writer, whose end would remove what must stay.
+        let remnant = try Self.remnant(of: target, replacing: replacing, resuming: resuming)
+        self.path = path
+        self.target = target
+        self.remnant = remnant
     }
 
     deinit {
@@ -62,21 +66,21 @@ package final class ContainerWriter {
     ) throws(ContainerError) -> ArrayRecord? {
         guard tensors[key] == nil else { throw duplicate("\(key)") }
         let total = shape.checkedByteCount
-        let earlier = openTensor?.key == key ? openTensor : nil
+        let earlier = openArray?.name == "\(key)" ? openArray : nil
         let byteCount = bytes.count + (earlier?.byteCount ?? 0)
         guard let total, byteCount <= total else { throw wrongSize("\(key)", byteCount, expected: total) }
-        let tensor: OpenTensor
+        let tensor: OpenArray
         if let earlier {
             tensor = earlier
         } else {
             try checkNoneIsOpen("\(key)")
-            tensor = try OpenTensor(key, at: nextOffset(ContainerFormat.tensorAlignment), path: path)
+            tensor = try OpenArray("\(key)", at: nextOffset(ContainerFormat.tensorAlignment), path: path)
         }
         try unsafe write(bytes, at: tensor.offset + UInt64(tensor.byteCount), "\(key)")
         unsafe tensor.add(bytes)
-        openTensor = tensor
+        openArray = tensor
         guard byteCount == total else { return nil }
-        openTensor = nil
+        openArray = nil
         let record = TensorRecord(
             key: key, shape: shape, table: table, offset: tensor.offset, byteCount: total, checksum: tensor.checksum)
         tensors[key] = record
@@ -118,22 +122,62 @@ package final class ContainerWriter {
         return .expert(record)
     }
 
+    /// Appends what another container has, as it is stored there, and to the same place.
+    ///
+    /// - Throws: `.damaged` if the bytes don't have their checksum.
+    package func append(copyOf record: ArrayRecord, from reader: ContainerReader) throws(ContainerError) {
+        try checkNoneIsOpen(record.name)
+        guard nextOffset(record.alignment) == record.offset else {
+            throw ContainerError(
+                .badRange, path: path, field: record.name, expected: "\(nextOffset(record.alignment))",
+                found: "\(record.offset)")
+        }
+        let copy = try OpenArray(record.name, at: record.offset, path: path)
+        let buffer = UnsafeMutableRawBufferPointer.allocate(
+            byteCount: min(record.storedByteCount, Self.copyByteCount), alignment: 64)
+        defer { unsafe buffer.deallocate() }
+        while copy.byteCount < record.storedByteCount {
+            let count = min(buffer.count, record.storedByteCount - copy.byteCount)
+            let piece = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[..<count])
+            let place = record.offset + UInt64(copy.byteCount)
+            try unsafe reader.file.read(at: place, into: piece, record.name)
+            try unsafe write(UnsafeRawBufferPointer(piece), at: place, record.name)
+            unsafe copy.add(UnsafeRawBufferPointer(piece))
+        }
+        guard copy.checksum == record.checksum else {
+            throw ContainerError(
+                .damaged, path: reader.path, offset: record.offset, field: "\(record.name).checksum",
+                expected: hexadecimal(record.checksum), found: hexadecimal(copy.checksum))
+        }
+        switch record {
+        case .tensor(let record): tensors[record.key] = record
+        case .expert(let record): experts[record.key] = record
+        }
+    }
+
     /// Writes index and superblock and gives the file its name. What the reader would refuse is refused here.
     ///
-    /// - Returns: the index's checksum, the model's identity.
-    @discardableResult package func finish(metadata: ModelMetadata, text: TextAssets) throws(ContainerError) -> UInt64 {
-        var checksum: UInt64 = 0
+    /// - Parameter indexChecksum: what the index must have, if the file is to be the same as another.
+    package func finish(
+        metadata: ModelMetadata, text: TextAssets, indexChecksum: UInt64? = nil
+    ) throws(ContainerError) {
         try closingOnFailure { () throws(ContainerError) in
             try checkNoneIsOpen("the index")
             let index = ContainerIndex(metadata: metadata, text: text, tensors: tensors, experts: experts)
             let bytes = try index.encoded(path: path)
+            let checksum = XXH3.hash(bytes)
+            guard checksum == indexChecksum ?? checksum else {
+                throw ContainerError(
+                    .damaged, path: path, field: "index.checksum",
+                    expected: hexadecimal(indexChecksum ?? checksum), found: hexadecimal(checksum),
+                    advice: "This version writes another index; convert the checkpoint again.")
+            }
             let offset = nextOffset(ContainerFormat.indexAlignment)
             _ = try ContainerIndex(parsing: bytes, path: path, fileOffset: offset)
             try unsafe bytes.span.withUnsafeBytes { (buffer) throws(ContainerError) in
                 try unsafe place(buffer, at: offset, "index")
             }
             try synchronizeData()
-            checksum = XXH3.hash(bytes)
             let superblock = Superblock(
                 fileByteCount: end, indexOffset: offset, indexByteCount: UInt64(bytes.count), indexChecksum: checksum)
             try target.file.write(superblock.encoded(), at: 0, "superblock")
@@ -142,7 +186,6 @@ package final class ContainerWriter {
             journal?.remove()
             isClosed = true
         }
-        return checksum
     }
 }
 
@@ -207,9 +250,9 @@ extension ContainerWriter {
     }
 
     private func checkNoneIsOpen(_ name: String) throws(ContainerError) {
-        guard let openTensor else { return }
+        guard let openArray else { return }
         throw ContainerError(
-            .missing, path: path, field: "\(openTensor.key)", expected: "the rest of it",
+            .missing, path: path, field: openArray.name, expected: "the rest of it",
             found: name)
     }
 
@@ -228,19 +271,19 @@ extension ContainerWriter {
     }
 }
 
-/// A tensor of which some bytes are still to come.
-private final class OpenTensor {
-    let key: TensorKey
+/// A tensor or blob of which some bytes are still to come.
+private final class OpenArray {
+    let name: String
     let offset: UInt64
     private(set) var byteCount = 0
     private var stream: XXH3.Stream
 
-    init(_ key: TensorKey, at offset: UInt64, path: String) throws(ContainerError) {
+    init(_ name: String, at offset: UInt64, path: String) throws(ContainerError) {
         guard let stream = XXH3.Stream() else {
             throw ContainerError(
-                .system, path: path, field: "\(key)", expected: "memory for a checksum", found: "none", errno: ENOMEM)
+                .system, path: path, field: name, expected: "memory for a checksum", found: "none", errno: ENOMEM)
         }
-        self.key = key
+        self.name = name
         self.offset = offset
         self.stream = stream
     }

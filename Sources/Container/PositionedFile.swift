@@ -97,7 +97,7 @@ final class PositionedFile: Sendable {
         at offset: UInt64, byteCount: Int, _ field: @autoclosure () -> String
     ) throws(ContainerError) -> UInt64 {
         guard var stream = XXH3.Stream() else {
-            throw Self.systemFailure(.noMemory, path: path, offset: offset, call: "XXH3_createState")
+            throw outOfMemory(field())
         }
         let piece = UnsafeMutableRawBufferPointer.allocate(
             byteCount: min(byteCount, Self.pieceByteCount), alignment: 64)
@@ -110,6 +110,10 @@ final class PositionedFile: Sendable {
             done += part.count
         }
         return stream.finalize()
+    }
+
+    func outOfMemory(_ field: String) -> ContainerError {
+        Self.systemFailure(.noMemory, path: path, call: "XXH3_createState for \(field)")
     }
 
     /// pwrite(2) until everything is written.

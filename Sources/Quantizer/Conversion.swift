@@ -162,17 +162,7 @@ package struct Conversion {
         _ made: ConversionWorkers.Made, _ losses: [MatrixEncoder.Loss], to writer: ContainerWriter,
         _ report: inout ConversionReport
     ) throws {
-        let note = ConversionNote.encoded(losses)
-        let record: ArrayRecord?
-        switch made.unit.content {
-        case .tensor(let tensor, let shape, let table, _):
-            record = try unsafe writer.append(
-                piece: made.bytes, ofTensor: tensor.requirement.key, shape: shape, table: table, note: note)
-        case .expert(let expert, let layout):
-            guard let packed = made.packed else { return }
-            record = try unsafe writer.append(
-                expert: expert.key, layout: layout, bytes: made.bytes, packed: packed, note: note)
-        }
+        let record = try writer.append(made, note: ConversionNote.encoded(losses))
         if let record { enter(made.unit, record, losses, in: &report) }
     }
 

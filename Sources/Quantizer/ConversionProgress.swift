@@ -3,6 +3,11 @@ import Synchronization
 /// How far a conversion is; written by its threads, read by whoever shows it.
 package final class ConversionProgress: Sendable {
     package enum Phase: Int, Sendable {
+        /// Reading a container to see whether it is sound.
+        case verifying = -4
+        /// Making a container's contents again to see whether they are the same.
+        case comparing = -3
+        case repairing = -2
         /// Making random weights.
         case synthesizing = -1
         case converting
@@ -29,7 +34,7 @@ package final class ConversionProgress: Sendable {
     package var hashedByteCount: Int { hashed.load(ordering: .relaxed) }
     package var phase: Phase { Phase(rawValue: stage.load(ordering: .relaxed)) ?? .converting }
 
-    func advance(_ byteCount: Int) { converted.add(byteCount, ordering: .relaxed) }
+    package func advance(_ byteCount: Int) { converted.add(byteCount, ordering: .relaxed) }
     func advanceHash(_ byteCount: Int) { hashed.add(byteCount, ordering: .relaxed) }
     func enter(_ phase: Phase) { stage.store(phase.rawValue, ordering: .relaxed) }
 }

@@ -79,13 +79,16 @@ struct ConversionUnit {
         if case .tensor(_, let shape, _, let rows) = content { rows.upperBound == shape.rows } else { true }
     }
 
-    /// Whether a finished array is the one that this unit belongs to.
+    /// Whether a finished array is the one that this unit belongs to. The code tables aren't compared: which one loses
+    /// less may show only when the array is made.
     func isPart(of record: ArrayRecord) -> Bool {
         switch (content, record) {
-        case (.tensor(let tensor, let shape, let table, _), .tensor(let record)):
-            tensor.requirement.key == record.key && shape == record.shape && table == record.table
-        case (.expert(let expert, let layout), .expert(let record)): expert.key == record.key && layout == record.layout
-        default: false
+        case (.tensor(let tensor, let shape, _, _), .tensor(let record)):
+            return tensor.requirement.key == record.key && shape == record.shape
+        case (.expert(let expert, let layout), .expert(let record)):
+            return expert.key == record.key && layout.gateShape == record.layout.gateShape
+                && layout.downShape == record.layout.downShape
+        default: return false
         }
     }
 

@@ -1,0 +1,160 @@
+package import Checkpoint
+import Compute
+package import Container
+import Synchronization
+
+/// Makes arrays of a container anew from its checkpoint, in the formats that they have there.
+///
+/// The bytes depend on the checkpoint, on formats and tables, which every record names, and on the tool's version. So a
+/// made array can be compared with the record's checksum: no other proof is needed that the sources are the same.
+package struct Remaking {
+    private let reader: ContainerReader
+    private let tensors: [TensorKey: SourceTensor]
+    private let experts: [ExpertKey: SourceExpert]
+    private let workers: ConversionWorkers
+
+    /// - Throws: `QuantizerError` with `changed`, naming what differs, if this tool wouldn't make the same container of
+    ///   this checkpoint.
+    package init(
+        _ reader: ContainerReader, from checkpoint: Checkpoint, tool: String, threadCount: Int,
+        progress: ConversionProgress, cancellation: Cancellation
+    ) throws(QuantizerError) {
+        let recipe = reader.metadata.recipe
+        if recipe.randomSeed != nil {
+            throw Self.unfit("its weights are random and come from no checkpoint", advice: "Synthesize it again")
+        }
+        guard recipe.tool == tool else {
+            throw Self.unfit(
+                "it was made by \(recipe.tool), and this is \(tool)", advice: "Use that version, or convert again")
+        }
+        if recipe.importance != nil {
+            throw Self.unfit("it was weighted by an importance matrix", advice: "Convert the checkpoint again")
+        }
+        guard checkpoint.configuration == reader.metadata.configuration else {
+            throw Self.unfit(
+                "its configuration isn't that of the checkpoint \(checkpoint.directory)",
+                advice: "Name the checkpoint that it was made from")
+        }
+        self.reader = reader
+        tensors = Dictionary(uniqueKeysWithValues: checkpoint.tensors.map { ($0.requirement.key, $0) })
+        experts = Dictionary(uniqueKeysWithValues: checkpoint.experts.map { ($0.key, $0) })
+        workers = ConversionWorkers(
+            pool: ThreadPool(threadCount: threadCount), packing: recipe.packing, progress: progress,
+            cancellation: cancellation)
+    }
+
+    private static func unfit(_ reason: String, advice: String) -> QuantizerError {
+        QuantizerError(code: .changed, message: "the container can't be made again: \(reason)", advice: advice)
+    }
+
+    private func units(of record: ArrayRecord) -> [ConversionUnit] {
+        switch record {
+        case .tensor(let record):
+            tensors[record.key].map { ConversionUnit.units(of: $0, record.shape, table: record.table) } ?? []
+        case .expert(let record): experts[record.key].map { [ConversionUnit($0, record.layout)] } ?? []
+        }
+    }
+
+    /// Makes everything again, and keeps nothing of it.
+    ///
+    /// - Returns: the records whose checksums aren't those of what was made, in the order of the file.
+    package func differences() throws -> [ContainerProblem] {
+        let records = reader.arrays
+        var units: [ConversionUnit] = []
+        var owners: [Int] = []
+        for (place, record) in records.enumerated() {
+            let made = self.units(of: record)
+            units += made
+            owners += made.map { _ in place }
+        }
+        var problems: [ContainerProblem] = []
+        var checksum = try PieceChecksum()
+        var next = 0
+        for range in ConversionWorkers.batches(units[...]) {
+            try workers.make(Array(units[range])) { made in
+                let record = records[owners[next]]
+                next += 1
+                let found = try unsafe made.packed?.checksum ?? checksum.add(made.bytes, isLast: made.unit.isLast)
+                guard made.unit.isLast, found != record.checksum else { return }
+                problems.append(
+                    ContainerProblem(
+                        record,
+                        "has the checksum \(hexadecimal(record.checksum)); made again it is "
+                            + hexadecimal(found)))
+            }
+        }
+        return problems
+    }
+
+    /// Writes a copy in which the records at the offsets `bad` are made anew, and everything else is copied.
+    ///
+    /// - Throws: `QuantizerError` with `changed` if a record made anew isn't what the container had. The writer then
+    ///   removes its file when it is let go.
+    package func repair(_ bad: Set<UInt64>, into writer: ContainerWriter) throws {
+        for record in reader.arrays {
+            try workers.cancellation.check()
+            if !bad.contains(record.offset) {
+                try writer.append(copyOf: record, from: reader)
+                workers.progress.advance(record.storedByteCount)
+                continue
+            }
+            var made: ArrayRecord?
+            for unit in units(of: record) {
+                try workers.make([unit]) { made = try writer.append($0) }
+            }
+            guard made == record else {
+                throw QuantizerError(
+                    code: .changed,
+                    message: "\(record.name), made anew, isn't what the container had: the checkpoint isn't the one "
+                        + "that it was made from",
+                    advice: "Name that checkpoint, or convert this one")
+            }
+        }
+        try writer.finish(
+            metadata: reader.metadata, text: reader.text, indexChecksum: reader.indexChecksum)
+    }
+}
+
+extension ContainerProblem {
+    fileprivate init(_ record: ArrayRecord, _ reason: String) {
+        self.init(
+            name: record.name, offset: record.offset, byteCount: record.storedByteCount, reason: reason)
+    }
+}
+
+extension ContainerWriter {
+    /// - Returns: the record, if the array is complete with this unit.
+    func append(_ made: ConversionWorkers.Made, note: [UInt8] = []) throws(ContainerError) -> ArrayRecord? {
+        switch made.unit.content {
+        case .tensor(let tensor, let shape, let table, _):
+            return try unsafe append(
+                piece: made.bytes, ofTensor: tensor.requirement.key, shape: shape, table: table, note: note)
+        case .expert(let expert, let layout):
+            guard let packed = made.packed else { return nil }
+            return try unsafe append(
+                expert: expert.key, layout: layout, bytes: made.bytes, packed: packed, note: note)
+        }
+    }
+}
+
+/// The checksum of a tensor whose pieces come one after the other.
+private struct PieceChecksum: ~Copyable {
+    private var stream: XXH3.Stream
+
+    init() throws(QuantizerError) { stream = try Self.fresh() }
+
+    private static func fresh() throws(QuantizerError) -> XXH3.Stream {
+        guard let stream = XXH3.Stream() else {
+            throw QuantizerError(code: .outOfMemory, message: "there is no memory for a checksum")
+        }
+        return stream
+    }
+
+    /// - Returns: the checksum of all pieces so far. After the last one the next tensor begins.
+    mutating func add(_ bytes: UnsafeRawBufferPointer, isLast: Bool) throws(QuantizerError) -> UInt64 {
+        unsafe stream.update(bytes)
+        let checksum = stream.finalize()
+        if isLast { stream = try Self.fresh() }
+        return checksum
+    }
+}
