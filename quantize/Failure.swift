@@ -42,6 +42,13 @@ enum Failure {
             }
         case let error as ModelError: exitCode(of: error)
         case is EvaluationError, is TokenizerError: badData
+        case let error as PlotError:
+            switch error.code {
+            case .notInstalled: unavailable
+            case .nothingRecorded: badData
+            case .failed: software
+            case .system: inputOutput
+            }
         case is ComputeError: operatingSystem
         default: software
         }

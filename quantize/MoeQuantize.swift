@@ -8,7 +8,7 @@ struct MoeQuantize: ParsableCommand {
         version: version,
         subcommands: [
             ConvertCommand.self, VerifyCommand.self, RepairCommand.self, CalibrateCommand.self, EvaluateCommand.self,
-            SynthesizeCommand.self,
+            SynthesizeCommand.self, InspectCommand.self,
         ])
 
     static let version = "0.1.0"

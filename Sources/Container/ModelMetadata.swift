@@ -5,15 +5,18 @@ package struct ModelMetadata: Codable, Sendable, Equatable {
     package var recipe: Recipe
     /// The files that the model was made from.
     package var sources: [SourceFile]
+    /// By layer and kind; nil where nobody measured it.
+    package var losses: [RecordedLoss]?
 
     package init(
         configuration: ModelConfiguration, generationDefaults: GenerationDefaults, recipe: Recipe,
-        sources: [SourceFile]
+        sources: [SourceFile], losses: [RecordedLoss]? = nil
     ) {
         self.configuration = configuration
         self.generationDefaults = generationDefaults
         self.recipe = recipe
         self.sources = sources
+        self.losses = losses
     }
 }
 

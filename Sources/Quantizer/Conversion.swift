@@ -102,7 +102,7 @@ package struct Conversion {
         try writer.finish(
             metadata: ModelMetadata(
                 configuration: checkpoint.configuration, generationDefaults: checkpoint.generationDefaults,
-                recipe: fingerprint.recipe, sources: hashing.sources),
+                recipe: fingerprint.recipe, sources: hashing.sources, losses: report.losses.recorded),
             text: checkpoint.text)
         report.sourceByteCount = progress.totalByteCount
         report.fileByteCount = try InputFile(path: writer.path).byteCount
@@ -177,6 +177,7 @@ package struct Conversion {
             report.expertCount += 1
             report.packedExpertCount += record.codec == .stored ? 0 : 1
         }
+        report.losses.add(unit, losses)
         for (part, loss) in zip(unit.parts, losses) {
             let format = part.encoder.shape.format
             report.add(.init(name: part.source.name, format: format, loss: loss), weightCount: part.source.weightCount)

@@ -27,6 +27,7 @@ package struct ConversionReport: Sendable {
     package var worst: [Matrix] = []
     /// Matrices that stayed bf16 because 32 doesn't divide their rows.
     package var unquantized: [String] = []
+    package var losses = LossTable()
     package var skipped: [Checkpoint.Skipped] = []
     package var warnings: [String] = []
 
