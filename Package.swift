@@ -125,7 +125,7 @@ let package = Package(
             ["moed", "Serving", "API", "Model", "Quantizer", "Checkpoint", "Container", "Compute", logging, lifecycle]
                 + nio("NIOPosix")),
         tests("ModelTests", ["Model", "ExpertPaging", "Quantizer", "Checkpoint", "Container", "Compute"]),
-        tests("CheckpointTests", ["Checkpoint", "Container"]),
+        tests("CheckpointTests", ["Checkpoint", "Container", "Compute"]),
         tests(
             "EvaluationTests",
             ["moe-quantize", "Evaluation", "Model", "Quantizer", "Checkpoint", "Container", "Compute"]),
