@@ -1,7 +1,7 @@
 import ArgumentParser
 import Container
 import Evaluation
-import Glibc
+import Model
 import Quantizer
 
 struct CalibrateCommand: ParsableCommand {
@@ -53,7 +53,7 @@ struct CalibrateCommand: ParsableCommand {
                 "warning: \(model) is int4, whose inputs differ from the real ones; int8 is close to them")
         }
         let text = try EvaluationText(path: text, container: container, contextLength: context)
-        let loaded = try ModelOpening.load(container, contextLength: context, threads: threads)
+        let loaded = try ModelOpening.load(container, contextLength: context, cacheFormat: .f32, threads: threads)
         let progress = TextProgress(totalTokenCount: text.tokenCount)
         let display = ProgressDisplay(progress, "calibrating")
         let matrix: ImportanceMatrix

@@ -26,6 +26,11 @@ struct EvaluateCommand: ParsableCommand {
     @Option(help: "Tokens of a chunk.")
     var context = 512
 
+    @Option(
+        name: .customLong("kv"),
+        help: "Format of the KV cache, f32 or bf16; f32 measures the file and not the cache that the daemon has.")
+    var cacheFormat = CacheFormat.f32
+
     @Flag(help: "Compute one token a step, as when text is generated; the reference still reads in batches.")
     var step = false
 
@@ -60,9 +65,10 @@ struct EvaluateCommand: ParsableCommand {
         let text = try EvaluationText(path: text, container: container, contextLength: context)
         let isCalibrated = warnOfCalibration(container, text)
         let share = other == nil ? 1 : 0.5
-        let loaded = try ModelOpening.load(container, contextLength: context, threads: threads, share: share)
+        let loaded = try ModelOpening.load(
+            container, contextLength: context, cacheFormat: cacheFormat, threads: threads, share: share)
         let expected = try other.map {
-            try ModelOpening.load($0, contextLength: context, threads: threads, share: share)
+            try ModelOpening.load($0, contextLength: context, cacheFormat: cacheFormat, threads: threads, share: share)
         }
         let progress = TextProgress(
             totalTokenCount: Evaluation.tokenCount(of: text, hasReference: expected != nil))

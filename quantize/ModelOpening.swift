@@ -1,3 +1,4 @@
+import ArgumentParser
 import Compute
 import Container
 import Evaluation
@@ -7,13 +8,14 @@ import Model
 enum ModelOpening {
     /// - Parameter share: of the memory that the system leaves; less than all when another model runs beside it.
     static func load(
-        _ container: ContainerReader, contextLength: Int, threads: Int?, share: Double = 1
+        _ container: ContainerReader, contextLength: Int, cacheFormat: CacheFormat, threads: Int?, share: Double = 1
     ) throws -> LoadedModel {
         let budget = AvailableMemory.current()?.budget
         let plan = try MemoryPlan(
             container: container,
             options: MemoryPlan.Options(
-                memory: share < 1 ? budget.map { Int(Double($0) * share) } : nil, context: contextLength))
+                memory: share < 1 ? budget.map { Int(Double($0) * share) } : nil, context: contextLength,
+                cacheFormat: cacheFormat))
         for warning in plan.warnings { Terminal.complain("warning: \(warning)") }
         return try LoadedModel(
             container: container, plan: plan, threadCount: threads ?? ThreadCount.available, kernels: .selected())
@@ -24,3 +26,5 @@ enum ModelOpening {
         "\(text.name), \(text.byteCount) bytes, XXH3 \(text.checksum)"
     }
 }
+
+extension CacheFormat: ExpressibleByArgument {}
