@@ -26,6 +26,19 @@ struct ConvertCommand: ParsableCommand {
     @Flag(help: "With int4: every matrix and the embedding at 4 bits. The other types are pure anyway.")
     var pure = false
 
+    @Option(
+        help: """
+            How matrices are quantised: search finds the code tables and scales that lose least; rtn rounds to nearest, \
+            for comparison.
+            """)
+    var method: QuantizationMethod = .search
+
+    @Option(
+        help: ArgumentHelp(
+            "Make errors count by an importance matrix, from 'moe-quantize calibrate' or llama.cpp (GGUF).",
+            valueName: "file"))
+    var imatrix: String?
+
     @Option(help: "Pack expert blobs with LZ4: auto (where it saves 5 %), always or never.")
     var pack: Packing = .auto
 
@@ -39,6 +52,7 @@ struct ConvertCommand: ParsableCommand {
     var resume = false
 
     func validate() throws {
+        if method == .rtn, imatrix != nil { throw ValidationError("--method rtn has no use for --imatrix.") }
         if let threads, !(1...1024).contains(threads) { throw ValidationError("--threads must be from 1 to 1024.") }
         if output.isEmpty || output.hasSuffix("/") { throw ValidationError("--output must be a file's name.") }
     }
@@ -67,8 +81,9 @@ struct ConvertCommand: ParsableCommand {
             totalByteCount: Conversion.sourceByteCount(of: source),
             hashByteCount: source.files.reduce(0) { $0 + $1.byteCount })
         let conversion = Conversion(
-            source, plan: plan, packing: pack, threadCount: threads ?? ThreadCount.available, progress: progress,
-            cancellation: cancellation)
+            source, plan: plan, packing: pack,
+            encoding: EncodingOptions(method: method, importance: try importance(source.configuration)),
+            threadCount: threads ?? ThreadCount.available, progress: progress, cancellation: cancellation)
         if mayBeFinished, try conversion.isFinished(path: output, tool: MoeQuantize.tool) {
             print("\(output): was finished already")
             return
@@ -79,6 +94,18 @@ struct ConvertCommand: ParsableCommand {
         let report = try run(conversion, into: writer, progress)
         print(Summary(report, plan: plan, output: output, duration: clock.now - start).text)
         for warning in report.warnings { Terminal.complain("warning: " + warning) }
+    }
+
+    /// What it doesn't know of is told, because it is quantised as if all columns mattered alike.
+    private func importance(_ model: ModelConfiguration) throws -> ImportanceMatrix? {
+        guard let imatrix else { return nil }
+        let matrix = try ImportanceMatrix(path: imatrix)
+        try matrix.check(against: model, path: imatrix)
+        for key in matrix.missing(from: model) { Terminal.complain("warning: \(imatrix) has nothing for \(key)") }
+        for key in matrix.silentExperts {
+            Terminal.complain("warning: \(key) never fired in calibration and gets its layer's mean importance")
+        }
+        return matrix
     }
 
     private func openWriter() throws -> ContainerWriter {
@@ -104,4 +131,5 @@ struct ConvertCommand: ParsableCommand {
 }
 
 extension ConversionType: ExpressibleByArgument {}
+extension QuantizationMethod: ExpressibleByArgument {}
 extension Packing: ExpressibleByArgument {}

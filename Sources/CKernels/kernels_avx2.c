@@ -5,6 +5,7 @@
 #include "CKernels.h"
 #include "numbers.h"
 #include "prefetch.h"
+#include "vectors.h"
 #include <immintrin.h>
 
 #pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
@@ -277,6 +278,53 @@ static void multiply_q8(
     int64_t y_stride) {
     multiply_quantized(w, x, panels, tokens, y, y_stride, plain_q8);
 }
+
+typedef union {
+    words32 words;
+    ints16 ints;
+    bytes64 bytes;
+    __m256i halves[2];
+} halved;
+
+#define FOR_HALVES for (int i = 0; i < 2; i++)
+
+INLINE words32 words_scaled(words32 x, words32 m) {
+    halved a = {.words = x}, b = {.words = m}, r;
+    FOR_HALVES r.halves[i] = _mm256_mulhrs_epi16(a.halves[i], b.halves[i]);
+    return r.words;
+}
+
+INLINE ints16 words_dot(words32 x, words32 y) {
+    halved a = {.words = x}, b = {.words = y}, r;
+    FOR_HALVES r.halves[i] = _mm256_madd_epi16(a.halves[i], b.halves[i]);
+    return r.ints;
+}
+
+INLINE bytes64 words_pack(words32 x, words32 y) {
+    halved a = {.words = x}, b = {.words = y}, r;
+    FOR_HALVES r.halves[i] = _mm256_packs_epi16(a.halves[i], b.halves[i]);
+    return r.bytes;
+}
+
+INLINE words32 bytes_low_words(bytes64 x) {
+    halved a = {.bytes = x}, r;
+    FOR_HALVES r.halves[i] = _mm256_srai_epi16(_mm256_unpacklo_epi8(a.halves[i], a.halves[i]), 8);
+    return r.words;
+}
+
+INLINE words32 bytes_high_words(bytes64 x) {
+    halved a = {.bytes = x}, r;
+    FOR_HALVES r.halves[i] = _mm256_srai_epi16(_mm256_unpackhi_epi8(a.halves[i], a.halves[i]), 8);
+    return r.words;
+}
+
+INLINE bytes64 bytes_lookup(bytes64 table, bytes64 index) {
+    halved a = {.bytes = table}, b = {.bytes = index}, r;
+    FOR_HALVES r.halves[i] = _mm256_shuffle_epi8(a.halves[i], b.halves[i]);
+    return r.bytes;
+}
+
+#include "quantize_groups.h"
 
 #include "kernels_float.h"
 

@@ -5,6 +5,7 @@
 #include "CKernels.h"
 #include "numbers.h"
 #include "prefetch.h"
+#include "vectors.h"
 #include <immintrin.h>
 
 #pragma clang attribute push( \
@@ -228,6 +229,24 @@ static void multiply_q8(
     int64_t y_stride) {
     multiply_quantized(w, x, panels, tokens, y, y_stride, plain_q8);
 }
+
+INLINE words32 words_scaled(words32 x, words32 m) { return (words32)_mm512_mulhrs_epi16((__m512i)x, (__m512i)m); }
+INLINE ints16 words_dot(words32 x, words32 y) { return (ints16)_mm512_madd_epi16((__m512i)x, (__m512i)y); }
+INLINE bytes64 words_pack(words32 x, words32 y) { return (bytes64)_mm512_packs_epi16((__m512i)x, (__m512i)y); }
+
+INLINE words32 bytes_low_words(bytes64 x) {
+    return (words32)_mm512_srai_epi16(_mm512_unpacklo_epi8((__m512i)x, (__m512i)x), 8);
+}
+
+INLINE words32 bytes_high_words(bytes64 x) {
+    return (words32)_mm512_srai_epi16(_mm512_unpackhi_epi8((__m512i)x, (__m512i)x), 8);
+}
+
+INLINE bytes64 bytes_lookup(bytes64 table, bytes64 index) {
+    return (bytes64)_mm512_shuffle_epi8((__m512i)table, (__m512i)index);
+}
+
+#include "quantize_groups.h"
 
 #include "kernels_float.h"
 

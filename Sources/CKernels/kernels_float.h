@@ -439,4 +439,5 @@ static void multiply(
         .maximum = maximum,                           \
         .sum = sum,                                   \
         .softmax = softmax,                           \
+        .encode = encode,                             \
     }

@@ -5,6 +5,7 @@
 #include "CKernels.h"
 #include "numbers.h"
 #include "prefetch.h"
+#include "vectors.h"
 #include <arm_neon.h>
 
 #pragma clang attribute push(__attribute__((target("dotprod"))), apply_to = function)
@@ -312,6 +313,56 @@ static void multiply_q8(
     int64_t y_stride) {
     multiply_quantized(w, x, panels, tokens, y, y_stride, 0);
 }
+
+typedef union {
+    words32 words;
+    ints16 ints;
+    bytes64 bytes;
+    int16x8_t words_of[4];
+    int32x4_t ints_of[4];
+    int8x16_t bytes_of[4];
+} quartered;
+
+INLINE words32 words_scaled(words32 x, words32 m) {
+    quartered a = {.words = x}, b = {.words = m}, r;
+    FOR_QUARTERS r.words_of[i] = vqrdmulhq_s16(a.words_of[i], b.words_of[i]);
+    return r.words;
+}
+
+INLINE ints16 words_dot(words32 x, words32 y) {
+    quartered a = {.words = x}, b = {.words = y}, r;
+    FOR_QUARTERS {
+        int32x4_t low = vmull_s16(vget_low_s16(a.words_of[i]), vget_low_s16(b.words_of[i]));
+        r.ints_of[i] = vpaddq_s32(low, vmull_high_s16(a.words_of[i], b.words_of[i]));
+    }
+    return r.ints;
+}
+
+INLINE bytes64 words_pack(words32 x, words32 y) {
+    quartered a = {.words = x}, b = {.words = y}, r;
+    FOR_QUARTERS r.bytes_of[i] = vqmovn_high_s16(vqmovn_s16(a.words_of[i]), b.words_of[i]);
+    return r.bytes;
+}
+
+INLINE words32 bytes_low_words(bytes64 x) {
+    quartered a = {.bytes = x}, r;
+    FOR_QUARTERS r.words_of[i] = vmovl_s8(vget_low_s8(a.bytes_of[i]));
+    return r.words;
+}
+
+INLINE words32 bytes_high_words(bytes64 x) {
+    quartered a = {.bytes = x}, r;
+    FOR_QUARTERS r.words_of[i] = vmovl_high_s8(a.bytes_of[i]);
+    return r.words;
+}
+
+INLINE bytes64 bytes_lookup(bytes64 table, bytes64 index) {
+    quartered a = {.bytes = table}, b = {.bytes = index}, r;
+    FOR_QUARTERS r.bytes_of[i] = vqtbl1q_s8(a.bytes_of[i], vreinterpretq_u8_s8(b.bytes_of[i]));
+    return r.bytes;
+}
+
+#include "quantize_groups.h"
 
 #include "kernels_float.h"
 

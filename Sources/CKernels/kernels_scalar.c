@@ -2,6 +2,7 @@
 
 #include "CKernels.h"
 #include "numbers.h"
+#include "vectors.h"
 #include <math.h>
 
 typedef struct {
@@ -196,6 +197,65 @@ static void multiply_q8(
     int64_t y_stride) {
     multiply_quantized(w, x, panels, tokens, y, y_stride, 0);
 }
+
+// Through arrays: an element of a vector by a variable's number is slow to reach.
+#define AS_ARRAY(type, count, name, vector) \
+    type name[count];                       \
+    memcpy(name, &(vector), 64)
+#define FROM_ARRAY(type, name)        \
+    type vector_of_##name;            \
+    memcpy(&vector_of_##name, name, 64); \
+    return vector_of_##name
+
+INLINE words32 words_scaled(words32 x, words32 m) {
+    AS_ARRAY(int16_t, 32, a, x);
+    AS_ARRAY(int16_t, 32, b, m);
+    for (int i = 0; i < 32; i++) a[i] = (int16_t)((a[i] * b[i] + 0x4000) >> 15);
+    FROM_ARRAY(words32, a);
+}
+
+INLINE ints16 words_dot(words32 x, words32 y) {
+    AS_ARRAY(int16_t, 32, a, x);
+    AS_ARRAY(int16_t, 32, b, y);
+    int32_t r[16];
+    FOR_LANES r[i] = a[2 * i] * b[2 * i] + a[2 * i + 1] * b[2 * i + 1];
+    FROM_ARRAY(ints16, r);
+}
+
+INLINE bytes64 words_pack(words32 x, words32 y) {
+    AS_ARRAY(int16_t, 32, a, x);
+    AS_ARRAY(int16_t, 32, b, y);
+    int8_t r[64];
+    for (int i = 0; i < 64; i++) {
+        int16_t word = i < 32 ? a[i] : b[i - 32];
+        r[i] = (int8_t)(word < -128 ? -128 : word > 127 ? 127 : word);
+    }
+    FROM_ARRAY(bytes64, r);
+}
+
+INLINE words32 bytes_low_words(bytes64 x) {
+    AS_ARRAY(int8_t, 64, a, x);
+    int16_t r[32];
+    for (int i = 0; i < 32; i++) r[i] = a[i];
+    FROM_ARRAY(words32, r);
+}
+
+INLINE words32 bytes_high_words(bytes64 x) {
+    AS_ARRAY(int8_t, 64, a, x);
+    int16_t r[32];
+    for (int i = 0; i < 32; i++) r[i] = a[i + 32];
+    FROM_ARRAY(words32, r);
+}
+
+INLINE bytes64 bytes_lookup(bytes64 table, bytes64 index) {
+    AS_ARRAY(int8_t, 64, a, table);
+    AS_ARRAY(int8_t, 64, b, index);
+    int8_t r[64];
+    for (int i = 0; i < 64; i++) r[i] = a[b[i] & 15];
+    FROM_ARRAY(bytes64, r);
+}
+
+#include "quantize_groups.h"
 
 #include "kernels_float.h"
 

@@ -36,7 +36,8 @@ enum LZ4 {
         guard packing != .never, 1...inputByteLimit ~= bytes.count else { return nil }
         let capacity = longestPacked(bytes.count)
         guard packing == .auto else {
-            return unsafe compressed(capacity: capacity) { unsafe compressHC(bytes, $0) }
+            let level = unsafe worthwhileLevel(bytes)
+            return unsafe compressed(capacity: capacity) { unsafe compressHC(bytes, $0, level) }
         }
         // Well-scaled codes don't compress at all, and finding that out the thorough way takes 30 times longer.
         let fast = unsafe compressed(capacity: capacity) { target in
@@ -46,13 +47,34 @@ enum LZ4 {
         guard let fast, fast.count < bytes.count - bytes.count / 64 else { return nil }
         let limit = bytes.count - (bytes.count + 19) / 20
         guard limit > 0 else { return nil }
-        return unsafe compressed(capacity: limit) { unsafe compressHC(bytes, $0) }
+        let level = unsafe worthwhileLevel(bytes)
+        if let packed = unsafe compressed(capacity: limit, { unsafe compressHC(bytes, $0, level) }) { return packed }
+        // So close to the limit the thorough level may still reach it.
+        guard level < LZ4HC_CLEVEL_DEFAULT else { return nil }
+        return unsafe compressed(capacity: limit) { unsafe compressHC(bytes, $0, LZ4HC_CLEVEL_DEFAULT) }
     }
 
-    private static func compressHC(_ bytes: UnsafeRawBufferPointer, _ target: UnsafeMutableBufferPointer<CChar>) -> CInt
-    {
+    /// The thorough level takes ten times as long. On a float's noisy digits it gains next to nothing, on codes of low
+    /// entropy a lot, and a sample from the middle tells which.
+    private static func worthwhileLevel(_ bytes: UnsafeRawBufferPointer) -> CInt {
+        let count = min(bytes.count, max(sampleByteCount, bytes.count / 64))
+        let start = (bytes.count - count) / 2
+        let sample = unsafe UnsafeRawBufferPointer(rebasing: bytes[start..<start + count])
+        let sizes = [quickLevel, LZ4HC_CLEVEL_DEFAULT].map { level in
+            unsafe compressed(capacity: longestPacked(count)) { unsafe compressHC(sample, $0, level) }?.count ?? count
+        }
+        return sizes[1] < sizes[0] - sizes[0] / 10 ? LZ4HC_CLEVEL_DEFAULT : quickLevel
+    }
+
+    private static let sampleByteCount = 16 << 10
+    /// The least level at which LZ4_compress_HC follows chains of matches.
+    private static let quickLevel: CInt = 3
+
+    private static func compressHC(
+        _ bytes: UnsafeRawBufferPointer, _ target: UnsafeMutableBufferPointer<CChar>, _ level: CInt
+    ) -> CInt {
         unsafe LZ4_compress_HC(
-            bytes.baseAddress, target.baseAddress, CInt(bytes.count), CInt(target.count), LZ4HC_CLEVEL_DEFAULT)
+            bytes.baseAddress, target.baseAddress, CInt(bytes.count), CInt(target.count), level)
     }
 
     /// nil when the result doesn't fit into the capacity.

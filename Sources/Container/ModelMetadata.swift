@@ -44,6 +44,8 @@ package struct GenerationDefaults: Codable, Sendable, Equatable {
 package struct Recipe: Codable, Sendable, Equatable {
     /// The importance matrix that weighted the columns.
     package var importance: ImportanceSource?
+    /// `rtn` or `search`; nil where nothing says.
+    package var method: String?
     /// The tool and its version.
     package var tool: String
     /// `int4`, `int8`, `bf16` or `f32`.

@@ -15,14 +15,14 @@ package struct Conversion {
     private var progress: ConversionProgress { workers.progress }
 
     package init(
-        _ checkpoint: Checkpoint, plan: FormatPlan, packing: Packing, threadCount: Int,
-        progress: ConversionProgress, cancellation: Cancellation = Cancellation()
+        _ checkpoint: Checkpoint, plan: FormatPlan, packing: Packing, encoding: EncodingOptions = EncodingOptions(),
+        threadCount: Int, progress: ConversionProgress, cancellation: Cancellation = Cancellation()
     ) {
         self.checkpoint = checkpoint
         self.plan = plan
         workers = ConversionWorkers(
-            pool: ThreadPool(threadCount: threadCount), packing: packing, progress: progress,
-            cancellation: cancellation)
+            pool: ThreadPool(threadCount: threadCount), packing: packing, encoding: encoding,
+            progress: progress, cancellation: cancellation)
         // Resident tensors first, so that loading them is one sequential read.
         var units = checkpoint.tensors.flatMap {
             ConversionUnit.units(of: $0, plan.shape(of: $0.requirement).importing($0.matrix))
@@ -34,7 +34,9 @@ package struct Conversion {
     }
 
     private func fingerprint(_ tool: String) throws -> ConversionFingerprint {
-        let recipe = Recipe(tool: tool, type: plan.type.rawValue, isPure: plan.isPure, packing: workers.packing)
+        var recipe = Recipe(tool: tool, type: plan.type.rawValue, isPure: plan.isPure, packing: workers.packing)
+        recipe.method = workers.encoding.method.rawValue
+        recipe.importance = workers.encoding.importance?.source
         return try ConversionFingerprint(checkpoint, recipe, units)
     }
 

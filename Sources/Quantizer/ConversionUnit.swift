@@ -7,6 +7,7 @@ struct ConversionUnit {
     enum Content {
         /// - Parameter rows: of the tensor; all of them unless it is made in pieces.
         case tensor(SourceTensor, MatrixShape, CodeTable, rows: Range<Int>)
+        /// - Parameter layout: with the linear tables until `prepared(_:)` has chosen.
         case expert(SourceExpert, ExpertLayout)
     }
 
@@ -37,9 +38,17 @@ struct ConversionUnit {
     private static let pieceByteCount = 32 << 20
 
     init(_ expert: SourceExpert, _ layout: ExpertLayout) {
+        self.init(
+            expert, layout, gateUp: MatrixEncoder(layout.gateShape, stride: layout.gateUpStride),
+            down: MatrixEncoder(layout.downShape))
+    }
+
+    /// - Parameter gateUp: with the stride of the layout's alternating panels.
+    init(_ expert: SourceExpert, _ layout: ExpertLayout, gateUp: MatrixEncoder, down: MatrixEncoder) {
+        var layout = layout
+        layout.gateUpTable = gateUp.table
+        layout.downTable = down.table
         content = .expert(expert, layout)
-        let gateUp = MatrixEncoder(layout.gateShape, stride: layout.gateUpStride)
-        let down = MatrixEncoder(layout.downShape)
         let width = 0..<layout.intermediateSize
         parts = [
             Part(source: expert.gate, rows: width, encoder: gateUp, offset: 0),
@@ -49,24 +58,29 @@ struct ConversionUnit {
         byteCount = layout.byteCount
     }
 
-    private init(_ tensor: SourceTensor, _ shape: MatrixShape, _ table: CodeTable, rows: Range<Int>) {
+    private init(_ tensor: SourceTensor, _ shape: MatrixShape, rows: Range<Int>) {
         var piece = shape
         piece.rows = rows.count
-        content = .tensor(tensor, shape, table, rows: rows)
-        parts = [Part(source: tensor.matrix, rows: rows, encoder: MatrixEncoder(piece), offset: 0)]
-        byteCount = piece.byteCount
+        self.init(tensor, shape, rows: rows, MatrixEncoder(piece))
+    }
+
+    /// - Parameter encoder: of the piece that has the rows.
+    init(_ tensor: SourceTensor, _ shape: MatrixShape, rows: Range<Int>, _ encoder: MatrixEncoder) {
+        content = .tensor(tensor, shape, encoder.table, rows: rows)
+        parts = [Part(source: tensor.matrix, rows: rows, encoder: encoder, offset: 0)]
+        byteCount = encoder.shape.byteCount
     }
 
     /// One unit, or several for a large tensor of floats: a quantised one isn't larger than it was, and an expert is
     /// never large.
     static func units(
-        of tensor: SourceTensor, _ shape: MatrixShape, table: CodeTable = .linear
+        of tensor: SourceTensor, _ shape: MatrixShape
     ) -> [ConversionUnit] {
         let panels =
             pieceByteCount / max(1, shape.strideByteCount * (shape.layout == .panels ? 1 : MatrixShape.panelRows))
         let step = shape.format.isQuantized ? shape.rows : max(1, panels) * MatrixShape.panelRows
         return stride(from: 0, to: shape.rows, by: step).map { start in
-            ConversionUnit(tensor, shape, table, rows: start..<min(start + step, shape.rows))
+            ConversionUnit(tensor, shape, rows: start..<min(start + step, shape.rows))
         }
     }
 

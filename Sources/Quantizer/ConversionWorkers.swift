@@ -11,6 +11,7 @@ import Synchronization
 struct ConversionWorkers {
     let pool: ThreadPool
     let packing: Packing
+    let encoding: EncodingOptions
     let progress: ConversionProgress
     let cancellation: Cancellation
 
@@ -50,6 +51,7 @@ struct ConversionWorkers {
         _ units: [ConversionUnit], beside others: Int = 0, _ body: (Int) throws -> Void = { _ in },
         take: (Made) throws -> Void
     ) throws {
+        let units = try inParallel(units.count) { try units[$0].prepared(encoding) }
         let arrays = try units.map { try AlignedMemory(byteCount: $0.byteCount) }
         let tasks = ConversionTask.tasks(of: units)
         let state = Mutex(BatchState(units, tasks))

@@ -8,11 +8,12 @@ package struct MatrixEncoder: Sendable {
     private let packing: MatrixPacking
     /// Bytes from one panel (or row) to the next; more than the shape's own where two matrices alternate.
     let stride: Int
-
-    package init(_ shape: MatrixShape, stride: Int? = nil) {
-        packing = MatrixPacking(shape)
-        self.stride = stride ?? shape.strideByteCount
-    }
+    /// What a `q4` index stands for.
+    package let table: CodeTable
+    private let method: ScaleMethod
+    /// How much an error in each column counts; nil: all the same.
+    private let weights: [Float]?
+    private let kernels: Kernels
 
     /// What encoding lost.
     package struct Loss: Sendable, Equatable {
@@ -20,12 +21,22 @@ package struct MatrixEncoder: Sendable {
         package var error = 0.0
         /// Σ x²
         package var energy = 0.0
+        /// Σ w (x − x̂)² with every column's weight w.
+        package var weightedError = 0.0
+        /// Σ w x²
+        package var weightedEnergy = 0.0
 
         package init() {}
+
+        fileprivate init(_ loss: Kernels.EncodingLoss) {
+            (error, energy, weightedError, weightedEnergy) = loss
+        }
 
         package static func += (left: inout Loss, right: Loss) {
             left.error += right.error
             left.energy += right.energy
+            left.weightedError += right.weightedError
+            left.weightedEnergy += right.weightedEnergy
         }
 
         package static func + (left: Loss, right: Loss) -> Loss {
@@ -39,6 +50,37 @@ package struct MatrixEncoder: Sendable {
     }
 
     /// - Parameters:
+    ///   - method: plain rounding needs the linear table.
+    ///   - weights: one a column, finite and not negative.
+    package init(
+        _ shape: MatrixShape, stride: Int? = nil, table: CodeTable = .linear, method: ScaleMethod = .search,
+        weights: [Float]? = nil, kernels: Kernels = .best
+    ) {
+        precondition(weights == nil || weights?.count == shape.columns)
+        precondition(method == .search || table == .linear)
+        packing = MatrixPacking(shape)
+        self.stride = stride ?? shape.strideByteCount
+        self.table = table
+        self.method = method
+        self.weights = weights
+        self.kernels = kernels
+    }
+
+    /// What encoding some rows would lose, without keeping the result; nil for values that no f16 scale can hold.
+    ///
+    /// - Precondition: a quantised format.
+    package func loss(of values: UnsafePointer<Float>, rows: Int) -> Loss? {
+        let scratch = Scratch(columns: shape.columns)
+        var total = Loss()
+        for first in Swift.stride(from: 0, to: rows, by: MatrixShape.panelRows) {
+            let count = min(MatrixShape.panelRows, rows - first)
+            guard let loss = unsafe quantize(values + first * shape.columns, count, scratch) else { return nil }
+            total += loss
+        }
+        return total
+    }
+
+    /// - Parameters:
     ///   - values: the rows `rows`, row-major, all finite.
     ///   - rows: from a multiple of 8 to a multiple of 8 or the last row.
     ///   - base: the matrix's first byte; `shape` (or `stride`) bounds what is written.
@@ -48,13 +90,18 @@ package struct MatrixEncoder: Sendable {
     ) throws(QuantizerError) -> Loss {
         precondition(rows.lowerBound.isMultiple(of: MatrixShape.panelRows) && rows.upperBound <= shape.rows)
         var loss = Loss()
-        var fits = true
         let scratch = Scratch(columns: shape.columns)
         for first in Swift.stride(from: rows.lowerBound, to: rows.upperBound, by: MatrixShape.panelRows) {
             let source = unsafe values + (first - rows.lowerBound) * shape.columns
             let count = min(MatrixShape.panelRows, rows.upperBound - first)
             switch shape.format {
-            case .q4, .q8: fits = unsafe quantize(source, count, scratch, &loss) && fits
+            case .q4, .q8:
+                guard let lost = unsafe quantize(source, count, scratch) else {
+                    throw QuantizerError(
+                        code: .outOfRange, message: "the weights are too large for f16 scales",
+                        advice: "Convert this model with --type bf16")
+                }
+                loss += lost
             case .bf16: unsafe round(source, count, scratch, &loss)
             case .f32: unsafe scratch.bytes.copyMemory(from: source, byteCount: count * shape.columns * 4)
             case .f16:
@@ -67,11 +114,6 @@ package struct MatrixEncoder: Sendable {
                 unsafe pack(
                     block, from: scratch, row: block * packing.rowsPerBlock - first, into: base + block * stride)
             }
-        }
-        guard fits else {
-            throw QuantizerError(
-                code: .outOfRange, message: "the weights are too large for f16 scales",
-                advice: "Convert this model with --type bf16")
         }
         return loss
     }
@@ -95,29 +137,21 @@ package struct MatrixEncoder: Sendable {
         }
     }
 
-    /// Eight rows at a time, group by group, whatever the layout: the search takes a row a lane.
-    private func quantize(_ values: UnsafePointer<Float>, _ rows: Int, _ scratch: borrowing Scratch, _ loss: inout Loss)
-        -> Bool
-    {
+    /// Eight rows at a time, whatever the layout: the search takes a group a lane.
+    private func quantize(_ values: UnsafePointer<Float>, _ rows: Int, _ scratch: borrowing Scratch) -> Loss? {
         let codes = unsafe scratch.bytes.assumingMemoryBound(to: UInt8.self)
-        var fits = true
-        unsafe withUnsafeTemporaryAllocation(of: Float.self, capacity: 2 * MatrixShape.panelRows) { sums in
-            guard let error = sums.baseAddress else { return }
-            let energy = unsafe error + MatrixShape.panelRows
-            for group in 0..<shape.groupsPerRow {
-                let column = group * BlockFormat.groupSize
-                fits =
-                    unsafe Kernels.quantizeGroup(
-                        shape.format, values + column, rowStride: shape.columns, rows: rows,
-                        scales: scratch.scales + group, scaleStride: shape.groupsPerRow, codes: codes + column,
-                        codeStride: shape.columns, error: error, energy: energy) && fits
-                for row in 0..<rows {
-                    loss.error += unsafe Double(error[row])
-                    loss.energy += unsafe Double(energy[row])
-                }
-            }
+        let scales = unsafe scratch.scales
+        return unsafe withWeights { weights in
+            unsafe kernels.encode(
+                shape.format, table: table, method: method, values, rowStride: shape.columns, rows: rows,
+                groups: shape.groupsPerRow, weights: weights, scales: scales, codes: codes
+            ).map(Loss.init)
         }
-        return fits
+    }
+
+    private func withWeights<Result>(_ body: (UnsafePointer<Float>?) -> Result) -> Result {
+        guard let weights else { return body(nil) }
+        return unsafe weights.withUnsafeBufferPointer { unsafe body($0.baseAddress) }
     }
 
     private func round(_ values: UnsafePointer<Float>, _ rows: Int, _ scratch: borrowing Scratch, _ loss: inout Loss) {
@@ -130,6 +164,8 @@ package struct MatrixEncoder: Sendable {
             loss.error += Double(difference * difference)
             loss.energy += Double(value * value)
         }
+        loss.weightedError = loss.error
+        loss.weightedEnergy = loss.energy
     }
 
     private func pack(_ block: Int, from scratch: borrowing Scratch, row: Int, into target: UnsafeMutableRawPointer) {

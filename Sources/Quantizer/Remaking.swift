@@ -5,8 +5,9 @@ import Synchronization
 
 /// Makes arrays of a container anew from its checkpoint, in the formats that they have there.
 ///
-/// The bytes depend on the checkpoint, on formats and tables, which every record names, and on the tool's version. So a
-/// made array can be compared with the record's checksum: no other proof is needed that the sources are the same.
+/// The bytes depend on the checkpoint, on the formats, which every record names, on the recipe's method, and on the
+/// tool's version. So a made array can be compared with the record's checksum: no other proof is needed that the
+/// sources are the same.
 package struct Remaking {
     private let reader: ContainerReader
     private let tensors: [TensorKey: SourceTensor]
@@ -35,22 +36,25 @@ package struct Remaking {
                 "its configuration isn't that of the checkpoint \(checkpoint.directory)",
                 advice: "Name the checkpoint that it was made from")
         }
+        guard let method = QuantizationMethod(rawValue: recipe.method ?? QuantizationMethod.search.rawValue) else {
+            throw Self.unfit("it was quantised by a method that this version doesn't know")
+        }
         self.reader = reader
         tensors = Dictionary(uniqueKeysWithValues: checkpoint.tensors.map { ($0.requirement.key, $0) })
         experts = Dictionary(uniqueKeysWithValues: checkpoint.experts.map { ($0.key, $0) })
         workers = ConversionWorkers(
-            pool: ThreadPool(threadCount: threadCount), packing: recipe.packing, progress: progress,
-            cancellation: cancellation)
+            pool: ThreadPool(threadCount: threadCount), packing: recipe.packing,
+            encoding: EncodingOptions(method: method), progress: progress, cancellation: cancellation)
     }
 
-    private static func unfit(_ reason: String, advice: String) -> QuantizerError {
+    private static func unfit(_ reason: String, advice: String? = nil) -> QuantizerError {
         QuantizerError(code: .changed, message: "the container can't be made again: \(reason)", advice: advice)
     }
 
     private func units(of record: ArrayRecord) -> [ConversionUnit] {
         switch record {
         case .tensor(let record):
-            tensors[record.key].map { ConversionUnit.units(of: $0, record.shape, table: record.table) } ?? []
+            tensors[record.key].map { ConversionUnit.units(of: $0, record.shape) } ?? []
         case .expert(let record): experts[record.key].map { [ConversionUnit($0, record.layout)] } ?? []
         }
     }

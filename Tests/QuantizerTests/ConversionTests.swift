@@ -13,20 +13,22 @@ struct ConversionTests {
 
     private func convert(
         _ source: String, _ type: ConversionType, pure: Bool = false, packing: Packing = .auto, threads: Int = 2,
-        name: String = "out.moe"
+        encoding: EncodingOptions = EncodingOptions(), name: String = "out.moe"
     ) throws -> (reader: ContainerReader, report: ConversionReport) {
         let path = "\(directory.path)/\(name)"
         let checkpoint = try Checkpoint(directory: source)
         let conversion = Conversion(
             checkpoint, plan: FormatPlan(checkpoint.configuration, type: type, isPure: pure), packing: packing,
-            threadCount: threads, progress: ConversionProgress(totalByteCount: 1, hashByteCount: 1))
+            encoding: encoding, threadCount: threads, progress: ConversionProgress(totalByteCount: 1, hashByteCount: 1))
         let report = try conversion.run(into: try ContainerWriter(path: path, replacing: true), tool: "test")
         return (try ContainerReader(path: path), report)
     }
 
     /// One matrix of the container as floats.
-    private func floats(_ base: UnsafeRawPointer, _ shape: MatrixShape, stride: Int? = nil) -> [Float] {
-        let matrix = Matrix(base: base, shape: shape, table: .linear, strideByteCount: stride)
+    private func floats(
+        _ base: UnsafeRawPointer, _ shape: MatrixShape, _ table: CodeTable, stride: Int? = nil
+    ) -> [Float] {
+        let matrix = Matrix(base: base, shape: shape, table: table, strideByteCount: stride)
         var values = [Float](repeating: .nan, count: shape.rows * shape.columns)
         values.withUnsafeMutableBufferPointer { buffer in
             guard let start = buffer.baseAddress else { return }
@@ -47,7 +49,7 @@ struct ConversionTests {
             let memory = try AlignedMemory(byteCount: record.byteCount)
             try reader.readTensor(record, into: memory.base)
             let original = try tensor.matrix.values(rows: 0..<tensor.matrix.rows)
-            try body(tensor.matrix.name, record.shape.format, original, floats(memory.base, record.shape))
+            try body(tensor.matrix.name, record.shape.format, original, floats(memory.base, record.shape, record.table))
         }
         for expert in checkpoint.experts {
             let record = try #require(reader.experts[expert.key])
@@ -57,12 +59,12 @@ struct ConversionTests {
             try reader.readExpert(
                 record, into: memory.base,
                 scratch: UnsafeMutableRawBufferPointer(start: scratch.base, count: scratch.byteCount), verify: true)
-            for (matrix, shape, offset, stride) in [
-                (expert.gate, layout.gateShape, 0, layout.gateUpStride),
-                (expert.up, layout.gateShape, layout.upOffset, layout.gateUpStride),
-                (expert.down, layout.downShape, layout.downOffset, layout.downShape.strideByteCount),
+            for (matrix, shape, table, offset, stride) in [
+                (expert.gate, layout.gateShape, layout.gateUpTable, 0, layout.gateUpStride),
+                (expert.up, layout.gateShape, layout.gateUpTable, layout.upOffset, layout.gateUpStride),
+                (expert.down, layout.downShape, layout.downTable, layout.downOffset, layout.downShape.strideByteCount),
             ] {
-                let stored = floats(memory.base + offset, shape, stride: stride)
+                let stored = floats(memory.base + offset, shape, table, stride: stride)
                 try body(matrix.name, shape.format, try matrix.values(rows: 0..<matrix.rows), stored)
             }
         }
@@ -102,7 +104,9 @@ struct ConversionTests {
         #expect(report.worst.first?.name == worst.0)
         #expect(abs((report.worst.first?.loss.relative ?? 0) - worst.1) < 1e-5)
         #expect(report.matrixCount == report.expertCount * 3 + reader.tensors.count)
-        #expect(reader.metadata.recipe == Recipe(tool: "test", type: type.rawValue, isPure: pure, packing: .auto))
+        var recipe = Recipe(tool: "test", type: type.rawValue, isPure: pure, packing: .auto)
+        recipe.method = "search"
+        #expect(reader.metadata.recipe == recipe)
         #expect(reader.metadata.sources.count == 6 && reader.text.tokenizerJSON != nil)
     }
 
@@ -115,6 +119,58 @@ struct ConversionTests {
             hashes.insert(XXH3.hash(try file.bytes(0..<file.byteCount)))
         }
         #expect(hashes.count == 1)
+    }
+
+    /// Trained weights are near to normal ones, which the non-linear table suits.
+    @Test func searchChoosesTablesThatLoseLessThanRounding() throws {
+        let (searched, report) = try convert(Fixtures.demo, .int4, pure: true)
+        let (rounded, plain) = try convert(
+            Fixtures.demo, .int4, pure: true, encoding: EncodingOptions(method: .rtn), name: "rtn.moe")
+        #expect(searched.experts.values.allSatisfy { $0.layout.gateUpTable == .nonLinear })
+        #expect(
+            rounded.experts.values.allSatisfy { $0.layout.gateUpTable == .linear && $0.layout.downTable == .linear })
+        #expect(rounded.tensors.values.allSatisfy { $0.table == .linear })
+        #expect(rounded.metadata.recipe.method == "rtn" && searched.fileByteCount == rounded.fileByteCount)
+        let (best, worst) = try (#require(report.worst.first), #require(plain.worst.first))
+        #expect(best.loss.relative < worst.loss.relative * 0.8)
+    }
+
+    /// Ternary weights are whole multiples of one scale: the linear table holds them exactly.
+    @Test func weightsOfFewLevelsKeepTheLinearTableAndAreExact() throws {
+        let source = try TemporaryDirectory()
+        try SyntheticCheckpoint(isTernary: true).write(to: source.path)
+        let (reader, report) = try convert(source.path, .int4, pure: true)
+        #expect(reader.experts.values.allSatisfy { $0.layout.gateUpTable == .linear && $0.layout.downTable == .linear })
+        #expect(report.worst.isEmpty)
+        try compare(source.path, reader) { name, _, original, stored in #expect(original == stored, "\(name)") }
+    }
+
+    @Test func importanceMovesTheErrorToColumnsThatCountLess() throws {
+        let checkpoint = try Checkpoint(directory: Fixtures.demo)
+        let key = TensorKey(.outputHead)
+        let tensor = try #require(checkpoint.tensors.first { $0.requirement.key == key })
+        let columns = tensor.matrix.columns
+        let moments = ImportanceMatrix.Moments(
+            columnCount: columns, sums: (0..<columns).map { $0.isMultiple(of: 8) ? 100 : 1 }, counts: [1000])
+        let matrix = ImportanceMatrix(moments: [.tensor(key): moments], origin: .init(textChecksums: ["0123"]))
+        let (even, _) = try convert(Fixtures.demo, .int4, pure: true)
+        let (uneven, _) = try convert(
+            Fixtures.demo, .int4, pure: true, encoding: EncodingOptions(importance: matrix), name: "weighted.moe")
+        #expect(uneven.metadata.recipe.importance == matrix.source && even.metadata.recipe.importance == nil)
+        func errors(_ reader: ContainerReader) throws -> (heavy: Float, light: Float) {
+            var heavy: Float = 0
+            var light: Float = 0
+            try compare(Fixtures.demo, reader) { name, _, original, stored in
+                guard name == tensor.matrix.name else { return }
+                for (index, (old, new)) in zip(original, stored).enumerated() {
+                    let square = (old - new) * (old - new)
+                    if (index % columns).isMultiple(of: 8) { heavy += square } else { light += square }
+                }
+            }
+            return (heavy, light)
+        }
+        let (before, after) = (try errors(even), try errors(uneven))
+        #expect(after.heavy < before.heavy * 0.8 && after.light > before.light)
     }
 
     @Test func rowsThat32DoesNotDivideStayBf16AndAreReported() throws {

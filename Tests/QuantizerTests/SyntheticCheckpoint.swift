@@ -13,6 +13,8 @@ struct SyntheticCheckpoint {
     var expertWidth = 32
     var vocabularySize = 128
     var keyValueRank = 32
+    /// Weights of −1/64, 0 and 1/64 only.
+    var isTernary = false
 
     private var configuration: String {
         """
@@ -88,7 +90,8 @@ struct SyntheticCheckpoint {
         defer { close(descriptor) }
         try write(start[...], to: descriptor)
         // An odd length, so that no two rows begin alike.
-        let page = Noise.bf16(count: min(noiseByteCount / 2, (1 << 19) + 5))
+        let count = min(noiseByteCount / 2, (1 << 19) + 5)
+        let page = isTernary ? Noise.ternaryBF16(count: count) : Noise.bf16(count: count)
         var left = noiseByteCount
         while left > 0 {
             let part = page.prefix(left)
@@ -117,6 +120,12 @@ enum Noise {
             return (Double(state >> 40) + 0.5) / Double(1 << 24)
         }
         return (0..<count).map { _ in Float(0.02 * (-2 * log(uniform())).squareRoot() * cos(2 * .pi * uniform())) }
+    }
+
+    static func ternaryBF16(count: Int) -> [UInt8] {
+        floats(count: count).flatMap { value -> [UInt8] in
+            abs(value) < 0.01 ? [0, 0] : [0x80, value < 0 ? 0xBC : 0x3C]
+        }
     }
 
     static func bf16(count: Int) -> [UInt8] {

@@ -91,6 +91,9 @@ typedef struct moed_kernels {
     float (*maximum)(const float *x, int64_t count);
     float (*sum)(const float *x, int64_t count);
     void (*softmax)(int64_t count, float *x);
+
+    /// Quantises rows and says what it lost. Returns 0, or 1 if a value is too large for an f16 scale.
+    int32_t (*encode)(const moed_encoding *encoding, moed_loss *loss);
 } moed_kernels;
 
 /// Entries that this processor can run, the scalar one first and the fastest last.

@@ -1,20 +1,45 @@
-// The search for a group's scale, which only the quantiser needs.
+// The search for the scales of groups, which only the quantiser needs.
 
 #ifndef MOED_QUANTIZE_H
 #define MOED_QUANTIZE_H
 
 #include <stdint.h>
 
-/// Finds scales and codes with a small squared error for the 32 floats at `x + row · row_stride`, rows 0 ..< `rows`
-/// (at most 8). Every value must be finite. `format` is moed_q8 or moed_q4.
-///
-/// - scales: an f16 a row, `scale_stride` apart
-/// - codes: 32 a row, rows `code_stride` apart: q8 values or q4 indices into the linear table
-/// - error, energy: Σ (x − code · scale)² and Σ x² over the group, one a row
-///
-/// Returns 0, or 1 if a value is too large for an f16 scale. The result is the same on every processor.
-int32_t moed_quantize_group(
-    uint8_t format, const float *x, int64_t row_stride, int64_t rows, uint16_t *scales, int64_t scale_stride,
-    uint8_t *codes, int64_t code_stride, float *error, float *energy);
+/// How scales are found.
+enum {
+    /// The largest magnitude / 7 or / 127, linear codes: what "round to nearest" means in publications.
+    moed_plain_rounding = 0,
+    /// The scale of least weighted squared error among many.
+    moed_scale_search = 1
+};
+
+/// What an encoding lost: Σ (x − x̂)² and Σ x², and both with every column's weight.
+typedef struct moed_loss {
+    double error;
+    double energy;
+    double weighted_error;
+    double weighted_energy;
+} moed_loss;
+
+/// Up to eight rows of whole groups.
+typedef struct moed_encoding {
+    /// moed_q8 or moed_q4, and for the latter the raw value of `CodeTable`.
+    uint8_t format;
+    uint8_t table;
+    /// moed_plain_rounding or moed_scale_search. Plain rounding of q4 needs the linear table.
+    uint8_t method;
+    int64_t rows;
+    /// Groups of a row.
+    int64_t groups;
+    /// 32 · groups finite floats a row, rows `row_stride` apart.
+    const float *x;
+    int64_t row_stride;
+    /// How much an error counts, one finite number ≥ 0 a column; null: 1 everywhere.
+    const float *weights;
+    /// An f16 a group, [rows, groups].
+    uint16_t *scales;
+    /// q8 values or q4 indices, [rows, 32 · groups].
+    uint8_t *codes;
+} moed_encoding;
 
 #endif
