@@ -1,6 +1,7 @@
 # make demo   installs what is missing, builds, and lets you talk to the demonstration model
 # make test   runs every test
-.PHONY: demo test build static install venv dependencies test-dependencies format lint clean
+# make fuzz   feeds the parsers changed files, each for an hour or FUZZ_SECONDS
+.PHONY: demo test fuzz build static install venv dependencies test-dependencies format lint clean
 .NOTPARALLEL:
 .DEFAULT_GOAL := build
 
@@ -24,6 +25,12 @@ test: dependencies test-dependencies build static venv
 	.ci/neon
 	Tests/SystemdTests/run
 	swift test $(SWIFT_FLAGS) --skip-build
+
+# A new seed in each run; a failure names it and the input's number, and FUZZ_SEED repeats it.
+FUZZ_SECONDS ?= 3600
+fuzz: dependencies
+	swift build $(SWIFT_FLAGS) --build-tests
+	FUZZ_SECONDS=$(FUZZ_SECONDS) swift test $(SWIFT_FLAGS) --skip-build --filter FuzzTests.ParserFuzzTests
 
 dependencies:
 	@packaging/install-dependencies

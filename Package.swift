@@ -130,5 +130,6 @@ let package = Package(
             "EvaluationTests",
             ["moe-quantize", "Evaluation", "Model", "Quantizer", "Checkpoint", "Container", "Compute"]),
         tests("QuantizerTests", ["moe-quantize", "Quantizer", "Checkpoint", "Container", "Compute"]),
+        tests("FuzzTests", ["Quantizer", "Tokenizer", "Checkpoint", "Container"]),
     ]
 )
