@@ -82,7 +82,8 @@ struct ConvertCommand: ParsableCommand {
             hashByteCount: source.files.reduce(0) { $0 + $1.byteCount })
         let conversion = Conversion(
             source, plan: plan, packing: pack,
-            encoding: EncodingOptions(method: method, importance: try importance(source.configuration)),
+            encoding: EncodingOptions(
+                method: method, importance: try ImportanceMatrix.read(imatrix, for: source.configuration)),
             threadCount: threads ?? ThreadCount.available, progress: progress, cancellation: cancellation)
         if mayBeFinished, try conversion.isFinished(path: output, tool: MoeQuantize.tool) {
             print("\(output): was finished already")
@@ -94,18 +95,6 @@ struct ConvertCommand: ParsableCommand {
         let report = try run(conversion, into: writer, progress)
         print(Summary(report, plan: plan, output: output, duration: clock.now - start).text)
         for warning in report.warnings { Terminal.complain("warning: " + warning) }
-    }
-
-    /// What it doesn't know of is told, because it is quantised as if all columns mattered alike.
-    private func importance(_ model: ModelConfiguration) throws -> ImportanceMatrix? {
-        guard let imatrix else { return nil }
-        let matrix = try ImportanceMatrix(path: imatrix)
-        try matrix.check(against: model, path: imatrix)
-        for key in matrix.missing(from: model) { Terminal.complain("warning: \(imatrix) has nothing for \(key)") }
-        for key in matrix.silentExperts {
-            Terminal.complain("warning: \(key) never fired in calibration and gets its layer's mean importance")
-        }
-        return matrix
     }
 
     private func openWriter() throws -> ContainerWriter {

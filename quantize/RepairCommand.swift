@@ -24,6 +24,9 @@ struct RepairCommand: ParsableCommand {
         help: ArgumentHelp("The file to make; by default the damaged one is replaced.", valueName: "name.moe"))
     var output: String?
 
+    @Option(help: ArgumentHelp("The importance matrix that it was made with, if any.", valueName: "file"))
+    var imatrix: String?
+
     @Option(help: "Threads to use; by default all that the machine allows.")
     var threads: Int?
 
@@ -55,7 +58,8 @@ struct RepairCommand: ParsableCommand {
         let progress = ConversionProgress(
             totalByteCount: reader.dataByteCount, hashByteCount: 0, phase: .repairing)
         let remaking = try Remaking(
-            reader, from: checkpoint, tool: MoeQuantize.tool, threadCount: threadCount, progress: progress,
+            reader, from: checkpoint, importance: try ImportanceMatrix.read(imatrix, for: checkpoint.configuration),
+            tool: MoeQuantize.tool, threadCount: threadCount, progress: progress,
             cancellation: cancellation)
         let problems = try Verification.problems(of: reader, threadCount: threadCount, cancellation)
         guard !problems.isEmpty || output != nil else {

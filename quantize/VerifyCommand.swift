@@ -20,6 +20,9 @@ struct VerifyCommand: ParsableCommand {
     @Option(help: ArgumentHelp("The checkpoint that it was made from.", valueName: "checkpoint"))
     var against: String?
 
+    @Option(help: ArgumentHelp("The importance matrix that it was made with, if any.", valueName: "file"))
+    var imatrix: String?
+
     @Flag(help: "Print the result as JSON.")
     var json = false
 
@@ -55,7 +58,8 @@ struct VerifyCommand: ParsableCommand {
             let progress = ConversionProgress(
                 totalByteCount: Conversion.sourceByteCount(of: checkpoint), hashByteCount: 0, phase: .comparing)
             let remaking = try Remaking(
-                reader, from: checkpoint, tool: MoeQuantize.tool, threadCount: threadCount, progress: progress,
+                reader, from: checkpoint, importance: try ImportanceMatrix.read(imatrix, for: checkpoint.configuration),
+                tool: MoeQuantize.tool, threadCount: threadCount, progress: progress,
                 cancellation: cancellation)
             let display = ProgressDisplay(progress)
             defer { display.stop() }

@@ -5,20 +5,21 @@ import Synchronization
 
 /// Makes arrays of a container anew from its checkpoint, in the formats that they have there.
 ///
-/// The bytes depend on the checkpoint, on the formats, which every record names, on the recipe's method, and on the
-/// tool's version. So a made array can be compared with the record's checksum: no other proof is needed that the
-/// sources are the same.
+/// The bytes depend on the checkpoint, on the formats, which every record names, on the method and the importance matrix,
+/// and on the tool's version. So a made array can be compared with the record's checksum: no other proof is needed that
+/// the sources are the same.
 package struct Remaking {
     private let reader: ContainerReader
     private let tensors: [TensorKey: SourceTensor]
     private let experts: [ExpertKey: SourceExpert]
     private let workers: ConversionWorkers
 
+    /// - Parameter importance: the matrix that the container was made with, if it was.
     /// - Throws: `QuantizerError` with `changed`, naming what differs, if this tool wouldn't make the same container of
     ///   this checkpoint.
     package init(
-        _ reader: ContainerReader, from checkpoint: Checkpoint, tool: String, threadCount: Int,
-        progress: ConversionProgress, cancellation: Cancellation
+        _ reader: ContainerReader, from checkpoint: Checkpoint, importance: ImportanceMatrix? = nil, tool: String,
+        threadCount: Int, progress: ConversionProgress, cancellation: Cancellation
     ) throws(QuantizerError) {
         let recipe = reader.metadata.recipe
         if recipe.randomSeed != nil {
@@ -28,26 +29,30 @@ package struct Remaking {
             throw Self.unfit(
                 "it was made by \(recipe.tool), and this is \(tool)", advice: "Use that version, or convert again")
         }
-        if recipe.importance != nil {
-            throw Self.unfit("it was weighted by an importance matrix", advice: "Convert the checkpoint again")
+        guard let method = QuantizationMethod(rawValue: recipe.method ?? "") else {
+            throw Self.unfit("it doesn't say by which method it was made", advice: "Convert the checkpoint again")
+        }
+        guard recipe.importance?.fingerprint == importance?.source.fingerprint else {
+            let own = recipe.importance.map { "the importance matrix \($0.fingerprint)" } ?? "no importance matrix"
+            throw Self.unfit(
+                "it was made with \(own), and \(importance?.source.fingerprint ?? "none") is given",
+                advice: "Give the one that it was made with (--imatrix)")
         }
         guard checkpoint.configuration == reader.metadata.configuration else {
             throw Self.unfit(
                 "its configuration isn't that of the checkpoint \(checkpoint.directory)",
                 advice: "Name the checkpoint that it was made from")
         }
-        guard let method = QuantizationMethod(rawValue: recipe.method ?? QuantizationMethod.search.rawValue) else {
-            throw Self.unfit("it was quantised by a method that this version doesn't know")
-        }
         self.reader = reader
         tensors = Dictionary(uniqueKeysWithValues: checkpoint.tensors.map { ($0.requirement.key, $0) })
         experts = Dictionary(uniqueKeysWithValues: checkpoint.experts.map { ($0.key, $0) })
         workers = ConversionWorkers(
             pool: ThreadPool(threadCount: threadCount), packing: recipe.packing,
-            encoding: EncodingOptions(method: method), progress: progress, cancellation: cancellation)
+            encoding: EncodingOptions(method: method, importance: importance), progress: progress,
+            cancellation: cancellation)
     }
 
-    private static func unfit(_ reason: String, advice: String? = nil) -> QuantizerError {
+    private static func unfit(_ reason: String, advice: String) -> QuantizerError {
         QuantizerError(code: .changed, message: "the container can't be made again: \(reason)", advice: advice)
     }
 
@@ -92,6 +97,7 @@ package struct Remaking {
 
     /// Writes a copy in which the records at the offsets `bad` are made anew, and everything else is copied.
     ///
+    /// - Parameter importance: the matrix that the container was made with, if it was.
     /// - Throws: `QuantizerError` with `changed` if a record made anew isn't what the container had. The writer then
     ///   removes its file when it is let go.
     package func repair(_ bad: Set<UInt64>, into writer: ContainerWriter) throws {

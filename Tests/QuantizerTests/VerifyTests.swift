@@ -152,6 +152,33 @@ struct VerifyTests {
         #expect(try FileManager.default.contentsOfDirectory(atPath: directory.path) == ["model.moe"])
     }
 
+    /// The matrix says which column matters, so without it, or with another, other bytes would be made.
+    @Test func onlyTheImportanceMatrixThatWasUsedWillDo() throws {
+        let configuration = try Checkpoint(directory: Fixtures.demo).configuration
+        func write(_ name: String, _ moment: (Int) -> Float) throws -> String {
+            let moments = configuration.residentTensors.filter { !$0.mustBeF32 }.map { tensor in
+                let sums = (0..<tensor.columns).map(moment)
+                let moments = ImportanceMatrix.Moments(columnCount: tensor.columns, sums: sums, counts: [100])
+                return (ImportanceMatrix.Key.tensor(tensor.key), moments)
+            }
+            let path = "\(directory.path)/\(name)"
+            try ImportanceMatrix(moments: Dictionary(uniqueKeysWithValues: moments), origin: .init()).write(to: path)
+            return path
+        }
+        let own = try write("own") { Float(1 + $0 % 7) }
+        let other = try write("other") { Float(1 + $0 % 5) }
+        let (reader, checksum) = try convert("--imatrix", own)
+        #expect(try Program.run(["verify", model, "--against", Fixtures.demo, "--imatrix", own]).code == 0)
+        let tensor = try #require(reader.tensors[TensorKey(.attentionOutput, layer: 1)])
+        try damage(tensor.offset + 5000)
+        for options in [[], ["--imatrix", other]] {
+            let refused = try Program.run(["repair", model, "--from", Fixtures.demo] + options)
+            #expect(refused.code == 65 && refused.error.contains("--imatrix"), "\(refused.error)")
+        }
+        #expect(try Program.run(["repair", model, "--from", Fixtures.demo, "--imatrix", own]).code == 0)
+        #expect(try ProgramTests.checksum(of: model) == checksum)
+    }
+
     @Test func aDamagedIndexAndAnUnfinishedFileAreErrors() throws {
         let (reader, _) = try convert()
         try damage(reader.fileByteCount - 10)
