@@ -17,13 +17,30 @@ extension ServingSuite {
                     (#"{"prompt":"\#(long)","max_tokens":1"#, { $0.state == .prefill }),
                 ]
                 for (fields, isThere) in requests {
-                    let connection = try await daemon.connect()
-                    try await connection.send(
-                        TestDaemon.post("/v1/completions", fields + #","stream":\#(isStreamed)}"#))
-                    _ = try await daemon.wait(until: isThere)
+                    let request = TestDaemon.post("/v1/completions", fields + #","stream":\#(isStreamed)}"#)
+                    let connection = try await Self.connection(of: daemon, sending: request, until: isThere)
                     connection.close()
                     let time = try await daemon.wait { $0.state == .idle }
                     #expect(time < .milliseconds(750), "with the machine's other load; 250 ms alone")
+                }
+            }
+        }
+
+        /// The states last tens of milliseconds, which a busy machine may sleep through: then it's tried again.
+        private static func connection(
+            of daemon: TestDaemon, sending request: String, until isThere: @Sendable (Status) -> Bool
+        ) async throws -> RawConnection {
+            var attempt = 0
+            while true {
+                let connection = try await daemon.connect()
+                try await connection.send(request)
+                attempt += 1
+                do {
+                    _ = try await daemon.wait(within: .seconds(1), until: isThere)
+                    return connection
+                } catch is RawConnection.TimedOut where attempt < 20 {
+                    connection.close()
+                    _ = try await daemon.wait { $0.state == .idle }
                 }
             }
         }
