@@ -105,7 +105,8 @@ let package = Package(
         .executableTarget(
             name: "moe-quantize",
             dependencies: [
-                "Evaluation", "Model", "Tokenizer", "Quantizer", "Checkpoint", "Container", "Compute", argumentParser,
+                "Evaluation", "Model", "ExpertPaging", "Tokenizer", "Quantizer", "Checkpoint", "Container", "Compute",
+                argumentParser,
             ], path: "quantize", swiftSettings: common),
 
         // Tests.

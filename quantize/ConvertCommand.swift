@@ -8,10 +8,10 @@ struct ConvertCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "convert", abstract: "Quantise a checkpoint into one .moe file.",
         discussion: """
-            CHECKPOINT is a folder with config.json and safetensors files, as published. int4 keeps a few small matrices \
-            and the embedding at int8, for a tenth more bytes a token at most; --pure doesn't. Router, norms and biases \
-            stay f32. The file gets its name only when it is complete; until then NAME.moe.partial and NAME.moe.journal \
-            stand for it, from which --resume goes on after whatever ended the conversion.
+            CHECKPOINT is a folder with config.json and safetensors files, as published. Its matrices get types by rules, \
+            those of --rule first, then those of a recipe; router, norms and biases stay f32. The file gets its name only \
+            when it is complete; until then NAME.moe.partial and NAME.moe.journal stand for it, from which --resume goes \
+            on after whatever ended the conversion.
             """)
 
     @Argument(help: ArgumentHelp("The folder of the published model.", valueName: "checkpoint"))
@@ -20,11 +20,8 @@ struct ConvertCommand: ParsableCommand {
     @Option(name: .shortAndLong, help: ArgumentHelp("The file to make.", valueName: "name.moe"))
     var output: String
 
-    @Option(help: "The weights' format: int4, int8, bf16 or f32.")
-    var type: ConversionType = .int4
-
-    @Flag(help: "With int4: every matrix and the embedding at 4 bits. The other types are pure anyway.")
-    var pure = false
+    @OptionGroup(title: "Types")
+    var recipe: RecipeOptions
 
     @Option(
         help: """
@@ -51,21 +48,55 @@ struct ConvertCommand: ParsableCommand {
     @Flag(help: "Go on with an unfinished conversion, if there is one; it must have been begun with the same options.")
     var resume = false
 
+    @Flag(
+        help: "Write nothing: show every tensor's type, the file's size, what converting takes and where it will run.")
+    var dryRun = false
+
+    @Flag(help: "With --dry-run: as JSON.")
+    var json = false
+
     func validate() throws {
         if method == .rtn, imatrix != nil { throw ValidationError("--method rtn has no use for --imatrix.") }
         if let threads, !(1...1024).contains(threads) { throw ValidationError("--threads must be from 1 to 1024.") }
         if output.isEmpty || output.hasSuffix("/") { throw ValidationError("--output must be a file's name.") }
+        if json, !dryRun { throw ValidationError("--json is for --dry-run.") }
     }
 
     func run() throws {
         do {
-            try convert()
+            if dryRun { try forecast() } else { try convert() }
         } catch let code as ExitCode {
             throw code
         } catch {
             throw Failure.report(error)
         }
     }
+
+    private var threadCount: Int { threads ?? ThreadCount.available }
+
+    private func encoding(_ source: Checkpoint) throws -> EncodingOptions {
+        EncodingOptions(method: method, importance: try ImportanceMatrix.read(imatrix, for: source.configuration))
+    }
+
+    private func forecast(
+        _ source: Checkpoint, _ plan: FormatPlan, _ encoding: EncodingOptions
+    ) throws -> ConversionForecast {
+        try ConversionForecast(
+            source, plan: plan, tool: MoeQuantize.tool, packing: pack, encoding: encoding, threadCount: threadCount)
+    }
+
+    private func forecast() throws {
+        let source = try Checkpoint(directory: checkpoint)
+        let encoding = try encoding(source)
+        let plan = try recipe.plan(for: source)
+        let result = try DryRun(
+            try forecast(source, plan, encoding), plan: plan,
+            recipe: plan.recipe(tool: MoeQuantize.tool, packing: pack, encoding: encoding), output: output)
+        print(json ? try result.json() : result.text)
+        for warning in source.warnings { Terminal.complain("warning: " + warning) }
+    }
+
+    private var unfinishedByteCount: Int { (try? InputFile(path: "\(output).partial").byteCount) ?? 0 }
 
     private func convert() throws {
         let cancellation = Cancellation()
@@ -76,19 +107,20 @@ struct ConvertCommand: ParsableCommand {
         let opened = mayBeFinished ? nil : try openWriter()
         let source = try Checkpoint(directory: checkpoint)
         try cancellation.check()
-        let plan = FormatPlan(source.configuration, type: type, isPure: pure)
+        let encoding = try encoding(source)
+        let plan = try recipe.plan(for: source)
         let progress = ConversionProgress(
             totalByteCount: Conversion.sourceByteCount(of: source),
             hashByteCount: source.files.reduce(0) { $0 + $1.byteCount })
         let conversion = Conversion(
-            source, plan: plan, packing: pack,
-            encoding: EncodingOptions(
-                method: method, importance: try ImportanceMatrix.read(imatrix, for: source.configuration)),
-            threadCount: threads ?? ThreadCount.available, progress: progress, cancellation: cancellation)
+            source, plan: plan, packing: pack, encoding: encoding, threadCount: threadCount, progress: progress,
+            cancellation: cancellation)
         if mayBeFinished, try conversion.isFinished(path: output, tool: MoeQuantize.tool) {
             print("\(output): was finished already")
             return
         }
+        let forecast = try forecast(source, plan, encoding)
+        try DiskSpace.check(forecast, output: output, unfinishedByteCount: resume ? unfinishedByteCount : 0)
         let writer = try opened ?? openWriter()
         let clock = ContinuousClock()
         let start = clock.now
@@ -119,6 +151,5 @@ struct ConvertCommand: ParsableCommand {
     }
 }
 
-extension ConversionType: ExpressibleByArgument {}
 extension QuantizationMethod: ExpressibleByArgument {}
 extension Packing: ExpressibleByArgument {}

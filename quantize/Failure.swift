@@ -36,6 +36,7 @@ enum Failure {
         case let error as QuantizerError:
             switch error.code {
             case .outOfRange, .changed: badData
+            case .badRule: usage
             case .outOfMemory: operatingSystem
             case .noSpace: cannotCreate
             case .cancelled: interrupted

@@ -1,5 +1,4 @@
 import Checkpoint
-import Container
 import Quantizer
 
 /// What a person wants to know after a conversion.
@@ -45,12 +44,14 @@ struct Summary {
     }
 
     private static func format(_ plan: FormatPlan) -> String {
-        let finer = TensorRole.allCases.filter(plan.finerRoles.contains).map(\.name)
-        guard plan.type == .int4 else { return plan.type.rawValue }
-        return finer.isEmpty ? "int4 throughout" : "int4, with int8 for " + finer.joined(separator: ", ")
+        guard !plan.isPure else { return "\(plan.type.rawValue) throughout" }
+        let finer = plan.rules.dropLast().map(\.description)
+        let first = finer.prefix(3).joined(separator: " ")
+        return "\(plan.type.rawValue), \(plan.recipeName): \(first)"
+            + (finer.count > 3 ? " … (\(finer.count) rules)" : "")
     }
 
-    private static func row(_ name: String, _ value: String) -> String {
+    static func row(_ name: String, _ value: String) -> String {
         "  " + name + String(repeating: " ", count: max(1, 18 - name.count)) + value
     }
 }

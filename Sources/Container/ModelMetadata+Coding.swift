@@ -51,6 +51,9 @@ extension ModelMetadata {
         check.label("recipe.tool", recipe.tool)
         check.label("recipe.type", recipe.type)
         if let seed = recipe.randomSeed { check.range("recipe.randomSeed", seed, 0...1 << 53) }
+        if let name = recipe.name { check.label("recipe.name", name) }
+        for rule in recipe.rules ?? [] { check.label("recipe.rules", rule, limit: 4096) }
+        if let bits = recipe.targetBits { check.positive("recipe.targetBits", bits, below: 64) }
         if let value = generationDefaults.temperature {
             check.require("generationDefaults.temperature", value >= 0 && value <= 100, "0 to 100", "\(value)")
         }

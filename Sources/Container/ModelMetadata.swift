@@ -55,13 +55,25 @@ package struct Recipe: Codable, Sendable, Equatable {
     package var packing: Packing
     /// What the weights were drawn from, 0 to 2^53; nil for a model that was made from a checkpoint.
     package var randomSeed: Int?
+    /// What the rules are called by: a built-in recipe, or `target` for types that were picked for a size.
+    package var name: String?
+    /// `PATTERN=TYPE`, of which the first that matches a tensor's name decides: with them the formats can be made again.
+    package var rules: [String]?
+    /// Bits a weight that the rules were picked for.
+    package var targetBits: Double?
 
-    package init(tool: String, type: String, isPure: Bool, packing: Packing, randomSeed: Int? = nil) {
+    package init(
+        tool: String, type: String, isPure: Bool, packing: Packing, randomSeed: Int? = nil, name: String? = nil,
+        rules: [String]? = nil, targetBits: Double? = nil
+    ) {
         self.tool = tool
         self.type = type
         self.isPure = isPure
         self.packing = packing
         self.randomSeed = randomSeed
+        self.name = name
+        self.rules = rules
+        self.targetBits = targetBits
     }
 }
 

@@ -27,16 +27,15 @@ package struct Conversion {
         var units = checkpoint.tensors.flatMap {
             ConversionUnit.units(of: $0, plan.shape(of: $0.requirement).importing($0.matrix))
         }
-        if let layout = plan.expertLayout {
-            units += checkpoint.experts.map { ConversionUnit($0, layout.importing($0)) }
+        for expert in checkpoint.experts {
+            guard let layout = plan.layout(of: expert.key) else { continue }
+            units.append(ConversionUnit(expert, layout.importing(expert)))
         }
         self.units = units
     }
 
     private func fingerprint(_ tool: String) throws -> ConversionFingerprint {
-        var recipe = Recipe(tool: tool, type: plan.type.rawValue, isPure: plan.isPure, packing: workers.packing)
-        recipe.method = workers.encoding.method.rawValue
-        recipe.importance = workers.encoding.importance?.source
+        let recipe = plan.recipe(tool: tool, packing: workers.packing, encoding: workers.encoding)
         return try ConversionFingerprint(checkpoint, recipe, units)
     }
 
@@ -183,7 +182,8 @@ package struct Conversion {
         for (part, loss) in zip(unit.parts, losses) {
             let format = part.encoder.shape.format
             report.add(.init(name: part.source.name, format: format, loss: loss), weightCount: part.source.weightCount)
-            if format == .bf16, plan.type.format.isQuantized { report.unquantized.append(part.source.name) }
+            let isUneven = !part.source.columns.isMultiple(of: BlockFormat.groupSize)
+            if format == .bf16, isUneven, plan.type.format.isQuantized { report.unquantized.append(part.source.name) }
         }
     }
 }

@@ -1,6 +1,6 @@
 package import Compute
 
-/// What `--type` asks for.
+/// A number format as `--type` and rules name it.
 package enum ConversionType: String, Sendable, CaseIterable {
     case int4
     case int8
@@ -15,4 +15,7 @@ package enum ConversionType: String, Sendable, CaseIterable {
         case .f32: .f32
         }
     }
+
+    /// Bits of a weight, its share of the group's scale included.
+    package var bits: Double { format.bitsPerElement }
 }

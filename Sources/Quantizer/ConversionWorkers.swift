@@ -16,7 +16,7 @@ struct ConversionWorkers {
     let cancellation: Cancellation
 
     /// Bytes of units that are made together, unless a single one is larger.
-    private static let batchByteCount = 80 << 20
+    static let batchByteCount = 80 << 20
 
     /// A unit whose bytes are complete.
     @safe struct Made {

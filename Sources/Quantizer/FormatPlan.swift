@@ -1,81 +1,133 @@
 package import Compute
 package import Container
 
-/// Which block format each tensor of a model gets.
+/// Which block format each tensor of a model gets: the first of the recipe's rules that matches its name decides.
 ///
-/// Norms, biases and routers stay f32. `int4` without `--pure` is a mix: what weighs little and matters to every token
-/// stays at int8 (published measurements: half the loss of pure int4), as long as a token reads
-/// at most a tenth more than in pure int4.
+/// Norms, biases and routers stay f32, and rows that aren't a whole number of groups stay bf16, whatever the rules say.
 package struct FormatPlan: Sendable {
     package let configuration: ModelConfiguration
-    package let type: ConversionType
-    package let isPure: Bool
-    /// Roles that the mix keeps at int8.
-    package let finerRoles: Set<TensorRole>
+    /// `pure`, `quality`, `balanced`, `small`, or another that the rules are called by.
+    package let recipeName: String
+    /// Bits a weight that the types were picked for.
+    package let targetBits: Double?
+    /// In order; the last matches everything.
+    package let rules: [FormatRule]
 
-    /// By what they gain for their size. The latent projections feed everything that attention sees, and `kv_b` is used
-    /// twice; the head comes last because in a small model it alone is a third of what a token reads.
-    private static let candidates: [TensorRole] = [.keyValueUp, .keyValueDown, .queryDown, .outputHead]
-    /// Bytes read a token, against pure int4.
-    package static let greatestGrowth = 1.10
+    private let tensorTypes: [TensorKey: ConversionType]
+    /// By layer (empty for a dense one), then by expert.
+    private let expertTypes: [[ExpertTypes]]
 
-    package init(_ configuration: ModelConfiguration, type: ConversionType, isPure: Bool) {
-        let isMixed = type == .int4 && !isPure
-        // One row of it is read a token, whatever its size.
-        var finer: Set<TensorRole> = isMixed ? [.tokenEmbedding] : []
-        if isMixed {
-            let pure = FormatPlan(configuration, type, isPure: true, finer: []).byteCountPerToken
-            let present = Set(configuration.residentTensors.map(\.key.role))
-            for role in Self.candidates where present.contains(role) {
-                let mixed = FormatPlan(configuration, type, isPure: false, finer: finer.union([role]))
-                if Double(mixed.byteCountPerToken) <= Double(pure) * Self.greatestGrowth { finer.insert(role) }
-            }
+    /// The types of a routed expert's matrices; gate and up share theirs.
+    package struct ExpertTypes: Sendable, Hashable {
+        package var gateUp: ConversionType
+        package var down: ConversionType
+
+        package init(gateUp: ConversionType, down: ConversionType) {
+            self.gateUp = gateUp
+            self.down = down
         }
-        self.init(configuration, type, isPure: isPure, finer: finer)
     }
 
-    private init(_ configuration: ModelConfiguration, _ type: ConversionType, isPure: Bool, finer: Set<TensorRole>) {
-        self.configuration = configuration
-        self.type = type
-        self.isPure = isPure
-        finerRoles = finer
+    /// A plan by one of the built-in recipes.
+    ///
+    /// - Parameters:
+    ///   - type: what most matrices become.
+    ///   - isPure: all of them; only `int4` has another recipe, `balanced`.
+    package init(_ configuration: ModelConfiguration, type: ConversionType, isPure: Bool) {
+        let recipe: BuiltInRecipe = isPure || type != .int4 ? .pure : .balanced
+        self.init(unchecked: configuration, recipe.rules(for: configuration, type: type), name: recipe.rawValue)
     }
+
+    /// A plan by rules.
+    ///
+    /// - Parameters:
+    ///   - own: the person's, before the recipe's: each must decide something.
+    ///   - recipe: the rules behind them; the last matches everything.
+    ///   - sourceNames: the checkpoint's names, for rules that use them.
+    /// - Throws: `badRule`.
+    package init(
+        _ configuration: ModelConfiguration, own: [FormatRule], recipe: [FormatRule], name: String,
+        targetBits: Double? = nil, sourceNames: SourceNames = SourceNames()
+    ) throws(QuantizerError) {
+        let rules = own + recipe
+        var resolution = RuleResolution(rules, sourceNames)
+        resolution.resolve(configuration)
+        try resolution.check(ownCount: own.count)
+        self.init(configuration, rules, name, targetBits, resolution)
+    }
+
+    /// For rules that were made for this configuration.
+    init(unchecked configuration: ModelConfiguration, _ rules: [FormatRule], name: String) {
+        var resolution = RuleResolution(rules, SourceNames())
+        resolution.resolve(configuration)
+        self.init(configuration, rules, name, nil, resolution)
+    }
+
+    private init(
+        _ configuration: ModelConfiguration, _ rules: [FormatRule], _ name: String, _ targetBits: Double?,
+        _ resolution: RuleResolution
+    ) {
+        self.configuration = configuration
+        self.rules = rules
+        recipeName = name
+        self.targetBits = targetBits
+        tensorTypes = resolution.tensorTypes
+        expertTypes = resolution.expertTypes
+    }
+
+    /// What the last rule gives, and so most matrices.
+    package var type: ConversionType { rules.last?.type ?? .f32 }
+    /// Every matrix has the one type.
+    package var isPure: Bool { rules.allSatisfy { $0.type == type } }
+
+    package func type(of key: TensorKey) -> ConversionType { tensorTypes[key] ?? .f32 }
 
     /// The shape of a resident tensor in the container.
     package func shape(of tensor: TensorRequirement) -> MatrixShape {
-        let wanted: BlockFormat =
-            tensor.mustBeF32 ? .f32 : finerRoles.contains(tensor.key.role) ? .q8 : type.format
+        let wanted: BlockFormat = tensor.mustBeF32 ? .f32 : type(of: tensor.key).format
         return MatrixShape(
             rows: tensor.rows, columns: tensor.columns, format: Self.fitting(wanted, columns: tensor.columns),
             layout: tensor.isRowMajor ? .rows : .panels)
     }
 
-    /// The layout of every routed expert; nil for a dense model.
-    package var expertLayout: ExpertLayout? {
-        guard let experts = configuration.experts else { return nil }
+    /// - Precondition: the layer is sparse and has that expert.
+    package func types(of key: ExpertKey) -> ExpertTypes { expertTypes[key.layer][key.expert] }
+
+    /// The layout of a routed expert; nil where the model has none.
+    package func layout(of key: ExpertKey) -> ExpertLayout? {
+        guard let experts = configuration.experts, expertTypes.indices.contains(key.layer),
+            expertTypes[key.layer].indices.contains(key.expert)
+        else { return nil }
+        let types = types(of: key)
         return ExpertLayout(
             hiddenSize: configuration.hiddenSize, intermediateSize: experts.intermediateSize,
-            gateUpFormat: Self.fitting(type.format, columns: configuration.hiddenSize), gateUpTable: .linear,
-            downFormat: Self.fitting(type.format, columns: experts.intermediateSize), downTable: .linear)
+            gateUpFormat: Self.fitting(types.gateUp.format, columns: configuration.hiddenSize), gateUpTable: .linear,
+            downFormat: Self.fitting(types.down.format, columns: experts.intermediateSize), downTable: .linear)
+    }
+
+    /// Every routed expert, by layer and number.
+    package var expertKeys: [ExpertKey] {
+        expertTypes.indices.flatMap { layer in
+            expertTypes[layer].indices.map { ExpertKey(layer: layer, expert: $0) }
+        }
     }
 
     /// A row that isn't a whole number of groups can't be quantised and stays bf16.
-    private static func fitting(_ format: BlockFormat, columns: Int) -> BlockFormat {
+    static func fitting(_ format: BlockFormat, columns: Int) -> BlockFormat {
         format.isQuantized && !columns.isMultiple(of: BlockFormat.groupSize) ? .bf16 : format
     }
 
     /// Bytes of weights that computing one token reads: every resident tensor, of the embedding one row, and the chosen
-    /// experts of every sparse layer.
+    /// experts of every sparse layer, of average size where they differ.
     package var byteCountPerToken: Int {
         var total = 0
         for tensor in configuration.residentTensors {
             let shape = shape(of: tensor)
             total += tensor.key.role == .tokenEmbedding ? shape.strideByteCount : shape.byteCount
         }
-        if let experts = configuration.experts, let layout = expertLayout {
-            total += configuration.sparseLayerCount * experts.expertsPerToken * layout.byteCount
-        }
-        return total
+        guard let experts = configuration.experts else { return total }
+        return expertKeys.reduce(0) { $0 + (layout(of: $1)?.byteCount ?? 0) } * experts.expertsPerToken
+            / experts.routedExpertCount + total
     }
 }
 

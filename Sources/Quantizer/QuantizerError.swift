@@ -4,7 +4,9 @@ package struct QuantizerError: Error, Sendable, CustomStringConvertible {
         /// Weights so large that a group's f16 scale can't hold them.
         case outOfRange
         case outOfMemory
-        /// The result doesn't fit on the disk.
+        /// A rule, or rules together, that can't be followed.
+        case badRule
+        /// The disk has no room for the file.
         case noSpace
         case cancelled
         /// An unfinished conversion was begun with something else.

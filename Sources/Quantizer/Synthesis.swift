@@ -34,8 +34,7 @@ package struct Synthesis {
     /// Bytes of all arrays, for `ConversionProgress`.
     package static func byteCount(of plan: FormatPlan) -> Int {
         let resident = plan.configuration.residentTensors.reduce(0) { $0 + plan.shape(of: $1).byteCount }
-        let expertCount = plan.configuration.sparseLayerCount * (plan.configuration.experts?.routedExpertCount ?? 0)
-        return resident + expertCount * (plan.expertLayout?.byteCount ?? 0)
+        return plan.expertKeys.reduce(resident) { $0 + (plan.layout(of: $1)?.byteCount ?? 0) }
     }
 
     /// - Throws: `ContainerError`, `QuantizerError`, or `ComputeError` when memory runs out.

@@ -44,12 +44,9 @@ struct SynthesisArray {
         var arrays = configuration.residentTensors.map { tensor in
             SynthesisArray(tensor, plan.shape(of: tensor), seed: matrixSeed())
         }
-        guard let experts = configuration.experts, let layout = plan.expertLayout else { return arrays }
-        for layer in 0..<configuration.layerCount where configuration.sparseLayers[layer] {
-            for expert in 0..<experts.routedExpertCount {
-                let key = ExpertKey(layer: layer, expert: expert)
-                arrays.append(SynthesisArray(key, layout, seeds: (matrixSeed(), matrixSeed(), matrixSeed())))
-            }
+        for key in plan.expertKeys {
+            guard let layout = plan.layout(of: key) else { continue }
+            arrays.append(SynthesisArray(key, layout, seeds: (matrixSeed(), matrixSeed(), matrixSeed())))
         }
         return arrays
     }

@@ -104,9 +104,9 @@ struct ConversionTests {
         #expect(report.worst.first?.name == worst.0)
         #expect(abs((report.worst.first?.loss.relative ?? 0) - worst.1) < 1e-5)
         #expect(report.matrixCount == report.expertCount * 3 + reader.tensors.count)
-        var recipe = Recipe(tool: "test", type: type.rawValue, isPure: pure, packing: .auto)
-        recipe.method = "search"
-        #expect(reader.metadata.recipe == recipe)
+        let plan = FormatPlan(reader.metadata.configuration, type: type, isPure: pure)
+        #expect(reader.metadata.recipe == plan.recipe(tool: "test", packing: .auto))
+        #expect(reader.metadata.recipe.type == type.rawValue && reader.metadata.recipe.method == "search")
         #expect(reader.metadata.sources.count == 6 && reader.text.tokenizerJSON != nil)
     }
 

@@ -38,26 +38,54 @@ struct FormatPlanTests {
         }
     }
 
+    private static func plan(_ recipe: BuiltInRecipe, _ configuration: ModelConfiguration) throws -> FormatPlan {
+        try FormatPlan(
+            configuration, own: [], recipe: recipe.rules(for: configuration, type: .int4), name: recipe.rawValue)
+    }
+
     @Test(arguments: ["demo", "V2-Lite", "V3", "deepseek-v3", "moonlight"])
-    func theMixReadsAtMostATenthMore(name: String) throws {
+    func recipesReadNoMoreThanTheySay(name: String) throws {
         let configuration = try Self.configuration(name)
-        let pure = FormatPlan(configuration, type: .int4, isPure: true).byteCountPerToken
-        let mixed = FormatPlan(configuration, type: .int4, isPure: false).byteCountPerToken
-        #expect(mixed > pure)
-        #expect(mixed * 10 <= pure * 11)
+        let pure = try Self.plan(.pure, configuration).byteCountPerToken
+        let small = try Self.plan(.small, configuration).byteCountPerToken
+        let balanced = try Self.plan(.balanced, configuration).byteCountPerToken
+        let quality = try Self.plan(.quality, configuration).byteCountPerToken
+        #expect(pure < small && small < balanced && balanced < quality)
+        #expect(small * 100 <= pure * 102)
+        #expect(balanced * 10 <= pure * 11)
+        #expect(FormatPlan(configuration, type: .int4, isPure: false).byteCountPerToken == balanced)
     }
 
     @Test(arguments: ["demo", "V2-Lite", "V3"])
-    func theMixKeepsTheLatentsAndTheEmbeddingAtInt8(name: String) throws {
+    func balancedKeepsTheEmbeddingAndTheLatentsFine(name: String) throws {
         let configuration = try Self.configuration(name)
-        let plan = FormatPlan(configuration, type: .int4, isPure: false)
-        let finer: Set<TensorRole> = [.tokenEmbedding, .queryDown, .keyValueDown, .keyValueUp]
-        for tensor in configuration.residentTensors where tensor.key.role != .outputHead {
-            let format = plan.shape(of: tensor).format
-            #expect(format == (tensor.mustBeF32 ? .f32 : finer.contains(tensor.key.role) ? .q8 : .q4), "\(tensor.key)")
+        let plan = try Self.plan(.balanced, configuration)
+        #expect(plan.type(of: TensorKey(.tokenEmbedding)) == .int8)
+        for layer in 0..<configuration.layerCount {
+            #expect(plan.type(of: TensorKey(.keyValueUp, layer: layer)) == .int8)
+            #expect(plan.type(of: TensorKey(.keyValueDown, layer: layer)) == .int8)
         }
-        // Where it weighs little.
-        #expect(plan.finerRoles.contains(.outputHead) == (name == "V3"))
+        for key in plan.expertKeys { #expect(plan.types(of: key) == .init(gateUp: .int4, down: .int4)) }
+    }
+
+    @Test func qualityKeepsAllThatEveryTokenReads() throws {
+        let configuration = Self.large("V3")
+        let plan = try Self.plan(.quality, configuration)
+        for tensor in configuration.residentTensors where !tensor.mustBeF32 {
+            #expect(plan.shape(of: tensor).format == .q8)
+        }
+        // The first quarter of 58 sparse layers.
+        for key in plan.expertKeys {
+            #expect(plan.types(of: key) == .init(gateUp: .int4, down: key.layer < 3 + 15 ? .int8 : .int4))
+        }
+    }
+
+    /// A few lines, not thousands.
+    @Test(arguments: BuiltInRecipe.allCases)
+    func recipesAreShort(recipe: BuiltInRecipe) {
+        let rules = recipe.rules(for: Self.large("V3"), type: .int4)
+        #expect(rules.count <= 15)
+        #expect(rules.last?.description == "*=int4")
     }
 
     @Test(arguments: [(ConversionType.int4, BlockFormat.q4), (.int8, .q8), (.bf16, .bf16), (.f32, .f32)])
@@ -67,13 +95,14 @@ struct FormatPlanTests {
         for tensor in configuration.residentTensors {
             #expect(plan.shape(of: tensor).format == (tensor.mustBeF32 ? .f32 : format), "\(tensor.key)")
         }
-        let layout = try #require(plan.expertLayout)
+        let layout = try #require(plan.layout(of: ExpertKey(layer: 1, expert: 0)))
         #expect(layout.gateUpFormat == format && layout.downFormat == format)
     }
 
     /// By hand for one V3 expert: 3 · 2048 · 7168 weights at 4.5 bits.
     @Test func anExpertOfV3Has24Point8Megabytes() throws {
-        let layout = try #require(FormatPlan(Self.large("V3"), type: .int4, isPure: true).expertLayout)
+        let layout = try #require(
+            FormatPlan(Self.large("V3"), type: .int4, isPure: true).layout(of: ExpertKey(layer: 3, expert: 255)))
         #expect(layout.byteCount == 3 * 2048 * 7168 * 9 / 16)
     }
 }

@@ -105,7 +105,7 @@ struct VerifyTests {
             }
             try bytes.withUnsafeBytes { try writer.append(tensor: tensor.requirement.key, shape: shape, bytes: $0) }
         }
-        let layout = try #require(plan.expertLayout)
+        let layout = try #require(plan.layout(of: ExpertKey(layer: 1, expert: 0)))
         let zeros = [UInt8](repeating: 0, count: layout.byteCount)
         for expert in checkpoint.experts {
             try zeros.withUnsafeBytes {

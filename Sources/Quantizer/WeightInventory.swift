@@ -1,0 +1,110 @@
+import Compute
+package import Container
+
+/// A model's quantisable matrices in groups of one kind and layer, between which types are divided.
+package struct WeightInventory: Sendable {
+    package struct Group: Sendable {
+        package let kind: WeightKind
+        package let layer: Int?
+        package let weightCount: Int
+        /// Of one matrix each, and how many of them there are.
+        fileprivate let shapes: [(rows: Int, columns: Int, count: Int)]
+        /// Which part of the group's bytes computing one token reads.
+        fileprivate let readShare: Double
+
+        /// Bytes in the file.
+        package func byteCount(_ type: ConversionType) -> Int {
+            shapes.reduce(0) { sum, shape in
+                let format = FormatPlan.fitting(type.format, columns: shape.columns)
+                let layout: MatrixLayout = kind == .embedding ? .rows : .panels
+                return sum + shape.count
+                    * MatrixShape(rows: shape.rows, columns: shape.columns, format: format, layout: layout).byteCount
+            }
+        }
+
+        package func byteCountPerToken(_ type: ConversionType) -> Double { Double(byteCount(type)) * readShare }
+    }
+
+    /// The model's own, then the layers', each in the order of `WeightKind`.
+    package let groups: [Group]
+    /// Bytes of what is never quantised; every token reads them all.
+    package let fixedByteCount: Int
+    package let weightCount: Int
+
+    package init(_ configuration: ModelConfiguration) {
+        var shapes: [Place: [(rows: Int, columns: Int, count: Int)]] = [:]
+        var fixed = 0
+        var fixedWeights = 0
+        for tensor in configuration.residentTensors {
+            guard !tensor.mustBeF32, let kind = WeightKind(tensor.key.role) else {
+                let layout: MatrixLayout = tensor.isRowMajor ? .rows : .panels
+                let shape = MatrixShape(rows: tensor.rows, columns: tensor.columns, format: .f32, layout: layout)
+                fixed += shape.byteCount
+                fixedWeights += tensor.rows * tensor.columns
+                continue
+            }
+            shapes[Place(kind: kind, layer: tensor.key.layer), default: []].append((tensor.rows, tensor.columns, 1))
+        }
+        if let experts = configuration.experts {
+            let hidden = configuration.hiddenSize
+            let width = experts.intermediateSize
+            let count = experts.routedExpertCount
+            for layer in 0..<configuration.layerCount where configuration.sparseLayers[layer] {
+                shapes[Place(kind: .expertGateUp, layer: layer)] = [(width, hidden, 2 * count)]
+                shapes[Place(kind: .expertDown, layer: layer)] = [(hidden, width, count)]
+            }
+        }
+        groups = shapes.sorted { $0.key < $1.key }.map { place, shapes in
+            let readShare =
+                if place.kind == .embedding {
+                    1 / Double(configuration.vocabularySize)
+                } else if place.kind.isRoutedExpert, let experts = configuration.experts {
+                    Double(experts.expertsPerToken) / Double(experts.routedExpertCount)
+                } else {
+                    1.0
+                }
+            return Group(
+                kind: place.kind, layer: place.layer,
+                weightCount: shapes.reduce(0) { $0 + $1.rows * $1.columns * $1.count }, shapes: shapes,
+                readShare: readShare)
+        }
+        fixedByteCount = fixed
+        weightCount = groups.reduce(fixedWeights) { $0 + $1.weightCount }
+    }
+
+    private struct Place: Hashable, Comparable {
+        var kind: WeightKind
+        var layer: Int?
+
+        static func < (left: Self, right: Self) -> Bool {
+            let order = WeightKind.allCases
+            let (leftLayer, rightLayer) = (left.layer ?? -1, right.layer ?? -1)
+            if leftLayer != rightLayer { return leftLayer < rightLayer }
+            return (order.firstIndex(of: left.kind) ?? 0) < (order.firstIndex(of: right.kind) ?? 0)
+        }
+    }
+
+    package func byteCount(_ types: [ConversionType]) -> Int {
+        zip(groups, types).reduce(fixedByteCount) { $0 + $1.0.byteCount($1.1) }
+    }
+
+    package func byteCountPerToken(_ types: [ConversionType]) -> Double {
+        zip(groups, types).reduce(Double(fixedByteCount)) { $0 + $1.0.byteCountPerToken($1.1) }
+    }
+
+    /// The rules that give every group its type, as few as it takes: per kind one for each set of layers.
+    package func rules(_ types: [ConversionType], otherwise rest: ConversionType) -> [FormatRule] {
+        var rules: [FormatRule] = []
+        for kind in WeightKind.allCases {
+            let members = groups.indices.filter { groups[$0].kind == kind }
+            for type in ConversionType.allCases where type != rest {
+                let chosen = members.filter { types[$0] == type }
+                guard !chosen.isEmpty else { continue }
+                let layers = chosen.count == members.count ? nil : chosen.compactMap { groups[$0].layer }
+                if let pattern = NamePattern(kind.pattern(layers: layers)) { rules.append(FormatRule(pattern, type)) }
+            }
+        }
+        if let everything = NamePattern("*") { rules.append(FormatRule(everything, rest)) }
+        return rules
+    }
+}
