@@ -88,7 +88,8 @@ struct ConvertCommand: ParsableCommand {
     private func forecast() throws {
         let source = try Checkpoint(directory: checkpoint)
         let encoding = try encoding(source)
-        let plan = try recipe.plan(for: source)
+        let plan = try recipe.plan(
+            for: source, importance: encoding.importance, threadCount: threadCount, cancellation: Cancellation())
         let result = try DryRun(
             try forecast(source, plan, encoding), plan: plan,
             recipe: plan.recipe(tool: MoeQuantize.tool, packing: pack, encoding: encoding), output: output)
@@ -108,7 +109,8 @@ struct ConvertCommand: ParsableCommand {
         let source = try Checkpoint(directory: checkpoint)
         try cancellation.check()
         let encoding = try encoding(source)
-        let plan = try recipe.plan(for: source)
+        let plan = try recipe.plan(
+            for: source, importance: encoding.importance, threadCount: threadCount, cancellation: cancellation)
         let progress = ConversionProgress(
             totalByteCount: Conversion.sourceByteCount(of: source),
             hashByteCount: source.files.reduce(0) { $0 + $1.byteCount })

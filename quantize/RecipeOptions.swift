@@ -1,5 +1,6 @@
 import ArgumentParser
 import Checkpoint
+import Compute
 import Container
 import FoundationEssentials
 import Quantizer
@@ -36,11 +37,26 @@ struct RecipeOptions: ParsableArguments {
             "A file of such rules, one a line, after those given here; # begins a comment.", valueName: "file"))
     var rulesFile: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "Pick types for so many bits a weight by what each would lose, instead of --recipe; such as 4.75.",
+            valueName: "bits"))
+    var targetBits: Double?
+
     private static let rulesByteLimit = 64 << 10
 
     func validate() throws {
         if type != .int4, let recipe, recipe != .pure {
             throw ValidationError("--recipe \(recipe.rawValue) is for --type int4.")
+        }
+        if let targetBits {
+            guard targetBits > 0, targetBits <= 32 else {
+                throw ValidationError("--target-bits must be from 4.5 to 32.")
+            }
+            if type != .int4 || recipe != nil || pure || !ownRules.isEmpty || rulesFile != nil {
+                throw ValidationError(
+                    "--target-bits picks every type, so --type, --recipe, --pure and rules exclude it.")
+            }
         }
         if pure, let recipe, recipe != .pure { throw ValidationError("--pure and --recipe exclude each other.") }
     }
@@ -48,7 +64,16 @@ struct RecipeOptions: ParsableArguments {
     private var chosenRecipe: BuiltInRecipe { pure || type != .int4 ? .pure : recipe ?? .balanced }
 
     /// - Throws: `QuantizerError` for rules that can't be followed, `CheckpointError` for a file that can't be read.
-    func plan(for checkpoint: Checkpoint) throws -> FormatPlan {
+    func plan(
+        for checkpoint: Checkpoint, importance: ImportanceMatrix?, threadCount: Int, cancellation: Cancellation
+    ) throws -> FormatPlan {
+        if let targetBits {
+            let picked = try TargetRecipe(
+                checkpoint, targetBits: targetBits, importance: importance, pool: ThreadPool(threadCount: threadCount),
+                cancellation: cancellation)
+            return try FormatPlan(
+                checkpoint.configuration, own: [], recipe: picked.rules, name: "target", targetBits: targetBits)
+        }
         var own: [FormatRule] = []
         for rule in ownRules { own.append(try FormatRule(rule, place: "--rule")) }
         if let rulesFile {

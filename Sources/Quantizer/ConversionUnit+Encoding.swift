@@ -28,7 +28,7 @@ extension ConversionUnit {
 }
 
 /// What an encoder of some matrices is made of, but for the code table.
-private struct EncoderSettings {
+struct EncoderSettings {
     let shape: MatrixShape
     let method: QuantizationMethod
     let weights: [Float]?
@@ -77,7 +77,7 @@ private struct EncoderSettings {
     }
 
     /// Panels spread evenly over the rows.
-    private var sample: [Range<Int>] {
+    var sample: [Range<Int>] {
         let panelCount = (shape.rows + MatrixShape.panelRows - 1) / MatrixShape.panelRows
         let count = min(panelCount, max(Self.leastPanelCount, panelCount / Self.panelsPerSample))
         return (0..<count).map { index in

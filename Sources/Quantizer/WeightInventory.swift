@@ -22,6 +22,14 @@ package struct WeightInventory: Sendable {
             }
         }
 
+        /// Bits of the weights and their scales, without padding.
+        func bitCount(_ type: ConversionType) -> Double {
+            shapes.reduce(0) { sum, shape in
+                let format = FormatPlan.fitting(type.format, columns: shape.columns)
+                return sum + Double(shape.rows * shape.columns * shape.count) * format.bitsPerElement
+            }
+        }
+
         package func byteCountPerToken(_ type: ConversionType) -> Double { Double(byteCount(type)) * readShare }
     }
 
@@ -30,6 +38,7 @@ package struct WeightInventory: Sendable {
     /// Bytes of what is never quantised; every token reads them all.
     package let fixedByteCount: Int
     package let weightCount: Int
+    let fixedWeightCount: Int
 
     package init(_ configuration: ModelConfiguration) {
         var shapes: [Place: [(rows: Int, columns: Int, count: Int)]] = [:]
@@ -69,6 +78,7 @@ package struct WeightInventory: Sendable {
                 readShare: readShare)
         }
         fixedByteCount = fixed
+        fixedWeightCount = fixedWeights
         weightCount = groups.reduce(fixedWeights) { $0 + $1.weightCount }
     }
 

@@ -1,0 +1,59 @@
+import Checkpoint
+import Compute
+import Container
+import Quantizer
+import TestSupport
+import Testing
+
+@Suite("Types for a size")
+struct TargetTests {
+    private static func pick(_ bits: Double, threads: Int = 2) throws -> TargetRecipe {
+        try TargetRecipe(
+            try Checkpoint(directory: Fixtures.demo), targetBits: bits, importance: nil,
+            pool: ThreadPool(threadCount: threads))
+    }
+
+    /// Counted by hand from what the rules give every matrix.
+    @Test(arguments: [4.7, 4.75, 5, 6.5, 9])
+    func theSizeIsKeptAndUsed(bits: Double) throws {
+        let picked = try Self.pick(bits)
+        let configuration = try Checkpoint(directory: Fixtures.demo).configuration
+        let plan = try FormatPlan(configuration, own: [], recipe: picked.rules, name: "target")
+        var total = 0.0
+        var count = 0
+        func add(_ shape: MatrixShape, times: Int = 1) {
+            total += Double(shape.rows * shape.columns * times) * shape.format.bitsPerElement
+            count += shape.rows * shape.columns * times
+        }
+        for tensor in configuration.residentTensors { add(plan.shape(of: tensor)) }
+        for key in plan.expertKeys {
+            let layout = try #require(plan.layout(of: key))
+            add(layout.gateShape, times: 2)
+            add(layout.downShape)
+        }
+        #expect(abs(total / Double(count) - picked.bitsPerWeight) < 1e-9)
+        #expect(picked.bitsPerWeight <= bits && picked.bitsPerWeight > bits - 0.1)
+    }
+
+    @Test func itIsTheSameForAnyNumberOfThreads() throws {
+        #expect(try Self.pick(4.75, threads: 1).rules == Self.pick(4.75, threads: 3).rules)
+    }
+
+    @Test func tooFewBitsAreRefusedWithTheLeast() throws {
+        let error = #expect(throws: QuantizerError.self) { try Self.pick(4.5) }
+        #expect(error?.code == .badRule && error?.message.contains("int4 throughout takes 4.") == true)
+    }
+
+    @Test func theContainerSaysWhatWasAskedFor() throws {
+        let directory = try TemporaryDirectory()
+        let target = "\(directory.path)/model.moe"
+        let outcome = try Program.run(["convert", Fixtures.demo, "-o", target, "--target-bits", "4.75"])
+        #expect(outcome.code == 0, "\(outcome.error)")
+        let recipe = try ContainerReader(path: target).metadata.recipe
+        #expect(recipe.targetBits == 4.75 && recipe.name == "target" && recipe.rules?.last == "*=int4")
+        for other in [["--pure"], ["--recipe", "small"], ["--rule", "*=int8"], ["--type", "int8"]] {
+            let refused = try Program.run(["convert", Fixtures.demo, "-o", target, "--target-bits", "4.75"] + other)
+            #expect(refused.code == 64)
+        }
+    }
+}
