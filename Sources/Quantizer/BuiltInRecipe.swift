@@ -4,7 +4,8 @@ package import Container
 package enum BuiltInRecipe: String, Sendable, CaseIterable {
     /// All that every token reads at int8, and `down` of the first quarter of the sparse layers.
     case quality
-    /// At int8 what gains most for its size, as long as a token reads at most a tenth more than with `pure`.
+    /// At int8 the embedding and the latents' projections, then what gains most for its size, as long as a token reads at
+    /// most a tenth more than with `pure`.
     case balanced
     /// The same within a fiftieth.
     case small
@@ -46,7 +47,11 @@ package enum BuiltInRecipe: String, Sendable, CaseIterable {
         // The routed experts are nearly the whole file, so they stay coarse.
         return TypeAllocation(
             inventory: inventory, ladder: [.int4, .int8], isOpen: { !$0.kind.isRoutedExpert },
-            error: { _, type in type == .int4 ? 1 : 0 }, cost: { $0.byteCountPerToken($1) }
+            error: { group, type in
+                guard type == .int4 else { return 0 }
+                // These go first: what is lost in a latent is lost for every head.
+                return inventory.groups[group].kind.isLatentProjection ? 100 : 1
+            }, cost: { $0.byteCountPerToken($1) }
         ).types(limit: whole * growth - Double(inventory.fixedByteCount))
     }
 }

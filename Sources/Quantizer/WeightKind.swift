@@ -41,6 +41,9 @@ package enum WeightKind: String, Sendable, CaseIterable {
     package var isLayered: Bool { self != .embedding && self != .head }
     package var isRoutedExpert: Bool { self == .expertGateUp || self == .expertDown }
 
+    /// Into a latent or out of the one that the cache keeps.
+    package var isLatentProjection: Bool { self == .queryDown || self == .keyValueDown || self == .keyValueUp }
+
     /// The pattern of this kind's matrices in some of its layers.
     ///
     /// - Parameter layers: ascending; nil for every layer.

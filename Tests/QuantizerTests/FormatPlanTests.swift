@@ -64,6 +64,7 @@ struct FormatPlanTests {
         for layer in 0..<configuration.layerCount {
             #expect(plan.type(of: TensorKey(.keyValueUp, layer: layer)) == .int8)
             #expect(plan.type(of: TensorKey(.keyValueDown, layer: layer)) == .int8)
+            #expect(name == "V2-Lite" || plan.type(of: TensorKey(.queryDown, layer: layer)) == .int8)
         }
         for key in plan.expertKeys { #expect(plan.types(of: key) == .init(gateUp: .int4, down: .int4)) }
     }
