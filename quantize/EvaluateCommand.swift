@@ -1,6 +1,6 @@
-import ArgumentParser
+package import ArgumentParser
 import Container
-import Evaluation
+package import Evaluation
 import Model
 import Quantizer
 
@@ -31,8 +31,12 @@ struct EvaluateCommand: ParsableCommand {
         help: "Format of the KV cache, f32 or bf16; f32 measures the file and not the cache that the daemon has.")
     var cacheFormat = CacheFormat.f32
 
-    @Flag(help: "Compute one token a step, as when text is generated; the reference still reads in batches.")
-    var step = false
+    @Flag(
+        help: ArgumentHelp(
+            "Compute in batches, one token a step, or as prompts are read; the reference reads in batches.",
+            discussion: "Steps and batches agree to the last bit. With --prefill, latent attention takes another form.")
+    )
+    var reading = Evaluation.Reading.batches
 
     @Flag(help: "Print one JSON object.")
     var json = false
@@ -77,12 +81,12 @@ struct EvaluateCommand: ParsableCommand {
         do {
             defer { display.stop() }
             result = try Evaluation(
-                loaded, text: text, reference: expected, isStepwise: step, progress: progress,
+                loaded, text: text, reference: expected, reading: reading, progress: progress,
                 cancelled: { cancellation.isRequested })
         }
         let report = EvaluationReport(
             model: model, reference: reference, text: .init(text.identity), contextLength: context,
-            chunkCount: text.chunks.count, isStepwise: step, isCalibratedOnText: isCalibrated, result: result)
+            chunkCount: text.chunks.count, reading: reading, isCalibratedOnText: isCalibrated, result: result)
         print(json ? try report.json : report.lines)
     }
 
@@ -94,5 +98,15 @@ struct EvaluateCommand: ParsableCommand {
         Terminal.complain("WARNING: \(model) was calibrated on this very text (XXH3 \(text.identity.checksum)).")
         Terminal.complain("WARNING: the results look better than they are. Evaluate on another text.")
         return true
+    }
+}
+
+extension Evaluation.Reading: EnumerableFlag {
+    package static func name(for value: Self) -> NameSpecification {
+        switch value {
+        case .batches: .customLong("batch")
+        case .steps: .customLong("step")
+        case .prefill: .customLong("prefill")
+        }
     }
 }

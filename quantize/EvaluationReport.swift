@@ -20,7 +20,7 @@ struct EvaluationReport: Encodable {
     var text: Text
     var contextLength: Int
     var chunkCount: Int
-    var isStepwise: Bool
+    var reading: Evaluation.Reading
     var isCalibratedOnText: Bool
     var result: Evaluation
 
@@ -38,7 +38,7 @@ struct EvaluationReport: Encodable {
             Self.row(
                 "tokens",
                 "\(result.scoredTokenCount) scored, in \(chunkCount) chunks of \(contextLength)"
-                    + (isStepwise ? ", one token a step" : "")),
+                    + description(of: reading)),
             Self.row("perplexity", Self.amount(result.perplexity, 4)),
         ]
         if let reference, let comparison = result.comparison {
@@ -61,6 +61,14 @@ struct EvaluationReport: Encodable {
             ]
         }
         return lines.joined(separator: "\n")
+    }
+
+    private func description(of reading: Evaluation.Reading) -> String {
+        switch reading {
+        case .batches: ""
+        case .steps: ", one token a step"
+        case .prefill: ", as prompts are read"
+        }
     }
 
     private static func row(_ name: String, _ value: String) -> String {

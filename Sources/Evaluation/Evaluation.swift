@@ -26,6 +26,16 @@ package struct Evaluation: Sendable, Equatable, Codable {
         package var topAgreement: Estimate
     }
 
+    /// In which arithmetic the model reads.
+    package enum Reading: String, Sendable, Codable, CaseIterable {
+        /// Many tokens at once, to the same bits as `steps`.
+        case batches
+        /// One token a step, as text is generated.
+        case steps
+        /// As prompts are read, with the expanded form of latent attention. It differs from the others in the last bit of
+        /// a float, which int8 inputs turn into a whole code now and then.
+        case prefill
+    }
 }
 
 extension Evaluation {
@@ -35,11 +45,10 @@ extension Evaluation {
     }
 
     /// - Parameters:
-    ///   - isStepwise: one token a step, as when text is generated, instead of batches.
-    ///   - reference: reads in batches, always, so a model can be its own reference for `isStepwise`.
+    ///   - reference: reads in batches, always, so a model can be its own reference for the other readings.
     /// - Throws: `EvaluationError`, or `ModelError` with the code `cancelled` when `cancelled` says so.
     package init(
-        _ model: LoadedModel, text: EvaluationText, reference: LoadedModel? = nil, isStepwise: Bool = false,
+        _ model: LoadedModel, text: EvaluationText, reference: LoadedModel? = nil, reading: Reading = .batches,
         progress: TextProgress, cancelled: () -> Bool = { false }
     ) throws {
         let vocabulary = model.configuration.vocabularySize
@@ -56,12 +65,12 @@ extension Evaluation {
             var expected: LogitStore?
             if let reference, let referenceState {
                 let store = LogitStore(vocabulary: vocabulary, tokenCount: chunk.count)
-                try Self.read(chunk, reference, referenceState, isStepwise: false, store, cancelled)
+                try Self.read(chunk, reference, referenceState, .batches, store, cancelled)
                 progress.advance(chunk.count)
                 expected = store
             }
             let scorer = Scorer(chunk: chunk, reference: expected, vocabulary: vocabulary, scores: scores)
-            try Self.read(chunk, model, state, isStepwise: isStepwise, scorer, cancelled)
+            try Self.read(chunk, model, state, reading, scorer, cancelled)
             progress.advance(chunk.count)
             scores = scorer.scores
             guard scores.areFinite else {
@@ -78,19 +87,21 @@ extension Evaluation {
     static func firstScored(_ tokenCount: Int) -> Int { tokenCount / 2 }
 
     private static func read(
-        _ chunk: ArraySlice<Int32>, _ model: LoadedModel, _ state: DecodingState, isStepwise: Bool,
+        _ chunk: ArraySlice<Int32>, _ model: LoadedModel, _ state: DecodingState, _ reading: Reading,
         _ observer: any ForwardObserver, _ cancelled: () -> Bool
     ) throws {
         state.reset()
         let middle = chunk.startIndex + firstScored(chunk.count)
-        if isStepwise {
+        switch reading {
+        case .steps:
             for index in chunk.indices {
                 try unsafe model.decode(
                     chunk[index], state: state, observer: index < middle ? nil : observer, cancelled: cancelled)
             }
-        } else {
-            try model.prefill(chunk[..<middle], state: state, cancelled: cancelled)
-            try model.prefill(chunk[middle...], state: state, observer: observer, cancelled: cancelled)
+        case .batches, .prefill:
+            let form: AttentionForm = reading == .prefill ? .expanded : .absorbed
+            try model.prefill(chunk[..<middle], state: state, form: form, cancelled: cancelled)
+            try model.prefill(chunk[middle...], state: state, form: form, observer: observer, cancelled: cancelled)
         }
     }
 }

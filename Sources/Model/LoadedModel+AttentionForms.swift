@@ -5,47 +5,60 @@ import Container
 /// a chunk begins, and keep a running maximum and sum (online softmax, arXiv 1805.02867), so that a token's result
 /// doesn't depend on its chunk.
 extension LoadedModel {
-    /// Attention of one token in the latents' space (DeepSeek-V2, §2.1.3):
+    /// Attention in the latents' space, token by token (DeepSeek-V2, §2.1.3):
     /// score = (W_UKᵀ · q) · c + q_rope · k_rope, output = W_UV · Σ p · c.
     func attendAbsorbed(
         _ keyValueUp: Matrix, _ cached: CachedLayer, _ chunk: Chunk, _ shape: ModelConfiguration.LatentAttention
     ) {
+        let rank = shape.keyValueLatentRank
+        let count = chunk.position + chunk.count
+        let work =
+            chunk.count * shape.headCount
+            * ((shape.plainHeadSize + shape.valueHeadSize) * rank + count * (2 * rank + shape.ropeHeadSize))
+        forEach(shape.headCount, work: work) { head in
+            for row in 0..<chunk.count { attendAbsorbed(keyValueUp, cached, row: row, head: head, chunk, shape) }
+        }
+    }
+
+    /// One head of one token.
+    private func attendAbsorbed(
+        _ keyValueUp: Matrix, _ cached: CachedLayer, row: Int, head: Int, _ chunk: Chunk,
+        _ shape: ModelConfiguration.LatentAttention
+    ) {
         let (plain, rope, value) = (shape.plainHeadSize, shape.ropeHeadSize, shape.valueHeadSize)
         let rank = shape.keyValueLatentRank
-        let count = chunk.position + 1
+        let count = chunk.position + row + 1
         let block = ScratchLayout.attentionBlock
-        let work = shape.headCount * ((plain + value) * rank + count * (2 * rank + rope))
-        forEach(shape.headCount, work: work) { head in
-            let query = unsafe scratch.floats(.queries) + head * (plain + rope)
-            let absorbed = unsafe scratch.floats(.absorbed) + head * rank
-            let sums = unsafe scratch.floats(.attendedLatents) + head * rank
-            let weights = unsafe scratch.floats(.attentionWeights) + head * block
-            unsafe absorbed.update(repeating: 0, count: rank)
-            unsafe sums.update(repeating: 0, count: rank)
-            let firstRow = head * (plain + value)
-            unsafe kernels.multiplyTransposed(keyValueUp, rows: firstRow..<firstRow + plain, query, into: absorbed)
+        let index = row * shape.headCount + head
+        let query = unsafe scratch.floats(.queries) + index * (plain + rope)
+        let absorbed = unsafe scratch.floats(.absorbed) + head * rank
+        let sums = unsafe scratch.floats(.attendedLatents) + head * rank
+        let weights = unsafe scratch.floats(.attentionWeights) + head * block
+        unsafe absorbed.update(repeating: 0, count: rank)
+        unsafe sums.update(repeating: 0, count: rank)
+        let firstRow = head * (plain + value)
+        unsafe kernels.multiplyTransposed(keyValueUp, rows: firstRow..<firstRow + plain, query, into: absorbed)
 
-            var softmax = OnlineSoftmax()
-            for start in stride(from: 0, to: count, by: block) {
-                let positions = start..<min(start + block, count)
-                for position in positions {
-                    let score =
-                        unsafe dot(absorbed, cached.latents, at: position, size: rank, cached.format)
-                        + dot(query + plain, cached.ropedKeys, at: position, size: rope, cached.format)
-                    unsafe weights[position - start] = score * shape.softmaxScale
-                }
-                let rescaling = unsafe softmax.add(weights, count: positions.count, kernels)
-                if rescaling != 1 { unsafe kernels.scale(sums, by: rescaling, count: rank) }
-                for position in positions {
-                    unsafe accumulate(
-                        weights[position - start], cached.latents, at: position, size: rank, cached.format, into: sums)
-                }
+        var softmax = OnlineSoftmax()
+        for start in stride(from: 0, to: count, by: block) {
+            let positions = start..<min(start + block, count)
+            for position in positions {
+                let score =
+                    unsafe dot(absorbed, cached.latents, at: position, size: rank, cached.format)
+                    + dot(query + plain, cached.ropedKeys, at: position, size: rope, cached.format)
+                unsafe weights[position - start] = score * shape.softmaxScale
             }
-            unsafe kernels.scale(sums, by: 1 / softmax.sum, count: rank)
-            unsafe kernels.multiplyDequantized(
-                keyValueUp, rows: firstRow + plain..<firstRow + plain + value, sums,
-                into: scratch.floats(.attended) + head * value)
+            let rescaling = unsafe softmax.add(weights, count: positions.count, kernels)
+            if rescaling != 1 { unsafe kernels.scale(sums, by: rescaling, count: rank) }
+            for position in positions {
+                unsafe accumulate(
+                    weights[position - start], cached.latents, at: position, size: rank, cached.format, into: sums)
+            }
         }
+        unsafe kernels.scale(sums, by: 1 / softmax.sum, count: rank)
+        unsafe kernels.multiplyDequantized(
+            keyValueUp, rows: firstRow + plain..<firstRow + plain + value, sums,
+            into: scratch.floats(.attended) + index * value)
     }
 
     /// Attention of a chunk's tokens over keys and values that are recomputed from the cached latents, block by block.

@@ -2,10 +2,11 @@ import Compute
 import Container
 
 /// The two forms of latent attention, which give the same up to rounding.
-enum AttentionForm {
-    /// The query goes into the latents' space: cheap for one token (decode).
+package enum AttentionForm: Sendable {
+    /// The query goes into the latents' space: cheap for one token. Decoding's, so a prefill in this form gives the very
+    /// numbers that decoding token by token gives.
     case absorbed
-    /// Keys and values come out of the latents: cheap for many (prefill).
+    /// Keys and values come out of the latents: cheap for many tokens.
     case expanded
 }
 
@@ -15,13 +16,14 @@ extension LoadedModel {
     /// The result doesn't depend on how the tokens fall into chunks and calls.
     ///
     /// - Parameters:
+    ///   - form: of latent attention.
     ///   - observer: sees every position's hidden states and logits or the matrices' inputs, as it wants.
     ///   - cancelled: asked in every layer.
     ///   - progress: told how many of `tokens` are done, after each chunk.
     /// - Throws: `ModelError`; the state is then as it was.
     package func prefill(
-        _ tokens: ArraySlice<Int32>, state: DecodingState, observer: (any ForwardObserver)? = nil,
-        cancelled: () -> Bool = { false }, progress: (Int) -> Void = { _ in }
+        _ tokens: ArraySlice<Int32>, state: DecodingState, form: AttentionForm = .expanded,
+        observer: (any ForwardObserver)? = nil, cancelled: () -> Bool = { false }, progress: (Int) -> Void = { _ in }
     ) throws(ModelError) {
         try check(tokens, state)
         beginStep()
@@ -31,7 +33,7 @@ extension LoadedModel {
             let count = min(plan.chunk, tokens.count - done)
             let start = tokens.startIndex + done
             try forward(
-                tokens[start..<start + count], position: state.tokenCount + done, state: state, form: .expanded,
+                tokens[start..<start + count], position: state.tokenCount + done, state: state, form: form,
                 wantsLogits: done + count == tokens.count, observer: observer, cancelled: cancelled)
             done += count
             progress(done)

@@ -21,7 +21,7 @@ import Testing
         let model = try DemoModel.load(type, context: Self.contextLength)
         let vocabulary = model.configuration.vocabularySize
         return try text.chunks.map { chunk in
-            let trace = try Trace(Trace.Request(tokens: Array(chunk)), model: model)
+            let trace = try Trace(Trace.Request(tokens: Array(chunk), isStepwise: true), model: model)
             return (Self.contextLength / 2..<Self.contextLength - 1).map { position in
                 let logits = trace.logits[position * vocabulary..<(position + 1) * vocabulary].map(Double.init)
                 let sum = logits.reduce(0) { $0 + exp($1) }
