@@ -82,6 +82,8 @@ let package = Package(
         room("Model", ["ExpertPaging", "Container", "Compute"], settings: memorySafe),
         room("Evaluation", ["Model", "Quantizer", "Checkpoint", "Tokenizer", "Container"], settings: memorySafe),
 
+        room("Benchmark", ["Model", "ExpertPaging", "Container", "Compute"], settings: memorySafe),
+
         // The serving rooms.
         room("Generation", ["Model", "ExpertPaging", "Tokenizer", "Container"]),
         room("API"),
@@ -95,9 +97,8 @@ let package = Package(
         .executableTarget(
             name: "moed",
             dependencies: [
-                "API", "Serving", "Generation", "Model", "ExpertPaging", "Checkpoint", "Container", "Compute",
-                "Tokenizer",
-                "ChatTemplate", argumentParser, logging, lifecycle, signals,
+                "API", "Serving", "Generation", "Benchmark", "Model", "ExpertPaging", "Checkpoint", "Container",
+                "Compute", "Tokenizer", "ChatTemplate", argumentParser, logging, lifecycle, signals,
             ] + nio("NIOPosix"), swiftSettings: common),
         .executableTarget(
             name: "moectl",
@@ -131,6 +132,7 @@ let package = Package(
             "EvaluationTests",
             ["moe-quantize", "Evaluation", "Model", "Quantizer", "Checkpoint", "Container", "Compute"]),
         tests("QuantizerTests", ["moe-quantize", "Quantizer", "Checkpoint", "Container", "Compute"]),
+        tests("BenchmarkTests", ["Benchmark", "Model", "Quantizer", "Checkpoint", "Container", "Compute"]),
         tests("FuzzTests", ["Quantizer", "Tokenizer", "Checkpoint", "Container"]),
     ]
 )

@@ -246,6 +246,19 @@ INLINE bytes64 bytes_lookup(bytes64 table, bytes64 index) {
     return (bytes64)_mm512_shuffle_epi8((__m512i)table, (__m512i)index);
 }
 
+// Twelve chains hide the latency; the barrier keeps the compiler from computing ahead.
+static int64_t spend_multiply_adds(int64_t rounds) {
+    __m512i sums[12] = {0}, weights = _mm512_set1_epi8(3), input = _mm512_set1_epi8(5);
+    for (int64_t round = 0; round < rounds; round++) {
+        for (int i = 0; i < 12; i++) {
+            __asm__ volatile("" : "+v"(weights));
+            sums[i] = _mm512_dpbusd_epi32(sums[i], weights, input);
+        }
+    }
+    for (int i = 0; i < 12; i++) __asm__ volatile("" : : "v"(sums[i]));
+    return rounds * 12 * 64;
+}
+
 #include "quantize_groups.h"
 
 #include "kernels_float.h"

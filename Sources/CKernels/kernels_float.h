@@ -440,4 +440,5 @@ static void multiply(
         .sum = sum,                                   \
         .softmax = softmax,                           \
         .encode = encode,                             \
+        .spend_multiply_adds = spend_multiply_adds,   \
     }

@@ -362,6 +362,20 @@ INLINE bytes64 bytes_lookup(bytes64 table, bytes64 index) {
     return r.bytes;
 }
 
+// Twelve chains hide the latency; the barrier keeps the compiler from computing ahead.
+static int64_t spend_multiply_adds(int64_t rounds) {
+    int32x4_t sums[12] = {0};
+    int8x16_t weights = vdupq_n_s8(3), input = vdupq_n_s8(5);
+    for (int64_t round = 0; round < rounds; round++) {
+        for (int i = 0; i < 12; i++) {
+            __asm__ volatile("" : "+w"(weights));
+            sums[i] = vdotq_s32(sums[i], weights, input);
+        }
+    }
+    for (int i = 0; i < 12; i++) __asm__ volatile("" : : "w"(sums[i]));
+    return rounds * 12 * 16;
+}
+
 #include "quantize_groups.h"
 
 #include "kernels_float.h"

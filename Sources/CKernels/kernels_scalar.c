@@ -255,6 +255,19 @@ INLINE bytes64 bytes_lookup(bytes64 table, bytes64 index) {
     FROM_ARRAY(bytes64, r);
 }
 
+// Eight chains hide the latency; the barrier keeps the compiler from doing a product once for all of them.
+static int64_t spend_multiply_adds(int64_t rounds) {
+    int32_t sums[8] = {0}, weight = 3, input = 5;
+    for (int64_t round = 0; round < rounds; round++) {
+        for (int i = 0; i < 8; i++) {
+            __asm__ volatile("" : "+r"(weight));
+            sums[i] += weight * input;
+        }
+    }
+    for (int i = 0; i < 8; i++) __asm__ volatile("" : : "r"(sums[i]));
+    return rounds * 8;
+}
+
 #include "quantize_groups.h"
 
 #include "kernels_float.h"

@@ -29,11 +29,11 @@ package final class LoadedModel: @unchecked Sendable {
     package init(
         container: ContainerReader, plan: MemoryPlan, threadCount: Int = ThreadCount.available, kernels: Kernels = .best
     ) throws(ModelError) {
-        configuration = container.metadata.configuration
+        configuration = container.metadata.configuration.activating(plan.expertsPerToken)
         self.plan = plan
         self.kernels = kernels
         self.threadCount = threadCount
-        weights = try ResidentTensors(container: container)
+        weights = try ResidentTensors(container: container, configuration: configuration)
         rotary = RotaryTable(configuration.rotary, headSize: configuration.attention.latent.ropeHeadSize)
         scratch = try Scratch(
             layout: ScratchLayout(configuration: configuration, chunk: plan.chunk),

@@ -18,10 +18,13 @@ package struct MemoryPlan: Sendable {
         /// Tokens of a prompt that are computed together; nil for the most, up to 256, whose scratch takes no more than
         /// an eighth of the memory.
         package var chunk: Int?
+        /// Routed experts that a token goes through instead of the model's own number, to measure with.
+        package var expertsPerToken: Int?
 
         package init(
             memory: Int? = nil, context: Int? = nil, expertSlots: Int? = nil,
-            laneCount: Int = ExpertStore.defaultLaneCount, cacheFormat: CacheFormat? = nil, chunk: Int? = nil
+            laneCount: Int = ExpertStore.defaultLaneCount, cacheFormat: CacheFormat? = nil, chunk: Int? = nil,
+            expertsPerToken: Int? = nil
         ) {
             self.memory = memory
             self.context = context
@@ -29,6 +32,7 @@ package struct MemoryPlan: Sendable {
             self.laneCount = laneCount
             self.cacheFormat = cacheFormat
             self.chunk = chunk
+            self.expertsPerToken = expertsPerToken
         }
     }
 
@@ -48,6 +52,8 @@ package struct MemoryPlan: Sendable {
     package let slotCount: Int
     package let leastSlotCount: Int
     package let expertCount: Int
+    /// nil for the model's own.
+    package let expertsPerToken: Int?
     /// What the person should know before it starts.
     package let warnings: [String]
 
@@ -61,7 +67,8 @@ package struct MemoryPlan: Sendable {
 
     package init(container: ContainerReader, options: Options) throws(ModelError) {
         try self.init(
-            footprint: ModelFootprint(container: container, laneCount: options.laneCount),
+            footprint: ModelFootprint(
+                container: container, laneCount: options.laneCount, expertsPerToken: options.expertsPerToken),
             cacheFormat: options.cacheFormat ?? .default(for: container), options: options,
             available: AvailableMemory.current())
     }
@@ -123,6 +130,7 @@ package struct MemoryPlan: Sendable {
         slotCount = min(slots, arena.expertCount)
         leastSlotCount = arena.leastSlotCount
         expertCount = arena.expertCount
+        expertsPerToken = options.expertsPerToken
         warnings = Self.warnings(slots: min(slots, arena.expertCount), footprint)
     }
 
@@ -146,6 +154,9 @@ package struct MemoryPlan: Sendable {
         try require("context", options.context, in: 1...footprint.configuration.contextLength)
         try require("chunk", options.chunk, in: 1...4096)
         try require("the number of reading lanes", options.laneCount, in: 1...64)
+        try require(
+            "the number of experts a token", options.expertsPerToken,
+            in: 1...max(footprint.configuration.experts?.routedExpertCount ?? 1, 1))
     }
 
     private static func tooFewSlots(_ slots: Int, _ footprint: ModelFootprint, _ options: Options) -> ModelError {

@@ -20,9 +20,9 @@ package struct ModelFootprint: Sendable {
         self.laneByteCount = laneByteCount
     }
 
-    package init(container: ContainerReader, laneCount: Int) {
+    package init(container: ContainerReader, laneCount: Int, expertsPerToken: Int? = nil) {
         self.init(
-            configuration: container.metadata.configuration,
+            configuration: container.metadata.configuration.activating(expertsPerToken),
             denseByteCount: ResidentTensors.byteCount(of: container),
             arena: ArenaShape(container: container, laneCount: laneCount),
             laneByteCount: laneCount
@@ -46,5 +46,16 @@ package struct ModelFootprint: Sendable {
     package var expertBytesOfOneToken: Int {
         guard arena.expertCount > 0, let all = arena.byteCount(slotCount: arena.expertCount) else { return 0 }
         return all / arena.expertCount * expertsOfOneToken
+    }
+}
+
+extension ModelConfiguration {
+    /// The same model with another number of experts a token, from all groups; nil changes nothing.
+    func activating(_ expertsPerToken: Int?) -> ModelConfiguration {
+        guard let expertsPerToken else { return self }
+        var configuration = self
+        configuration.experts?.expertsPerToken = expertsPerToken
+        configuration.experts?.router.groupsPerToken = experts?.router.groupCount ?? 0
+        return configuration
     }
 }

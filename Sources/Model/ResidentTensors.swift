@@ -41,7 +41,7 @@ import Container
     }
 
     /// Reads and checks every resident tensor, in the file's order.
-    init(container: ContainerReader) throws(ModelError) {
+    init(container: ContainerReader, configuration: ModelConfiguration) throws(ModelError) {
         let byteCount = Self.byteCount(of: container)
         do {
             memory = try AlignedMemory(byteCount: byteCount)
@@ -60,7 +60,6 @@ import Container
             end += MatrixShape.padded(record.byteCount)
         }
 
-        let configuration = container.metadata.configuration
         embedding = try places.matrix(.tokenEmbedding, nil)
         unsafe outputNorm = try places.vector(.outputNorm, nil)
         outputHead = try places.matrix(.outputHead, nil)

@@ -94,6 +94,10 @@ typedef struct moed_kernels {
 
     /// Quantises rows and says what it lost. Returns 0, or 1 if a value is too large for an f16 scale.
     int32_t (*encode)(const moed_encoding *encoding, moed_loss *loss);
+
+    /// Multiplies and adds bytes in registers, by the instructions of `multiply`, as fast as they can be issued, and
+    /// returns how many multiply-adds it did: what the entry's products can be measured against.
+    int64_t (*spend_multiply_adds)(int64_t rounds);
 } moed_kernels;
 
 /// Entries that this processor can run, the scalar one first and the fastest last.
@@ -108,6 +112,9 @@ void moed_bf16_to_f32(const uint16_t *x, int64_t count, float *y);
 void moed_f32_to_bf16(const float *x, int64_t count, uint16_t *y);
 /// FP8 e4m3 without infinities (0x7f and 0xff are NaN).
 void moed_f8e4m3_to_f32(const uint8_t *x, int64_t count, float *y);
+
+/// Reads every byte once and returns a sum of them all; `byte_count` is a multiple of 256.
+uint64_t moed_read(const void *bytes, int64_t byte_count);
 
 /// Tells the processor that this is a spinning wait.
 static inline void moed_spin_pause(void) {

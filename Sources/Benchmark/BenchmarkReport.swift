@@ -1,0 +1,64 @@
+/// Everything that a run measured, and what it was measured against.
+package struct BenchmarkReport: Sendable, Codable {
+    package struct Model: Sendable, Codable {
+        package var path: String
+        package var family: String
+        /// `int4`, `int8`, `bf16` or `f32`.
+        package var type: String
+        package var fileByteCount: UInt64
+        package var kernels: String
+        package var threadCount: Int
+        package var chunk: Int
+        package var contextLength: Int
+        package var cacheFormat: String
+        /// Experts in memory, of all there are.
+        package var slotCount: Int
+        package var expertCount: Int
+        /// Whether every token goes through all experts.
+        package var isDense: Bool
+    }
+
+    package enum Kind: String, Sendable, Codable {
+        case prefill
+        case decode
+    }
+
+    package struct Result: Sendable, Codable {
+        package var kind: Kind
+        /// Tokens of a repetition.
+        package var tokenCount: Int
+        /// Tokens before them.
+        package var depth: Int
+        package var sample: Sample
+        /// By the median, and by the slowest and fastest repetition.
+        package var tokensPerSecond: Double
+        package var slowestTokensPerSecond: Double
+        package var fastestTokensPerSecond: Double
+        /// Of a repetition.
+        package var counted: StepCost.Count
+        package var bytesPerSecond: Double
+        /// Of the machine's read bandwidth.
+        package var bandwidthShare: Double
+        /// Of the matrices alone.
+        package var multiplyAddsPerSecond: Double
+        /// Of the machine's int8 multiply-adds.
+        package var peakShare: Double
+        /// What the repetitions read from storage, which is nothing where every expert has a place in memory.
+        package var storageByteCount: UInt64
+    }
+
+    /// What decoding several sequences together could reach at most: its bytes at the machine's bandwidth.
+    package struct BatchBound: Sendable, Codable {
+        package var sequenceCount: Int
+        package var depth: Int
+        package var distinctExpertsPerLayer: Double
+        package var byteCount: Double
+        package var tokensPerSecond: Double
+    }
+
+    package var model: Model
+    package var limits: MachineLimits
+    package var cost: StepCost
+    package var results: [Result]
+    package var batchBounds: [BatchBound]
+}
