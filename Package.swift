@@ -112,6 +112,9 @@ let package = Package(
 
         // Tests.
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: common),
+        .target(
+            name: "DemoSupport", dependencies: ["Quantizer", "Checkpoint", "Container", "TestSupport"],
+            path: "Tests/DemoSupport", swiftSettings: common),
         tests("APITests", ["API"]),
         tests("MoectlTests", ["moectl", "API"]),
         tests("ContainerTests", ["Container", "Compute"]),
@@ -119,13 +122,15 @@ let package = Package(
         tests("ExpertPagingTests", ["ExpertPaging", "Container", "Compute"]),
         tests(
             "GenerationTests",
-            ["Generation", "Model", "ExpertPaging", "Tokenizer", "Container", "Checkpoint", "Quantizer"]),
+            ["Generation", "Model", "ExpertPaging", "Tokenizer", "Container", "DemoSupport"]),
         tests("TokenizerTests", ["Tokenizer"]),
         tests("ChatTemplateTests", ["ChatTemplate"]),
         tests(
             "ServingTests",
-            ["moed", "Serving", "API", "Model", "Quantizer", "Checkpoint", "Container", "Compute", logging, lifecycle]
-                + nio("NIOPosix")),
+            [
+                "moed", "Serving", "API", "Model", "Quantizer", "Checkpoint", "Container", "Compute", "DemoSupport",
+                logging, lifecycle,
+            ] + nio("NIOPosix")),
         tests("ModelTests", ["Model", "ExpertPaging", "Quantizer", "Checkpoint", "Container", "Compute"]),
         tests("CheckpointTests", ["Checkpoint", "Container", "Compute"]),
         tests(

@@ -1,3 +1,4 @@
+import DemoSupport
 import ExpertPaging
 import Generation
 import Glibc
@@ -167,11 +168,11 @@ import Testing
     // MARK: Damage
 
     @Test func aDamagedExpertFailsItsRequestAndNoOther() async throws {
-        let file = try DamagedDemo()
+        let file = try DemoCopy()
         let demo = try DemoEngine(path: file.path, expertSlots: 8)
         let request = try demo.request()
         let good = try await Collected(demo.engine.submit(request)).text
-        try file.flipExperts(demo.container)
+        try file.flipExperts()
         let fresh = try DemoEngine(path: file.path, expertSlots: 8)
         for _ in 0..<3 {
             let error = await failure(of: try fresh.engine.submit(request))
@@ -179,7 +180,7 @@ import Testing
             #expect(error?.message.contains("experts.") == true)
         }
         #expect(fresh.engine.status().totals.failed == 3)
-        try file.flipExperts(demo.container)
+        try file.flipExperts()
         // A read that began before the mending may still come in.
         _ = await failure(of: try fresh.engine.submit(request))
         #expect(try await Collected(fresh.engine.submit(request)).text == good)

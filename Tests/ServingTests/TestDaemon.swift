@@ -1,4 +1,5 @@
 import API
+import DemoSupport
 import FoundationEssentials
 import Logging
 import Model

@@ -1,4 +1,5 @@
 import API
+import DemoSupport
 import FoundationEssentials
 import Serving
 import Testing
@@ -206,8 +207,8 @@ extension ServingSuite {
         func failureInStream() async throws {
             let copy = try DemoCopy()
             try await TestDaemon.run(model: copy.path) { daemon in
-                try DemoContainer.flipExperts(of: copy.path)
-                let streamed = try await daemon.post("/v1/chat/completions", copy.chatBody(#""stream":true"#))
+                try copy.flipExperts()
+                let streamed = try await daemon.post("/v1/chat/completions", TestDaemon.chatBody(#""stream":true"#))
                 #expect(streamed.status == 200)
                 #expect(!streamed.isComplete)
                 #expect(!streamed.lines.contains("data: [DONE]"))
@@ -215,15 +216,15 @@ extension ServingSuite {
                 let event = try JSONDecoder().decode(ErrorResponse.self, from: Data(last.utf8))
                 #expect(event.error.code == "model_io_error")
 
-                let whole = try await daemon.post("/v1/chat/completions", copy.chatBody(""))
+                let whole = try await daemon.post("/v1/chat/completions", TestDaemon.chatBody(""))
                 #expect(whole.status == 500)
                 #expect(try error(in: whole).code == "model_io_error")
                 #expect(whole.headers["x-should-retry"] == "false")
                 #expect(try await daemon.get("/health").status == 200)
 
                 // The daemon lives on: what is mended works again.
-                try DemoContainer.flipExperts(of: copy.path)
-                let mended = try await daemon.post("/v1/chat/completions", copy.chatBody(#""max_tokens":3"#))
+                try copy.flipExperts()
+                let mended = try await daemon.post("/v1/chat/completions", TestDaemon.chatBody(#""max_tokens":3"#))
                 #expect(mended.status == 200)
             }
         }

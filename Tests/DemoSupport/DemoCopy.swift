@@ -4,18 +4,19 @@ import Glibc
 import TestSupport
 
 /// A copy of the demonstration model that can be damaged and mended.
-final class DamagedDemo {
-    let path: String
+package final class DemoCopy: Sendable {
+    package let path: String
     private let directory: TemporaryDirectory
 
-    init() throws {
+    package init() throws {
         directory = try TemporaryDirectory()
-        path = "\(directory.path)/damaged.moe"
+        path = "\(directory.path)/demo.moe"
         try FileManager.default.copyItem(atPath: DemoContainer.path(), toPath: path)
     }
 
     /// Flips a bit in the middle of every expert of the first sparse layer, in place: the readers have the file open.
-    func flipExperts(_ container: ContainerReader) throws {
+    package func flipExperts() throws {
+        let container = try ContainerReader(path: path)
         let layer = container.metadata.configuration.sparseLayers.firstIndex(of: true)
         let file = open(path, O_RDWR)
         defer { close(file) }
