@@ -1,62 +1,34 @@
 /// A whole answer of `/v1/chat/completions`.
-package struct ChatCompletion: Codable, Sendable, Equatable {
-    package var id: String
-    package var object = "chat.completion"
-    /// Seconds since 1970.
-    package var created: Int
-    package var model: String
-    package var systemFingerprint: String?
-    package var choices: [Choice]
-    package var usage: Usage
+package typealias ChatCompletion = CompletionEnvelope<ChatChoice>
 
-    package init(
-        id: String, created: Int, model: String, systemFingerprint: String?, choices: [Choice], usage: Usage
-    ) {
-        self.id = id
-        self.created = created
-        self.model = model
-        self.systemFingerprint = systemFingerprint
-        self.choices = choices
-        self.usage = usage
+package struct ChatChoice: CompletionChoice {
+    package static let object = "chat.completion"
+
+    package var index: Int
+    package var message: Message
+    package var logprobs: ChatLogprobs?
+    package var finishReason: FinishReason
+
+    package init(index: Int, message: Message, logprobs: ChatLogprobs? = nil, finishReason: FinishReason) {
+        self.index = index
+        self.message = message
+        self.logprobs = logprobs
+        self.finishReason = finishReason
     }
 
     private enum CodingKeys: String, CodingKey {
-        case id
-        case object
-        case created
-        case model
-        case systemFingerprint = "system_fingerprint"
-        case choices
-        case usage
+        case index
+        case message
+        case logprobs
+        case finishReason = "finish_reason"
     }
 
-    package struct Choice: Codable, Sendable, Equatable {
-        package var index: Int
-        package var message: Message
-        package var logprobs: ChatLogprobs?
-        package var finishReason: FinishReason
-
-        package init(index: Int, message: Message, logprobs: ChatLogprobs? = nil, finishReason: FinishReason) {
-            self.index = index
-            self.message = message
-            self.logprobs = logprobs
-            self.finishReason = finishReason
-        }
-
-        private enum CodingKeys: String, CodingKey {
-            case index
-            case message
-            case logprobs
-            case finishReason = "finish_reason"
-        }
-
-        package func encode(to encoder: any Encoder) throws {
-            var container = encoder.container(keyedBy: CodingKeys.self)
-            try container.encode(index, forKey: .index)
-            try container.encode(message, forKey: .message)
-            try container.encode(logprobs, forKey: .logprobs)
-            try container.encode(finishReason, forKey: .finishReason)
-        }
+    package func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(index, forKey: .index)
+        try container.encode(message, forKey: .message)
+        try container.encode(logprobs, forKey: .logprobs)
+        try container.encode(finishReason, forKey: .finishReason)
     }
 
     package struct Message: Codable, Sendable, Equatable {

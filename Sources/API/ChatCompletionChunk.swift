@@ -2,66 +2,38 @@
 ///
 /// The first carries the role, the last but one the finish reason; when usage was asked for, one more follows with
 /// empty `choices`.
-package struct ChatCompletionChunk: Codable, Sendable, Equatable {
-    package var id: String
-    package var object = "chat.completion.chunk"
-    /// Seconds since 1970.
-    package var created: Int
-    package var model: String
-    package var systemFingerprint: String?
-    package var choices: [Choice]
-    package var usage: Usage?
+package typealias ChatCompletionChunk = CompletionEnvelope<ChatChunkChoice>
+
+package struct ChatChunkChoice: CompletionChoice {
+    package static let object = "chat.completion.chunk"
+
+    package var index: Int
+    package var delta: Delta
+    package var logprobs: ChatLogprobs?
+    package var finishReason: FinishReason?
 
     package init(
-        id: String, created: Int, model: String, systemFingerprint: String?, choices: [Choice], usage: Usage? = nil
+        index: Int, delta: Delta, logprobs: ChatLogprobs? = nil, finishReason: FinishReason? = nil
     ) {
-        self.id = id
-        self.created = created
-        self.model = model
-        self.systemFingerprint = systemFingerprint
-        self.choices = choices
-        self.usage = usage
+        self.index = index
+        self.delta = delta
+        self.logprobs = logprobs
+        self.finishReason = finishReason
     }
 
     private enum CodingKeys: String, CodingKey {
-        case id
-        case object
-        case created
-        case model
-        case systemFingerprint = "system_fingerprint"
-        case choices
-        case usage
+        case index
+        case delta
+        case logprobs
+        case finishReason = "finish_reason"
     }
 
-    package struct Choice: Codable, Sendable, Equatable {
-        package var index: Int
-        package var delta: Delta
-        package var logprobs: ChatLogprobs?
-        package var finishReason: FinishReason?
-
-        package init(
-            index: Int, delta: Delta, logprobs: ChatLogprobs? = nil, finishReason: FinishReason? = nil
-        ) {
-            self.index = index
-            self.delta = delta
-            self.logprobs = logprobs
-            self.finishReason = finishReason
-        }
-
-        private enum CodingKeys: String, CodingKey {
-            case index
-            case delta
-            case logprobs
-            case finishReason = "finish_reason"
-        }
-
-        package func encode(to encoder: any Encoder) throws {
-            var container = encoder.container(keyedBy: CodingKeys.self)
-            try container.encode(index, forKey: .index)
-            try container.encode(delta, forKey: .delta)
-            try container.encode(logprobs, forKey: .logprobs)
-            try container.encode(finishReason, forKey: .finishReason)
-        }
+    package func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(index, forKey: .index)
+        try container.encode(delta, forKey: .delta)
+        try container.encode(logprobs, forKey: .logprobs)
+        try container.encode(finishReason, forKey: .finishReason)
     }
 
     package struct Delta: Codable, Sendable, Equatable {

@@ -28,6 +28,28 @@ struct WireFormatTests {
                 """)
     }
 
+    @Test("whole answers have the keys of their forms, null where there is nothing to say")
+    func wholeKeys() throws {
+        let usage = Usage(promptTokens: 3, completionTokens: 2, reasoningTokens: 0)
+        let chat = ChatCompletion(
+            id: "a", created: 1, model: "m", systemFingerprint: nil,
+            choices: [.init(index: 0, message: .init(content: "x", reasoningContent: "y"), finishReason: .stop)],
+            usage: usage)
+        #expect(
+            try object(chat) == """
+                {"choices":[{"finish_reason":"stop","index":0,"logprobs":null,"message":{"content":"x",\
+                "reasoning_content":"y","role":"assistant"}}],"created":1,"id":"a","model":"m",\
+                "object":"chat.completion","usage":\(object(usage))}
+                """)
+        let completion = Completion(
+            id: "a", created: 1, model: "m", systemFingerprint: "f", choices: [.init(index: 0, text: "x")])
+        #expect(
+            try object(completion) == """
+                {"choices":[{"finish_reason":null,"index":0,"logprobs":null,"text":"x"}],"created":1,"id":"a",\
+                "model":"m","object":"text_completion","system_fingerprint":"f"}
+                """)
+    }
+
     @Test("cache hits and misses add up to the prompt", arguments: [(10, 0), (10, 4), (10, 10), (0, 0)])
     func usage(prompt: Int, cached: Int) throws {
         let usage = Usage(promptTokens: prompt, cachedTokens: cached, completionTokens: 7, reasoningTokens: 3)

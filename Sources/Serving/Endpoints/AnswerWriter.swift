@@ -1,7 +1,10 @@
+import API
 import Generation
 
 /// Puts an answer into one of the API's forms, event by event or whole. Every piece is one JSON text.
 protocol AnswerWriter: Sendable {
+    var identity: AnswerIdentity { get }
+
     /// What comes before the text.
     mutating func begin() -> [[UInt8]]
     mutating func append(_ delta: TextDelta) -> [[UInt8]]
@@ -9,6 +12,16 @@ protocol AnswerWriter: Sendable {
     mutating func finish(_ completion: Generation.Completion) -> [[UInt8]]
     /// The whole answer at once; the other functions aren't called then.
     mutating func whole(_ delta: TextDelta, _ completion: Generation.Completion) -> [UInt8]
+}
+
+extension AnswerWriter {
+    /// An answer or an event of a stream with what stands around its choices.
+    func encode<Choice: CompletionChoice>(_ choices: [Choice], usage: TokenUsage? = nil) -> [UInt8] {
+        WireJSON.encode(
+            CompletionEnvelope(
+                id: identity.id, created: identity.created, model: identity.model,
+                systemFingerprint: identity.fingerprint, choices: choices, usage: usage?.wire))
+    }
 }
 
 /// What stands in every answer and every event of a stream.

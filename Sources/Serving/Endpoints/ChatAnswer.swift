@@ -19,7 +19,7 @@ struct ChatAnswer: AnswerWriter {
     }
 
     mutating func begin() -> [[UInt8]] {
-        [event(.init(index: 0, delta: .init(role: "assistant", content: "")))]
+        [event(.init(role: "assistant", content: ""))]
     }
 
     mutating func append(_ delta: TextDelta) -> [[UInt8]] {
@@ -28,52 +28,43 @@ struct ChatAnswer: AnswerWriter {
 
     mutating func finish(_ completion: Generation.Completion) -> [[UInt8]] {
         var events = events(splitter.finish(), nil)
-        events.append(event(.init(index: 0, delta: .init(), finishReason: completion.reason.wire)))
-        if includesUsage { events.append(encode([], usage: completion.usage.wire)) }
+        events.append(event(.init(), finishReason: completion.reason.wire))
+        if includesUsage { events.append(encode([ChatChunkChoice](), usage: completion.usage)) }
         return events
     }
 
     mutating func whole(_ delta: TextDelta, _ completion: Generation.Completion) -> [UInt8] {
-        var message = ChatCompletion.Message(content: "", reasoningContent: isReasoning ? "" : nil)
+        var message = ChatChoice.Message(content: "", reasoningContent: isReasoning ? "" : nil)
         for segment in splitter.append(delta.text) + splitter.finish() {
             switch segment {
             case .reasoning(let text): message.reasoningContent = (message.reasoningContent ?? "") + text
             case .content(let text): message.content += text
             }
         }
-        return WireJSON.encode(
-            ChatCompletion(
-                id: identity.id, created: identity.created, model: identity.model,
-                systemFingerprint: identity.fingerprint,
-                choices: [
-                    .init(
-                        index: 0, message: message, logprobs: logprobs(delta), finishReason: completion.reason.wire)
-                ],
-                usage: completion.usage.wire))
+        let choice = ChatChoice(
+            index: 0, message: message, logprobs: logprobs(delta), finishReason: completion.reason.wire)
+        return encode([choice], usage: completion.usage)
     }
 
     /// One event a segment: a client shows reasoning and content each where it belongs.
     private func events(_ segments: [ReasoningSplitter.Segment], _ logprobs: ChatLogprobs?) -> [[UInt8]] {
         var deltas = segments.map { segment in
             switch segment {
-            case .reasoning(let text): ChatCompletionChunk.Delta(reasoningContent: text)
-            case .content(let text): ChatCompletionChunk.Delta(content: text)
+            case .reasoning(let text): ChatChunkChoice.Delta(reasoningContent: text)
+            case .content(let text): ChatChunkChoice.Delta(content: text)
             }
         }
         if deltas.isEmpty, let logprobs, !logprobs.content.isEmpty { deltas.append(.init(content: "")) }
         let last = deltas.indices.last
         return deltas.enumerated().map { index, delta in
-            event(.init(index: 0, delta: delta, logprobs: index == last ? logprobs : nil))
+            event(delta, logprobs: index == last ? logprobs : nil)
         }
     }
 
-    private func event(_ choice: ChatCompletionChunk.Choice) -> [UInt8] { encode([choice], usage: nil) }
-
-    private func encode(_ choices: [ChatCompletionChunk.Choice], usage: Usage?) -> [UInt8] {
-        WireJSON.encode(
-            ChatCompletionChunk(
-                id: identity.id, created: identity.created, model: identity.model,
-                systemFingerprint: identity.fingerprint, choices: choices, usage: usage))
+    private func event(
+        _ delta: ChatChunkChoice.Delta, logprobs: ChatLogprobs? = nil, finishReason: API.FinishReason? = nil
+    ) -> [UInt8] {
+        encode([ChatChunkChoice(index: 0, delta: delta, logprobs: logprobs, finishReason: finishReason)])
     }
 
     private func logprobs(_ delta: TextDelta) -> ChatLogprobs? {

@@ -20,36 +20,30 @@ struct CompletionAnswer: AnswerWriter {
     }
 
     mutating func begin() -> [[UInt8]] {
-        echo.map { [event(.init(index: 0, text: $0))] } ?? []
+        echo.map { [event($0)] } ?? []
     }
 
     mutating func append(_ delta: TextDelta) -> [[UInt8]] {
         guard !delta.text.isEmpty || !delta.logProbabilities.isEmpty else { return [] }
-        return [event(.init(index: 0, text: delta.text, logprobs: logprobs(delta)))]
+        return [event(delta.text, logprobs: logprobs(delta))]
     }
 
     mutating func finish(_ completion: Generation.Completion) -> [[UInt8]] {
-        var events = [event(.init(index: 0, text: "", finishReason: completion.reason.wire))]
-        if includesUsage {
-            events.append(WireJSON.encode(object([], usage: completion.usage.wire)))
-        }
+        var events = [event("", finishReason: completion.reason.wire)]
+        if includesUsage { events.append(encode([TextChoice](), usage: completion.usage)) }
         return events
     }
 
     mutating func whole(_ delta: TextDelta, _ completion: Generation.Completion) -> [UInt8] {
-        let choice = API.Completion.Choice(
+        let choice = TextChoice(
             index: 0, text: (echo ?? "") + delta.text, logprobs: logprobs(delta), finishReason: completion.reason.wire)
-        return WireJSON.encode(object([choice], usage: completion.usage.wire))
+        return encode([choice], usage: completion.usage)
     }
 
-    private func event(_ choice: API.Completion.Choice) -> [UInt8] {
-        WireJSON.encode(object([choice], usage: nil))
-    }
-
-    private func object(_ choices: [API.Completion.Choice], usage: Usage?) -> API.Completion {
-        API.Completion(
-            id: identity.id, created: identity.created, model: identity.model,
-            systemFingerprint: identity.fingerprint, choices: choices, usage: usage)
+    private func event(
+        _ text: String, logprobs: CompletionLogprobs? = nil, finishReason: API.FinishReason? = nil
+    ) -> [UInt8] {
+        encode([TextChoice(index: 0, text: text, logprobs: logprobs, finishReason: finishReason)])
     }
 
     private mutating func logprobs(_ delta: TextDelta) -> CompletionLogprobs? {
