@@ -58,7 +58,7 @@ enum Failure {
     private static func exitCode(of error: ModelError) -> ExitCode {
         switch error.code {
         case .invalidOption: usage
-        case .insufficientMemory, .outOfMemory: unavailable
+        case .insufficientMemory, .outOfMemory, .cacheFull: unavailable
         case .unreadableTensor, .unreadableExpert: inputOutput
         case .unsupported, .invalidToken, .contextExceeded: badData
         case .cancelled: interrupted

@@ -167,7 +167,7 @@ final class EngineLoop: @unchecked Sendable {
         case .unreadableExpert, .unreadableTensor: GenerationError(.modelInputOutput, error.description)
         case .contextExceeded: GenerationError(.contextLengthExceeded, error.description)
         case .invalidToken: GenerationError(.invalidRequest, error.description)
-        case .insufficientMemory, .invalidOption, .unsupported, .outOfMemory:
+        case .insufficientMemory, .invalidOption, .unsupported, .outOfMemory, .cacheFull:
             GenerationError(.internal, error.description)
         }
     }

@@ -1,58 +1,104 @@
-import Compute
-package import Container
-
-/// What one sequence remembers: for every past position and layer the latent of its keys and values (after its norm)
-/// and the rotary key (after the rotation), and nothing else (DeepSeek-V2, §2.1).
-package final class DecodingState {
+/// What one sequence remembers, in blocks of a `KeyValueCache`. It takes them as it grows and gives them back when it is
+/// cut short or goes away.
+@safe package final class DecodingState {
     package let capacity: Int
-    package let format: CacheFormat
+    package let cache: KeyValueCache
     /// Positions that are filled. The next token gets this position.
     package internal(set) var tokenCount = 0
 
-    private let memory: AlignedMemory
-    /// Values of one position: a latent and a rotary key.
-    private let latentSize: Int
-    private let ropeSize: Int
-    private let layerCount: Int
+    /// Hold `tokenCount` positions, and more when a step has begun.
+    private(set) var blocks: [KeyValueCache.Block] = []
+    /// [blocks]: where each begins. It stays in its place, so that a step can keep the pointer.
+    let addresses: UnsafeMutablePointer<UnsafeMutableRawPointer>
 
-    /// Reserves the whole memory now.
-    package init(configuration: ModelConfiguration, capacity: Int, format: CacheFormat) throws(ModelError) {
-        let attention = configuration.attention.latent
+    init(cache: KeyValueCache, capacity: Int) {
+        self.cache = cache
         self.capacity = capacity
-        self.format = format
-        latentSize = attention.keyValueLatentRank
-        ropeSize = attention.ropeHeadSize
-        layerCount = configuration.layerCount
-        let byteCount = Self.byteCount(configuration: configuration, tokens: capacity, format: format)
-        do {
-            memory = try AlignedMemory(byteCount: byteCount)
-        } catch {
-            throw ModelError(.outOfMemory, "the KV cache for \(capacity) tokens needs \(byteCount) bytes", cause: error)
-        }
+        unsafe addresses = .allocate(capacity: max(1, KeyValueCache.blockCount(tokens: capacity)))
     }
 
-    package static func byteCount(configuration: ModelConfiguration, tokens: Int, format: CacheFormat) -> Int {
-        let attention = configuration.attention.latent
-        let perPosition = attention.keyValueLatentRank + attention.ropeHeadSize
-        return configuration.layerCount * tokens * perPosition * format.elementByteCount
+    deinit {
+        for block in blocks { cache.release(block) }
+        unsafe addresses.deallocate()
     }
+
+    package var format: CacheFormat { cache.format }
 
     /// Forgets everything.
-    package func reset() { tokenCount = 0 }
+    package func reset() { truncate(to: 0) }
 
     /// Forgets what comes after the first `count` tokens.
     package func truncate(to count: Int) {
         precondition(count >= 0 && count <= tokenCount, "a state can only be cut shorter")
         tokenCount = count
+        while blocks.count > KeyValueCache.blockCount(tokens: count) {
+            if let last = blocks.popLast() { cache.release(last) }
+        }
     }
 
-    /// [capacity, keyValueLatentRank] of a layer, in `format`.
-    func latents(layer: Int) -> UnsafeMutableRawPointer {
-        unsafe memory.base + layer * capacity * latentSize * format.elementByteCount
+    /// Begins with the first `count` tokens of a prefix; the state must be empty.
+    package func adopt(_ prefix: CachedPrefix, count: Int) {
+        precondition(blocks.isEmpty && count <= prefix.tokenCount && count <= capacity && prefix.cache === cache)
+        for block in prefix.blocks.prefix(KeyValueCache.blockCount(tokens: count)) {
+            cache.hold(block)
+            append(block)
+        }
+        tokenCount = count
     }
 
-    /// [capacity, rope] of a layer, in `format`; they stand behind all the latents.
-    func ropedKeys(layer: Int) -> UnsafeMutableRawPointer {
-        unsafe memory.base + capacity * (layerCount * latentSize + layer * ropeSize) * format.elementByteCount
+    /// Blocks that `reserve` would take.
+    package func missingBlockCount(for count: Int) -> Int {
+        let needed = KeyValueCache.blockCount(tokens: tokenCount + count)
+        return max(0, needed - blocks.count) + (count > 0 && mustCopy ? 1 : 0)
     }
+
+    /// Makes room for `count` more tokens. False if the cache has no blocks left; what was taken stays for later.
+    package func reserve(_ count: Int) -> Bool {
+        precondition(tokenCount + count <= capacity)
+        if count > 0, mustCopy {
+            let place = tokenCount / KeyValueCache.blockLength
+            guard let copy = cache.copy(blocks[place]) else { return false }
+            cache.release(blocks[place])
+            blocks[place] = copy
+            unsafe addresses[place] = cache.address(of: copy)
+        }
+        while blocks.count < KeyValueCache.blockCount(tokens: tokenCount + count) {
+            guard let block = cache.take() else { return false }
+            append(block)
+        }
+        return true
+    }
+
+    /// Whether the next position belongs to a block that others hold too.
+    private var mustCopy: Bool {
+        let place = tokenCount / KeyValueCache.blockLength
+        return place < blocks.count && cache.isShared(blocks[place])
+    }
+
+    private func append(_ block: KeyValueCache.Block) {
+        unsafe (addresses + blocks.count).initialize(to: cache.address(of: block))
+        blocks.append(block)
+    }
+}
+
+/// One layer's part of a sequence's past.
+@safe struct CachedLayer {
+    /// [blocks]: where each begins.
+    let blocks: UnsafePointer<UnsafeMutableRawPointer>
+    let format: CacheFormat
+    private let offset: Int
+    private let latentByteCount: Int
+
+    init(_ blocks: UnsafePointer<UnsafeMutableRawPointer>, layer: Int, of cache: KeyValueCache) {
+        unsafe self.blocks = blocks
+        format = cache.format
+        offset = layer * cache.layout.layerByteCount
+        latentByteCount = cache.layout.latentByteCount
+    }
+
+    /// [blockLength, keyValueLatentRank] of a block, in `format`.
+    func latents(block: Int) -> UnsafeMutableRawPointer { unsafe blocks[block] + offset }
+
+    /// [blockLength, rope] of a block, in `format`.
+    func ropedKeys(block: Int) -> UnsafeMutableRawPointer { unsafe blocks[block] + offset + latentByteCount }
 }

@@ -8,26 +8,30 @@ extension LoadedModel {
     /// Attention in the latents' space, token by token (DeepSeek-V2, §2.1.3):
     /// score = (W_UKᵀ · q) · c + q_rope · k_rope, output = W_UV · Σ p · c.
     func attendAbsorbed(
-        _ keyValueUp: Matrix, _ cached: CachedLayer, _ chunk: Chunk, _ shape: ModelConfiguration.LatentAttention
+        _ keyValueUp: Matrix, layer: Int, _ pass: ForwardPass, _ cache: KeyValueCache,
+        _ shape: ModelConfiguration.LatentAttention
     ) {
         let rank = shape.keyValueLatentRank
-        let count = chunk.position + chunk.count
-        let work =
-            chunk.count * shape.headCount
-            * ((shape.plainHeadSize + shape.valueHeadSize) * rank + count * (2 * rank + shape.ropeHeadSize))
-        forEach(shape.headCount, work: work) { head in
-            for row in 0..<chunk.count { attendAbsorbed(keyValueUp, cached, row: row, head: head, chunk, shape) }
+        var work = pass.count * (shape.plainHeadSize + shape.valueHeadSize) * rank
+        for row in pass.rows { work += (row.position + 1) * (2 * rank + shape.ropeHeadSize) }
+        forEach(shape.headCount, work: shape.headCount * work) { head in
+            for index in 0..<pass.count {
+                let row = pass.rows[index]
+                attendAbsorbed(
+                    keyValueUp, unsafe CachedLayer(row.blocks, layer: layer, of: cache), row: index,
+                    position: row.position, head: head, shape)
+            }
         }
     }
 
     /// One head of one token.
     private func attendAbsorbed(
-        _ keyValueUp: Matrix, _ cached: CachedLayer, row: Int, head: Int, _ chunk: Chunk,
+        _ keyValueUp: Matrix, _ cached: CachedLayer, row: Int, position: Int, head: Int,
         _ shape: ModelConfiguration.LatentAttention
     ) {
         let (plain, rope, value) = (shape.plainHeadSize, shape.ropeHeadSize, shape.valueHeadSize)
         let rank = shape.keyValueLatentRank
-        let count = chunk.position + row + 1
+        let count = position + 1
         let block = ScratchLayout.attentionBlock
         let index = row * shape.headCount + head
         let query = unsafe scratch.floats(.queries) + index * (plain + rope)
@@ -41,18 +45,19 @@ extension LoadedModel {
 
         var softmax = OnlineSoftmax()
         for start in stride(from: 0, to: count, by: block) {
-            let positions = start..<min(start + block, count)
-            for position in positions {
+            let latents = unsafe cached.latents(block: start / block)
+            let ropedKeys = unsafe cached.ropedKeys(block: start / block)
+            let places = 0..<min(block, count - start)
+            for place in places {
                 let score =
-                    unsafe dot(absorbed, cached.latents, at: position, size: rank, cached.format)
-                    + dot(query + plain, cached.ropedKeys, at: position, size: rope, cached.format)
-                unsafe weights[position - start] = score * shape.softmaxScale
+                    unsafe dot(absorbed, latents, at: place, size: rank, cached.format)
+                    + dot(query + plain, ropedKeys, at: place, size: rope, cached.format)
+                unsafe weights[place] = score * shape.softmaxScale
             }
-            let rescaling = unsafe softmax.add(weights, count: positions.count, kernels)
+            let rescaling = unsafe softmax.add(weights, count: places.count, kernels)
             if rescaling != 1 { unsafe kernels.scale(sums, by: rescaling, count: rank) }
-            for position in positions {
-                unsafe accumulate(
-                    weights[position - start], cached.latents, at: position, size: rank, cached.format, into: sums)
+            for place in places {
+                unsafe accumulate(weights[place], latents, at: place, size: rank, cached.format, into: sums)
             }
         }
         unsafe kernels.scale(sums, by: 1 / softmax.sum, count: rank)
@@ -74,8 +79,12 @@ extension LoadedModel {
 
         for start in stride(from: 0, to: chunk.position + chunk.count, by: block) {
             let positions = start..<min(start + block, chunk.position + chunk.count)
-            unsafe read(cached.latents, positions, size: shape.keyValueLatentRank, cached.format, into: .blockLatents)
-            unsafe read(cached.ropedKeys, positions, size: shape.ropeHeadSize, cached.format, into: .blockKeys)
+            unsafe read(
+                cached.latents(block: start / block), count: positions.count * shape.keyValueLatentRank, cached.format,
+                into: .blockLatents)
+            unsafe read(
+                cached.ropedKeys(block: start / block), count: positions.count * shape.ropeHeadSize, cached.format,
+                into: .blockKeys)
             let work =
                 shape.headCount * positions.count
                 * (width * shape.keyValueLatentRank + chunk.count * (width + shape.ropeHeadSize))
@@ -152,19 +161,16 @@ extension LoadedModel {
         }
     }
 
-    /// Some positions' cached values as f32: [positions, size].
+    /// A block's first cached values as f32.
     private func read(
-        _ rows: UnsafeMutableRawPointer, _ positions: Range<Int>, size: Int, _ format: CacheFormat,
-        into buffer: ScratchLayout.Buffer
+        _ values: UnsafeMutableRawPointer, count: Int, _ format: CacheFormat, into buffer: ScratchLayout.Buffer
     ) {
-        let (start, count) = (positions.lowerBound * size, positions.count * size)
         switch format {
         case .f32:
-            unsafe scratch.floats(buffer).update(
-                from: rows.assumingMemoryBound(to: Float.self) + start, count: count)
+            unsafe scratch.floats(buffer).update(from: values.assumingMemoryBound(to: Float.self), count: count)
         case .bf16:
             unsafe Kernels.convert(
-                bf16: rows.assumingMemoryBound(to: UInt16.self) + start, count: count, into: scratch.floats(buffer))
+                bf16: values.assumingMemoryBound(to: UInt16.self), count: count, into: scratch.floats(buffer))
         }
     }
 }

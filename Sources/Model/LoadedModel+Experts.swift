@@ -7,10 +7,26 @@ extension LoadedModel {
     ///
     /// Experts are asked for at once; while the missing ones are read, the shared experts and those in memory are
     /// computed. Every output is kept apart and summed in the router's order, whatever order they came in.
+    ///
+    /// An expert that can't be read fails the sequences whose tokens chose it, and no others.
     func addExperts(
-        layer: Int, _ router: Matrix, _ choice: Router, _ shared: FeedForwardMatrices?, count: Int,
-        cancelled: () -> Bool
+        layer: Int, _ router: Matrix, _ choice: Router, _ shared: FeedForwardMatrices?, _ pass: ForwardPass,
+        cancelled: (Int) -> Bool
+    ) {
+        do {
+            try computeExperts(layer: layer, router, choice, shared, pass, cancelled: cancelled)
+            combine(pass, perToken: choice.expertsPerToken, addsShared: shared != nil)
+        } catch {
+            for sequence in pass.failures.indices { pass.fail(sequence, error) }
+        }
+    }
+
+    /// Into `expertOutputs` and `shared`. Throws what concerns all sequences, or when none goes on.
+    private func computeExperts(
+        layer: Int, _ router: Matrix, _ choice: Router, _ shared: FeedForwardMatrices?, _ pass: ForwardPass,
+        cancelled: (Int) -> Bool
     ) throws(ModelError) {
+        let count = pass.count
         route(router, choice, count: count)
         let distinct = groupByExpert(choice, count: count)
         // At most two waves are held at a time, unless one holds them all.
@@ -42,11 +58,10 @@ extension LoadedModel {
             if scratch.nextWave.isEmpty { try askForWave() }
             swap(&scratch.wave, &scratch.nextWave)
             if looksAhead { try askForWave() }
-            try computeWave(layer: layer, first: done, count: count, choice, cancelled: cancelled)
+            try computeWave(layer: layer, first: done, pass, cancelled: cancelled)
             done += scratch.wave.count
             experts.release(&scratch.wave)
         }
-        combine(count: count, perToken: choice.expertsPerToken, addsShared: shared != nil)
     }
 
     /// chosenExperts and expertWeights: [tokens, expertsPerToken], best first.
@@ -98,13 +113,14 @@ extension LoadedModel {
     /// Computes the experts of `scratch.wave`, which are those of `distinctExperts` from `first` on: those that are
     /// ready together, and when none is, the one that was asked for first.
     private func computeWave(
-        layer: Int, first: Int, count: Int, _ choice: Router, cancelled: () -> Bool
+        layer: Int, first: Int, _ pass: ForwardPass, cancelled: (Int) -> Bool
     ) throws(ModelError) {
+        let isOnlyToken = pass.count == 1
         let pending = unsafe scratch.integers(.pendingTickets)
         var left = scratch.wave.count
         for index in 0..<left { unsafe pending[index] = Int32(truncatingIfNeeded: index) }
         while left > 0 {
-            guard !cancelled() else { throw .cancelled }
+            guard pass.poll(cancelled) else { throw .cancelled }
             scratch.jobs.removeAll(keepingCapacity: true)
             var rows = 0
             var kept = 0
@@ -113,49 +129,70 @@ extension LoadedModel {
                 if rows + assignments(first + index) <= scratch.layout.rowCount,
                     experts.isReady(scratch.wave[index])
                 {
-                    rows += try addJob(index, layer: layer, first: first, row: rows, isOnlyToken: count == 1, cancelled)
+                    rows += addJob(index, layer: layer, first: first, row: rows, pass, cancelled)
                 } else {
                     unsafe pending[kept] = pending[position]
                     kept += 1
                 }
             }
-            if rows == 0 {
-                rows = try unsafe addJob(
-                    Int(pending[0]), layer: layer, first: first, row: 0, isOnlyToken: count == 1, cancelled)
+            if kept == left {
+                rows = unsafe addJob(Int(pending[0]), layer: layer, first: first, row: 0, pass, cancelled)
                 kept -= 1
                 for position in 0..<kept { unsafe pending[position] = pending[position + 1] }
             }
             left = kept
-            computeJobs(rows: rows, isOnlyToken: count == 1)
+            if rows > 0 { computeJobs(rows: rows, isOnlyToken: isOnlyToken) }
         }
     }
 
-    /// How many of the chunk's tokens chose an expert of `distinctExperts`.
+    /// How many of the pass's tokens chose an expert of `distinctExperts`.
     private func assignments(_ index: Int) -> Int {
         unsafe Int(scratch.integers(.expertCounts)[Int(scratch.integers(.distinctExperts)[index])])
     }
 
-    /// Puts one expert's tokens on the list and returns how many they are.
+    /// Puts one expert's tokens on the list and returns how many they are; none if it can't be read.
     private func addJob(
-        _ index: Int, layer: Int, first: Int, row: Int, isOnlyToken: Bool, _ cancelled: () -> Bool
-    ) throws(ModelError) -> Int {
+        _ index: Int, layer: Int, first: Int, row: Int, _ pass: ForwardPass, _ cancelled: (Int) -> Bool
+    ) -> Int {
         let ticket = scratch.wave[index]
-        let blob: UnsafeRawPointer
-        do {
-            unsafe blob = try experts.wait(ticket, cancelled: cancelled)
-        } catch {
-            guard error.code != .cancelled else { throw .cancelled }
-            throw ModelError(.unreadableExpert, "an expert could not be read", cause: error)
-        }
         let rowCount = assignments(first + index)
         let expert = unsafe Int(scratch.integers(.distinctExperts)[first + index])
         let start = unsafe Int(scratch.integers(.expertEnds)[expert]) - rowCount
+        let blob: UnsafeRawPointer
+        do {
+            let tokens = unsafe UnsafeBufferPointer(
+                start: scratch.integers(.assignedTokens) + start, count: rowCount)
+            unsafe blob = try wait(ticket, for: tokens, of: pass, cancelled)
+        } catch {
+            return 0
+        }
         let key = ExpertKey(layer: layer, expert: expert)
         unsafe scratch.jobs.append(
             FeedForwardJob(
                 matrices: FeedForwardMatrices(blob: blob, layout: experts.layout(of: ticket)), kind: .expert(key),
-                inputRow: isOnlyToken ? 0 : row, firstRow: row, rowCount: rowCount, outputRow: start))
+                inputRow: pass.count == 1 ? 0 : row, firstRow: row, rowCount: rowCount, outputRow: start))
         return rowCount
+    }
+
+    /// Waits for an expert as long as one of the sequences that chose it is wanted. If it can't be had, they fail.
+    private func wait(
+        _ ticket: ExpertStore.Ticket, for tokens: UnsafeBufferPointer<Int32>, of pass: ForwardPass,
+        _ cancelled: (Int) -> Bool
+    ) throws(PagingError) -> UnsafeRawPointer {
+        do {
+            return try unsafe experts.wait(ticket) {
+                unsafe tokens.allSatisfy { token in
+                    let sequence = pass.rows[Int(token)].sequence
+                    return pass.failures[sequence] != nil || cancelled(sequence)
+                }
+            }
+        } catch {
+            let failure: ModelError =
+                error.code == .cancelled
+                ? .cancelled : ModelError(.unreadableExpert, "an expert could not be read", cause: error)
+            for index in tokens.indices { unsafe pass.fail(pass.rows[Int(tokens[index])].sequence, failure) }
+            throw error
+        }
     }
 
     private func computeJobs(rows: Int, isOnlyToken: Bool) {
@@ -187,12 +224,12 @@ extension LoadedModel {
     }
 
     /// hidden += Σ weight · output in the router's order, then the shared experts' output.
-    private func combine(count: Int, perToken: Int, addsShared: Bool) {
+    private func combine(_ pass: ForwardPass, perToken: Int, addsShared: Bool) {
         let size = configuration.hiddenSize
-        let (hidden, delta) = unsafe (scratch.floats(.hidden), scratch.floats(.delta))
+        let (hidden, delta) = unsafe (pass.hidden, scratch.floats(.delta))
         let (outputs, shared) = unsafe (scratch.floats(.expertOutputs), scratch.floats(.shared))
         let (weights, places) = unsafe (scratch.floats(.expertWeights), scratch.integers(.places))
-        forEach(count, work: count * size * (perToken + 2)) { row in
+        forEach(pass.count, work: pass.count * size * (perToken + 2)) { row in
             let sum = unsafe delta + row * size
             unsafe sum.update(repeating: 0, count: size)
             for assignment in row * perToken..<(row + 1) * perToken {

@@ -32,22 +32,23 @@ enum FeedForwardKind {
 extension LoadedModel {
     /// hidden += feed-forward(norm(hidden))
     func addFeedForward(
-        _ layer: ResidentTensors.Layer, index: Int, count: Int, cancelled: () -> Bool
-    ) throws(ModelError) {
-        unsafe norm(layer.feedForwardNorm, tokens: 0..<count)
+        _ layer: ResidentTensors.Layer, index: Int, _ pass: ForwardPass, cancelled: (Int) -> Bool
+    ) {
+        let count = pass.count
+        unsafe norm(layer.feedForwardNorm, pass, rows: 0..<count)
         unsafe showInputs(
             scratch.floats(.normed), count: count, columns: configuration.hiddenSize, of: .feedForward(layer: index))
         unsafe load(scratch.input, scratch.floats(.normed), tokens: count, columns: configuration.hiddenSize)
         switch layer.feedForward {
         case .dense(let matrices):
             computeForAll(matrices, .dense(layer: index), count: count, into: .delta)
-            addToHidden(.delta, tokens: count)
+            addToHidden(.delta, pass)
         case .sparse(let router, let choice, let shared):
-            try addExperts(layer: index, router, choice, shared, count: count, cancelled: cancelled)
+            addExperts(layer: index, router, choice, shared, pass, cancelled: cancelled)
         }
     }
 
-    /// One feed-forward of all the chunk's tokens, from `scratch.input`.
+    /// One feed-forward of all the pass's rows, from `scratch.input`.
     func computeForAll(
         _ matrices: FeedForwardMatrices, _ kind: FeedForwardKind, count: Int, into output: ScratchLayout.Buffer
     ) {

@@ -10,35 +10,38 @@ package enum AttentionForm: Sendable {
     case expanded
 }
 
+/// One sequence's part in a step of several.
+package struct SequenceStep {
+    package let state: DecodingState
+    /// What is appended to the state.
+    package let token: Int32
+    /// On return: why the sequence got no further; its state is then as it was.
+    package fileprivate(set) var failure: ModelError?
+    /// On return, without a failure: which of the step's logits are its own.
+    fileprivate var logitsRow = 0
+
+    package init(_ token: Int32, state: DecodingState) {
+        self.token = token
+        self.state = state
+    }
+}
+
 extension LoadedModel {
-    /// Appends a prompt's tokens to the state, a chunk at a time, and leaves the last one's logits in `logits`.
+    /// Appends one token to each of several sequences, at most `plan.sequenceCount`, whose logits are then `logits(of:)`.
     ///
-    /// The result doesn't depend on how the tokens fall into chunks and calls.
+    /// Each expert's weights are read once for all tokens that chose it. Nobody's result depends on who else takes part,
+    /// and who fails or is cancelled drops out while the others go on.
     ///
-    /// - Parameters:
-    ///   - form: of latent attention.
-    ///   - observer: sees every position's hidden states and logits or the matrices' inputs, as it wants.
-    ///   - cancelled: asked in every layer.
-    ///   - progress: told how many of `tokens` are done, after each chunk.
-    /// - Throws: `ModelError`; the state is then as it was.
-    package func prefill(
-        _ tokens: ArraySlice<Int32>, state: DecodingState, form: AttentionForm = .expanded,
-        observer: (any ForwardObserver)? = nil, cancelled: () -> Bool = { false }, progress: (Int) -> Void = { _ in }
-    ) throws(ModelError) {
-        try check(tokens, state)
-        beginStep()
-        defer { endStep() }
-        var done = 0
-        while done < tokens.count {
-            let count = min(plan.chunk, tokens.count - done)
-            let start = tokens.startIndex + done
-            try forward(
-                tokens[start..<start + count], position: state.tokenCount + done, state: state, form: form,
-                wantsLogits: done + count == tokens.count, observer: observer, cancelled: cancelled)
-            done += count
-            progress(done)
-        }
-        state.tokenCount += tokens.count
+    /// - Parameter cancelled: asked for every sequence in every layer.
+    package func step(_ steps: inout [SequenceStep], cancelled: (Int) -> Bool = { _ in false }) {
+        precondition(steps.count <= plan.sequenceCount, "the plan has room for \(plan.sequenceCount) sequences")
+        step(&steps, observer: nil, cancelled: cancelled)
+    }
+
+    /// Logits of a sequence's token, until the next step: [vocabulary].
+    package func logits(of step: SequenceStep) -> UnsafeBufferPointer<Float> {
+        precondition(step.failure == nil, "a failed step has no logits")
+        return unsafe logits(row: step.logitsRow)
     }
 
     /// Appends one token to the state and leaves its logits in `logits`, which it returns.
@@ -49,18 +52,46 @@ extension LoadedModel {
         _ token: Int32, state: DecodingState, observer: (any ForwardObserver)? = nil,
         cancelled: () -> Bool = { false }
     ) throws(ModelError) -> UnsafeBufferPointer<Float> {
-        let tokens = CollectionOfOne(token)
-        try check(tokens, state)
-        beginStep()
-        defer { endStep() }
-        try forward(
-            tokens, position: state.tokenCount, state: state, form: .absorbed, wantsLogits: true, observer: observer,
-            cancelled: cancelled)
-        state.tokenCount += 1
+        var steps = [SequenceStep(token, state: state)]
+        step(&steps, observer: observer) { _ in cancelled() }
+        if let failure = steps[0].failure { throw failure }
         return unsafe logits
     }
 
-    private func check(_ tokens: some Collection<Int32>, _ state: DecodingState) throws(ModelError) {
+    private func step(
+        _ steps: inout [SequenceStep], observer: (any ForwardObserver)?, cancelled: (Int) -> Bool
+    ) {
+        beginStep(observer)
+        defer { endStep() }
+        let pass = scratch.steps
+        pass.begin(sequences: steps.count, form: .absorbed)
+        for index in steps.indices {
+            let state = steps[index].state
+            do {
+                try prepare(CollectionOfOne(steps[index].token), state)
+                embed(steps[index].token, row: pass.count, of: pass)
+                pass.append(position: state.tokenCount, sequence: index, state: state, rotary: rotary)
+            } catch {
+                pass.fail(index, error)
+            }
+        }
+        for index in 0..<configuration.layerCount where pass.poll(cancelled) {
+            pass.dropFailedRows()
+            computeLayer(index, pass, cache: steps[0].state.cache, observer: observer, cancelled: cancelled)
+        }
+        pass.dropFailedRows()
+        if pass.count > 0 { computeOutputs(pass, wanted: 0..<pass.count, observer: observer) }
+        for index in steps.indices { steps[index].failure = pass.failures[index] }
+        for (row, place) in pass.rows.enumerated() {
+            steps[place.sequence].logitsRow = row
+            steps[place.sequence].state.tokenCount += 1
+        }
+    }
+
+    // MARK: Both kinds of passes
+
+    /// Sees that the tokens can be appended, and makes room for them.
+    func prepare(_ tokens: some Collection<Int32>, _ state: DecodingState) throws(ModelError) {
         guard tokens.count <= state.capacity - state.tokenCount else {
             throw ModelError(
                 .contextExceeded,
@@ -70,53 +101,57 @@ extension LoadedModel {
             throw ModelError(
                 .invalidToken, "token \(token) isn't in the vocabulary of \(configuration.vocabularySize)")
         }
+        guard state.reserve(tokens.count) else {
+            throw ModelError(
+                .cacheFull,
+                "the KV cache has no room for \(tokens.count) more tokens: all its \(state.cache.blockCount) blocks of "
+                    + "\(KeyValueCache.blockLength) are held")
+        }
     }
 
-    /// One chunk through all layers. Writes the cache from `position` on and leaves `state.tokenCount` alone.
-    private func forward(
-        _ tokens: some Collection<Int32>, position: Int, state: DecodingState, form: AttentionForm, wantsLogits: Bool,
-        observer: (any ForwardObserver)?, cancelled: () -> Bool
-    ) throws(ModelError) {
-        let count = tokens.count
-        let size = configuration.hiddenSize
-        let hidden = unsafe scratch.floats(.hidden)
-        if let observer, observer.observesInputs { scratch.inputObserver = observer }
-        defer { scratch.inputObserver = nil }
-        let logitsObserver = observer?.observesLogits == true ? observer : nil
-        for (row, token) in tokens.enumerated() {
-            unsafe kernels.dequantizeRow(weights.embedding, row: Int(token), into: hidden + row * size)
-        }
-        fillRotation(position: position, count: count)
+    func embed(_ token: Int32, row: Int, of pass: ForwardPass) {
+        unsafe kernels.dequantizeRow(
+            weights.embedding, row: Int(token), into: pass.hidden + row * configuration.hiddenSize)
+    }
 
-        let chunk = Chunk(position: position, count: count)
-        for index in 0..<configuration.layerCount {
-            guard !cancelled() else { throw .cancelled }
-            unsafe logitsObserver?.observe(
-                hiddenStates: scratch.buffer(.hidden, count * size).span, index: index, firstPosition: position)
-            let layer = weights.layers[index]
-            addAttention(layer.attention, layer: index, chunk, state, form)
-            try addFeedForward(layer, index: index, count: count, cancelled: cancelled)
-        }
-
-        if observer != nil {
-            unsafe norm(weights.outputNorm, tokens: 0..<count)
-            unsafe showInputs(scratch.floats(.normed), count: count, columns: size, of: .output)
-        } else if wantsLogits {
-            unsafe norm(weights.outputNorm, tokens: count - 1..<count)
-        }
-        if let observer = logitsObserver {
+    /// hidden += attention, then hidden += feed-forward. Failures are the pass's.
+    func computeLayer(
+        _ index: Int, _ pass: ForwardPass, cache: KeyValueCache, observer: (any ForwardObserver)?,
+        cancelled: (Int) -> Bool
+    ) {
+        if let observer, observer.observesLogits {
             unsafe observer.observe(
-                hiddenStates: scratch.buffer(.normed, count * size).span, index: configuration.layerCount,
+                hiddenStates: UnsafeBufferPointer(start: pass.hidden, count: pass.count * configuration.hiddenSize)
+                    .span, index: index, firstPosition: pass.rows[0].position)
+        }
+        let layer = weights.layers[index]
+        addAttention(layer.attention, layer: index, pass, cache)
+        addFeedForward(layer, index: index, pass, cancelled: cancelled)
+    }
+
+    /// The final norm and the logits of `wanted` rows, or of all of them for an observer, who sees them first.
+    func computeOutputs(_ pass: ForwardPass, wanted: Range<Int>, observer: (any ForwardObserver)?) {
+        let size = configuration.hiddenSize
+        if observer != nil {
+            unsafe norm(weights.outputNorm, pass, rows: 0..<pass.count)
+            unsafe showInputs(scratch.floats(.normed), count: pass.count, columns: size, of: .output)
+        } else {
+            unsafe norm(weights.outputNorm, pass, rows: wanted)
+        }
+        if let observer, observer.observesLogits {
+            let position = pass.rows[0].position
+            unsafe observer.observe(
+                hiddenStates: scratch.buffer(.normed, pass.count * size).span, index: configuration.layerCount,
                 firstPosition: position)
-            for start in stride(from: 0, to: count, by: ScratchLayout.logitsBlock) {
-                let block = min(ScratchLayout.logitsBlock, count - start)
+            for start in stride(from: 0, to: pass.count, by: ScratchLayout.logitsBlock) {
+                let block = min(ScratchLayout.logitsBlock, pass.count - start)
                 computeLogits(start..<start + block)
                 unsafe observer.observe(
                     logits: scratch.buffer(.logits, block * configuration.vocabularySize).span,
                     firstPosition: position + start)
             }
         }
-        if wantsLogits { computeLogits(count - 1..<count) }
+        if !wanted.isEmpty { computeLogits(wanted) }
     }
 
     /// Of some rows of `normed`, into the first rows of `logits`.
@@ -126,10 +161,4 @@ extension LoadedModel {
             scratch.input, scratch.floats(.normed) + rows.lowerBound * size, tokens: rows.count, columns: size)
         unsafe multiply(weights.outputHead, scratch.input, tokens: rows.count, into: scratch.floats(.logits))
     }
-}
-
-/// The positions that a step computes: `position ..< position + count`.
-struct Chunk {
-    let position: Int
-    let count: Int
 }

@@ -8,8 +8,8 @@ import Synchronization
 /// One step runs at a time, on whichever thread calls (the engine's); a second one at the same time is a programming
 /// error and traps. A step allocates nothing of its own.
 package final class LoadedModel: @unchecked Sendable {
-    // Sendable: everything but `scratch` is immutable or locks itself, and `isStepping` keeps a second step from using
-    // `scratch`.
+    // Sendable: everything but `scratch` and `prefillNumber` is immutable or locks itself, and `isStepping` keeps a
+    // second step from using `scratch`.
 
     package let configuration: ModelConfiguration
     package let plan: MemoryPlan
@@ -24,6 +24,8 @@ package final class LoadedModel: @unchecked Sendable {
     let usesCodes: Bool
     private let pool: ThreadPool
     private let isStepping = Atomic(false)
+    /// Of the prefill that is under way.
+    var prefillNumber = 0
 
     /// Reads the dense weights and starts the threads; experts are read when they are first needed.
     package init(
@@ -36,8 +38,9 @@ package final class LoadedModel: @unchecked Sendable {
         weights = try ResidentTensors(container: container, configuration: configuration)
         rotary = RotaryTable(configuration.rotary, headSize: configuration.attention.latent.ropeHeadSize)
         scratch = try Scratch(
-            layout: ScratchLayout(configuration: configuration, chunk: plan.chunk),
-            hiddenSize: configuration.hiddenSize, expertCount: configuration.experts?.routedExpertCount ?? 0)
+            layout: ScratchLayout(configuration: configuration, chunk: plan.chunk, sequences: plan.sequenceCount),
+            hiddenSize: configuration.hiddenSize, expertCount: configuration.experts?.routedExpertCount ?? 0,
+            pairCount: rotary.frequencies.count)
         usesCodes =
             container.tensors.values.contains { $0.shape.format.isQuantized }
             || container.experts.values.contains {
@@ -51,23 +54,39 @@ package final class LoadedModel: @unchecked Sendable {
         pool = ThreadPool(threadCount: threadCount)
     }
 
-    /// A KV cache for one sequence, as the plan has it.
+    /// The KV cache for all sequences, as the plan has it.
+    package func makeCache() throws(ModelError) -> KeyValueCache {
+        try KeyValueCache(
+            configuration: configuration, blockCount: plan.cacheBlockCount, format: plan.cacheFormat)
+    }
+
+    /// A sequence with a KV cache of its own, as long as the plan's context.
     package func makeState() throws(ModelError) -> DecodingState {
-        try DecodingState(configuration: configuration, capacity: plan.contextLength, format: plan.cacheFormat)
+        try KeyValueCache(
+            configuration: configuration, blockCount: KeyValueCache.blockCount(tokens: plan.contextLength),
+            format: plan.cacheFormat
+        ).makeState(capacity: plan.contextLength)
     }
 
-    /// Logits of the last token of the last step: [vocabulary]. They stay until the next step.
-    package var logits: UnsafeBufferPointer<Float> {
-        unsafe UnsafeBufferPointer(start: scratch.floats(.logits), count: configuration.vocabularySize)
+    /// Logits of the last token of the last prefill or decode: [vocabulary]. They stay until the next step.
+    package var logits: UnsafeBufferPointer<Float> { unsafe logits(row: 0) }
+
+    func logits(row: Int) -> UnsafeBufferPointer<Float> {
+        let size = configuration.vocabularySize
+        return unsafe UnsafeBufferPointer(start: scratch.floats(.logits) + row * size, count: size)
     }
 
-    func beginStep() {
+    func beginStep(_ observer: (any ForwardObserver)?) {
         precondition(
             isStepping.compareExchange(expected: false, desired: true, ordering: .acquiring).exchanged,
             "a model computes one step at a time")
+        scratch.inputObserver = observer?.observesInputs == true ? observer : nil
     }
 
-    func endStep() { isStepping.store(false, ordering: .releasing) }
+    func endStep() {
+        scratch.inputObserver = nil
+        isStepping.store(false, ordering: .releasing)
+    }
 
     // MARK: Work sharing
 
@@ -121,12 +140,12 @@ package final class LoadedModel: @unchecked Sendable {
         }
     }
 
-    /// Norms rows of `hidden` into `normed`: [tokens, hidden].
-    func norm(_ weight: UnsafePointer<Float>, tokens: Range<Int>) {
+    /// Norms rows of `hidden` into the same rows of `normed`: [rows, hidden].
+    func norm(_ weight: UnsafePointer<Float>, _ pass: ForwardPass, rows: Range<Int>) {
         let size = configuration.hiddenSize
-        let (hidden, normed) = unsafe (scratch.floats(.hidden), scratch.floats(.normed))
-        forEach(tokens.count, work: tokens.count * size) { item in
-            let start = (tokens.lowerBound + item) * size
+        let (hidden, normed) = unsafe (pass.hidden, scratch.floats(.normed))
+        forEach(rows.count, work: rows.count * size) { item in
+            let start = (rows.lowerBound + item) * size
             unsafe kernels.rmsNorm(
                 hidden + start, weight: weight, epsilon: configuration.normEpsilon, count: size, into: normed + start)
         }

@@ -7,7 +7,12 @@ extension MemoryPlan: CustomStringConvertible {
         }
         var lines = [
             line("dense weights", denseByteCount, ""),
-            line("KV cache", cacheByteCount, ", \(contextLength) tokens in \(cacheFormat.rawValue)"),
+            line(
+                "KV cache", cacheByteCount,
+                ", \(cacheBlockCount * KeyValueCache.blockLength) tokens in \(cacheFormat.rawValue), "
+                    + (sequenceCount == 1
+                        ? "one answer at a time"
+                        : "\(sequenceCount) answers at a time, each of \(contextLength) at most")),
             line("scratch", scratchByteCount, ", chunks of \(chunk) tokens"),
         ]
         if expertCount > 0 {

@@ -7,7 +7,7 @@ package struct MemoryPlan: Sendable {
     package struct Options: Sendable {
         /// Bytes to use at most; nil for what the system and the control group leave.
         package var memory: Int?
-        /// Positions of the KV cache; nil for the most that a quarter of the memory holds, up to the model's own.
+        /// Positions of one sequence; nil for the most that a quarter of the memory holds, up to the model's own.
         package var context: Int?
         /// Exactly so many expert slots instead of as many as fit.
         package var expertSlots: Int?
@@ -18,13 +18,15 @@ package struct MemoryPlan: Sendable {
         /// Tokens of a prompt that are computed together; nil for the most, up to 256, whose scratch takes no more than
         /// an eighth of the memory.
         package var chunk: Int?
+        /// Sequences that step together at most; nil for one for every 512 positions of the KV cache, up to 8.
+        package var sequences: Int?
         /// Routed experts that a token goes through instead of the model's own number, to measure with.
         package var expertsPerToken: Int?
 
         package init(
             memory: Int? = nil, context: Int? = nil, expertSlots: Int? = nil,
             laneCount: Int = ExpertStore.defaultLaneCount, cacheFormat: CacheFormat? = nil, chunk: Int? = nil,
-            expertsPerToken: Int? = nil
+            sequences: Int? = nil, expertsPerToken: Int? = nil
         ) {
             self.memory = memory
             self.context = context
@@ -32,6 +34,7 @@ package struct MemoryPlan: Sendable {
             self.laneCount = laneCount
             self.cacheFormat = cacheFormat
             self.chunk = chunk
+            self.sequences = sequences
             self.expertsPerToken = expertsPerToken
         }
     }
@@ -45,7 +48,11 @@ package struct MemoryPlan: Sendable {
     package let arenaByteCount: Int
     /// What the least plan would take.
     package let leastByteCount: Int
+    /// Positions of one sequence at most.
     package let contextLength: Int
+    /// Blocks of the KV cache: enough for one sequence of `contextLength`. Several share them.
+    package let cacheBlockCount: Int
+    package let sequenceCount: Int
     package let chunk: Int
     package let cacheFormat: CacheFormat
     package let laneCount: Int
@@ -64,6 +71,7 @@ package struct MemoryPlan: Sendable {
     static let leastContext = 512
     /// A default chunk isn't made smaller than this.
     static let leastChunk = 16
+    static let mostDefaultSequences = 8
 
     package init(container: ContainerReader, options: Options) throws(ModelError) {
         try self.init(
@@ -83,6 +91,9 @@ package struct MemoryPlan: Sendable {
         let budget = options.memory ?? available?.budget ?? 0
         let source = options.memory == nil ? available?.source ?? "nothing that says what is available" : "--memory"
 
+        func scratchSize(chunk: Int) -> Int {
+            footprint.scratchByteCount(chunk: chunk, sequences: options.sequences ?? 1)
+        }
         let leastContext = options.context ?? min(configuration.contextLength, Self.leastContext)
         let leastChunk = options.chunk ?? min(configuration.contextLength, Self.leastChunk)
         let leastSlots = options.expertSlots ?? arena.leastSlotCount
@@ -92,27 +103,35 @@ package struct MemoryPlan: Sendable {
         let least = Parts(
             dense: footprint.denseByteCount,
             cache: footprint.cacheByteCount(tokens: leastContext, format: cacheFormat),
-            scratch: footprint.scratchByteCount(chunk: leastChunk), arena: leastArena)
+            scratch: scratchSize(chunk: leastChunk), arena: leastArena)
         guard least.sum <= budget else {
             throw Self.insufficient(least, context: leastContext, slots: leastSlots, budget: budget, source: source)
         }
 
         var chunk = options.chunk ?? min(configuration.contextLength, Self.defaultChunk)
         while options.chunk == nil, chunk > leastChunk,
-            footprint.scratchByteCount(chunk: chunk) > max(budget / 8, least.scratch)
-                || least.sum - least.scratch + footprint.scratchByteCount(chunk: chunk) > budget
+            scratchSize(chunk: chunk) > max(budget / 8, least.scratch)
+                || least.sum - least.scratch + scratchSize(chunk: chunk) > budget
         {
             chunk = max(chunk / 2, leastChunk)
         }
-        let scratch = footprint.scratchByteCount(chunk: chunk)
+        let scratch = scratchSize(chunk: chunk)
 
+        let blockByteCount = footprint.cacheByteCount(tokens: KeyValueCache.blockLength, format: cacheFormat)
+        func blocks(beside arena: Int) -> Int {
+            min(budget / 4, budget - least.dense - scratch - arena) / blockByteCount
+        }
         var context = leastContext
         if options.context == nil {
-            let room = min(budget / 4, budget - least.dense - scratch - least.arena)
-            let perToken = footprint.cacheByteCount(tokens: 1, format: cacheFormat)
-            context = min(max(room / perToken, leastContext), configuration.contextLength)
+            let room = blocks(beside: least.arena) * KeyValueCache.blockLength
+            context = min(max(room, leastContext), configuration.contextLength)
         }
-        let cache = footprint.cacheByteCount(tokens: context, format: cacheFormat)
+        // Several sequences get room of their own where it takes nothing from the experts.
+        let perSequence = KeyValueCache.blockCount(tokens: context)
+        let allExperts = arena.byteCount(slotCount: options.expertSlots ?? arena.expertCount) ?? least.arena
+        let wanted = (options.sequences ?? Self.mostDefaultSequences) * perSequence
+        let cacheBlocks = max(perSequence, min(wanted, blocks(beside: allExperts)))
+        let cache = blockByteCount * cacheBlocks
 
         let slots =
             options.expertSlots ?? arena.slotCount(byteCount: budget - least.dense - scratch - cache) ?? leastSlots
@@ -124,6 +143,12 @@ package struct MemoryPlan: Sendable {
         arenaByteCount = arena.byteCount(slotCount: slots) ?? least.arena
         leastByteCount = least.sum
         contextLength = context
+        cacheBlockCount = cacheBlocks
+        sequenceCount =
+            options.sequences
+            ?? min(
+                max(cacheBlocks * KeyValueCache.blockLength / min(Self.leastContext, context), 1),
+                Self.mostDefaultSequences)
         self.chunk = chunk
         self.cacheFormat = cacheFormat
         laneCount = options.laneCount
@@ -153,6 +178,7 @@ package struct MemoryPlan: Sendable {
         try require("memory", options.memory, in: 1...1 << 62)
         try require("context", options.context, in: 1...footprint.configuration.contextLength)
         try require("chunk", options.chunk, in: 1...4096)
+        try require("the number of sequences", options.sequences, in: 1...64)
         try require("the number of reading lanes", options.laneCount, in: 1...64)
         try require(
             "the number of experts a token", options.expertsPerToken,

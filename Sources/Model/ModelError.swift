@@ -17,6 +17,8 @@ package struct ModelError: Error, Sendable, CustomStringConvertible {
         case invalidToken
         /// More positions were asked for than the state has room for.
         case contextExceeded
+        /// Other sequences hold all of the KV cache.
+        case cacheFull
         /// The caller gave the step up.
         case cancelled
     }

@@ -29,12 +29,14 @@ package struct ModelFootprint: Sendable {
                 * (container.experts.values.lazy.filter { $0.codec != .stored }.map(\.storedByteCount).max() ?? 0))
     }
 
+    /// Of whole blocks that hold so many tokens.
     func cacheByteCount(tokens: Int, format: CacheFormat) -> Int {
-        DecodingState.byteCount(configuration: configuration, tokens: tokens, format: format)
+        KeyValueCache.byteCount(
+            configuration: configuration, blocks: KeyValueCache.blockCount(tokens: tokens), format: format)
     }
 
-    func scratchByteCount(chunk: Int) -> Int {
-        ScratchLayout(configuration: configuration, chunk: chunk).byteCount + laneByteCount
+    func scratchByteCount(chunk: Int, sequences: Int) -> Int {
+        ScratchLayout(configuration: configuration, chunk: chunk, sequences: sequences).byteCount + laneByteCount
     }
 
     /// Experts that one token uses, all layers together: below as many slots a token evicts what the next one needs.

@@ -19,26 +19,40 @@ final class Scratch {
     /// Sees the inputs of the matrices of the step at hand.
     var inputObserver: (any ForwardObserver)?
 
+    /// A prompt's tokens at hand, and the sequences that step.
+    let chunk: ForwardPass
+    let steps: ForwardPass
+
     private let memory: AlignedMemory
 
-    init(layout: ScratchLayout, hiddenSize: Int, expertCount: Int) throws(ModelError) {
+    init(layout: ScratchLayout, hiddenSize: Int, expertCount: Int, pairCount: Int) throws(ModelError) {
         self.layout = layout
         do {
             memory = try AlignedMemory(byteCount: layout.floatCount * 4)
-            input = try ActivationBuffer(tokenCapacity: layout.chunk, columnCapacity: layout.inputSize)
+            input = try ActivationBuffer(tokenCapacity: layout.tokenCount, columnCapacity: layout.inputSize)
             expertInput = try ActivationBuffer(tokenCapacity: layout.expertRowCount, columnCapacity: hiddenSize)
             intermediate = try ActivationBuffer(
                 tokenCapacity: layout.rowCount, columnCapacity: layout.intermediateSize)
         } catch {
             throw ModelError(.outOfMemory, "the scratch memory needs \(layout.byteCount) bytes", cause: error)
         }
+        let memory = memory
+        func floats(_ buffer: ScratchLayout.Buffer) -> UnsafeMutablePointer<Float> {
+            unsafe layout.place(of: buffer, in: memory)
+        }
+        chunk = unsafe ForwardPass(
+            hidden: floats(.chunkHidden), cosines: floats(.chunkCosines), sines: floats(.chunkSines),
+            hiddenSize: hiddenSize, pairCount: pairCount, rowCapacity: layout.tokenCount)
+        steps = unsafe ForwardPass(
+            hidden: floats(.stepHidden), cosines: floats(.stepCosines), sines: floats(.stepSines),
+            hiddenSize: hiddenSize, pairCount: pairCount, rowCapacity: layout.tokenCount)
         jobs.reserveCapacity(max(layout.rowCount, 1))
         wave.reserveCapacity(expertCount)
         nextWave.reserveCapacity(expertCount)
     }
 
     func floats(_ buffer: ScratchLayout.Buffer) -> UnsafeMutablePointer<Float> {
-        unsafe (memory.base + layout.offsets[buffer.rawValue] * 4).assumingMemoryBound(to: Float.self)
+        unsafe layout.place(of: buffer, in: memory)
     }
 
     func integers(_ buffer: ScratchLayout.Buffer) -> UnsafeMutablePointer<Int32> {

@@ -1,15 +1,17 @@
 import Compute
 import Container
 
-/// Where the forward pass's intermediate results stand in one allocation, for chunks of at most `chunk` tokens.
+/// Where the forward pass's intermediate results stand in one allocation, for prompts in chunks and for several
+/// sequences that step together.
 ///
 /// Counts are of floats unless the name says otherwise. What isn't alive at the same time still has a place of its
 /// own: the sum is small beside the experts, and every buffer keeps one meaning.
 struct ScratchLayout {
-    let chunk: Int
-    /// Rows that feed-forwards compute together: a chunk's tokens, or all experts of one token.
+    /// Tokens of a pass at most.
+    let tokenCount: Int
+    /// Rows that feed-forwards compute together: a pass's tokens, or all experts of one token.
     let rowCount: Int
-    /// Assignments of a chunk's tokens to experts.
+    /// Assignments of a pass's tokens to experts.
     let assignmentCount: Int
     /// Width of the widest feed-forward.
     let intermediateSize: Int
@@ -24,34 +26,36 @@ struct ScratchLayout {
     /// Of the buffers and of the matrices' inputs.
     var byteCount: Int {
         floatCount * 4
-            + ActivationBuffer.byteCount(tokenCapacity: chunk, columnCapacity: inputSize)
+            + ActivationBuffer.byteCount(tokenCapacity: tokenCount, columnCapacity: inputSize)
             + ActivationBuffer.byteCount(tokenCapacity: expertRowCount, columnCapacity: hiddenSize)
             + ActivationBuffer.byteCount(tokenCapacity: rowCount, columnCapacity: intermediateSize)
     }
 
     /// Rows of experts that not all tokens chose: none in a dense model, none for one token.
-    var expertRowCount: Int { assignmentCount > 0 && chunk > 1 ? rowCount : 0 }
+    var expertRowCount: Int { assignmentCount > 0 && tokenCount > 1 ? rowCount : 0 }
 
     /// Positions that the expanded form of attention recomputes together. Absolute: block b holds positions
     /// b·64 ..< (b + 1)·64, wherever a chunk begins.
-    static let attentionBlock = 64
-    /// Positions whose logits are computed together.
+    static let attentionBlock = KeyValueCache.blockLength
+    /// Positions whose logits are computed together for an observer.
     static let logitsBlock = 8
 
     enum Buffer: Int, CaseIterable {
-        /// [chunk, hidden]: the residual stream.
-        case hidden
-        /// [chunk, hidden]: normed, and later what a block adds to the stream.
+        /// [chunk, hidden], [sequences, hidden]: the residual streams.
+        case chunkHidden, stepHidden
+        /// [chunk, rope / 2], [sequences, rope / 2]
+        case chunkCosines, chunkSines, stepCosines, stepSines
+        /// [tokens, hidden]: normed, and later what a block adds to the stream.
         case normed, delta, shared
-        /// [chunk, queryLatentRank]
+        /// [tokens, queryLatentRank]
         case queryLatent
-        /// [chunk, heads, plain + rope]
+        /// [tokens, heads, plain + rope]
         case queries
-        /// [chunk, keyValueLatentRank + rope]
+        /// [tokens, keyValueLatentRank + rope]
         case keyValue
-        /// [chunk, heads, value]
+        /// [tokens, heads, value]
         case attended
-        /// [chunk, heads]: the online softmax's running maximum and sum.
+        /// [tokens, heads]: the online softmax's running maximum and sum.
         case maxima, sums
         /// [heads, attentionBlock]
         case attentionWeights
@@ -61,23 +65,21 @@ struct ScratchLayout {
         case expanded
         /// [heads, keyValueLatentRank]: the absorbed queries, and the attended latents.
         case absorbed, attendedLatents
-        /// [chunk, rope / 2]
-        case cosines, sines
         /// [rowCount, intermediate]
         case gate, up
         /// [assignments, hidden]: each expert's output apart.
         case expertOutputs
-        /// [chunk, experts]
+        /// [tokens, experts]
         case routerScores, ranking
         /// [assignments], the router's weights; the others are Int32.
         case expertWeights, chosenExperts, places, assignedTokens, gatheredTokens
         /// [experts] Int32
         case expertEnds, expertCounts, distinctExperts, pendingTickets
-        /// [logitsBlock, vocabulary]
+        /// [sequences, vocabulary]
         case logits
     }
 
-    init(configuration: ModelConfiguration, chunk: Int) {
+    init(configuration: ModelConfiguration, chunk: Int, sequences: Int) {
         let attention = configuration.attention.latent
         let experts = configuration.experts
         let hidden = configuration.hiddenSize
@@ -87,30 +89,36 @@ struct ScratchLayout {
         let expandedSize = heads * (attention.plainHeadSize + attention.valueHeadSize)
         let intermediate = max(
             configuration.denseIntermediateSize, experts?.sharedIntermediateSize ?? 0, experts?.intermediateSize ?? 0)
-        let rowCount = max(chunk, perToken)
-        let assignments = chunk * perToken
+        // A few sequences cost next to nothing, so the plan needn't weigh them.
+        let sequences = max(sequences, Self.logitsBlock)
+        let tokens = max(chunk, sequences)
+        let rowCount = max(tokens, perToken)
+        let assignments = tokens * perToken
         let expertCount = experts?.routedExpertCount ?? 0
 
         func count(_ buffer: Buffer) -> Int {
             switch buffer {
-            case .hidden, .normed, .delta, .shared: chunk * hidden
-            case .queryLatent: chunk * (attention.queryLatentRank ?? 0)
-            case .queries: chunk * heads * (attention.plainHeadSize + attention.ropeHeadSize)
-            case .keyValue: chunk * (rank + attention.ropeHeadSize)
-            case .attended: chunk * heads * attention.valueHeadSize
-            case .maxima, .sums: chunk * heads
+            case .chunkHidden: chunk * hidden
+            case .stepHidden: sequences * hidden
+            case .chunkCosines, .chunkSines: chunk * attention.ropeHeadSize / 2
+            case .stepCosines, .stepSines: sequences * attention.ropeHeadSize / 2
+            case .normed, .delta, .shared: tokens * hidden
+            case .queryLatent: tokens * (attention.queryLatentRank ?? 0)
+            case .queries: tokens * heads * (attention.plainHeadSize + attention.ropeHeadSize)
+            case .keyValue: tokens * (rank + attention.ropeHeadSize)
+            case .attended: tokens * heads * attention.valueHeadSize
+            case .maxima, .sums: tokens * heads
             case .attentionWeights: heads * Self.attentionBlock
             case .blockLatents: Self.attentionBlock * rank
             case .blockKeys: Self.attentionBlock * attention.ropeHeadSize
             case .expanded: Self.attentionBlock * expandedSize
             case .absorbed, .attendedLatents: heads * rank
-            case .cosines, .sines: chunk * attention.ropeHeadSize / 2
             case .gate, .up: rowCount * intermediate
             case .expertOutputs: assignments * hidden
-            case .routerScores, .ranking: chunk * expertCount
+            case .routerScores, .ranking: tokens * expertCount
             case .expertWeights, .chosenExperts, .places, .assignedTokens, .gatheredTokens: assignments
             case .expertEnds, .expertCounts, .distinctExperts, .pendingTickets: expertCount
-            case .logits: Self.logitsBlock * configuration.vocabularySize
+            case .logits: sequences * configuration.vocabularySize
             }
         }
 
@@ -120,7 +128,7 @@ struct ScratchLayout {
             offsets.append(end)
             end += (count(buffer) + 15) / 16 * 16
         }
-        self.chunk = chunk
+        tokenCount = tokens
         hiddenSize = hidden
         self.rowCount = rowCount
         assignmentCount = assignments
@@ -128,6 +136,10 @@ struct ScratchLayout {
         inputSize = max(hidden, attention.queryLatentRank ?? 0, heads * attention.valueHeadSize)
         self.offsets = offsets
         floatCount = end
+    }
+
+    func place(of buffer: Buffer, in memory: AlignedMemory) -> UnsafeMutablePointer<Float> {
+        unsafe (memory.base + offsets[buffer.rawValue] * 4).assumingMemoryBound(to: Float.self)
     }
 }
 

@@ -32,7 +32,7 @@ enum ExitStatus {
         case .insufficientMemory, .outOfMemory: EX_UNAVAILABLE
         case .unreadableTensor, .unreadableExpert: EX_IOERR
         case .unsupported, .invalidToken, .contextExceeded: EX_DATAERR
-        case .cancelled: EX_SOFTWARE
+        case .cancelled, .cacheFull: EX_SOFTWARE
         }
     }
 

@@ -45,9 +45,30 @@ import Testing
     @Test func theContextTakesAQuarter() throws {
         let perToken = 27 * 576 * 2
         let plan = try plan(.init(memory: 4 << 30))
-        #expect(plan.contextLength == (1 << 30) / perToken)
+        // In whole blocks.
+        #expect(plan.contextLength == (1 << 30) / perToken / 64 * 64)
         #expect(try self.plan(.init(memory: 64 << 30)).contextLength == 163_840)
-        #expect(try self.plan(.init(memory: 4 << 30), cacheFormat: .f32).contextLength == (1 << 30) / perToken / 2)
+        let inFloats = try self.plan(.init(memory: 4 << 30), cacheFormat: .f32)
+        #expect(inFloats.contextLength == (1 << 30) / perToken / 2 / 64 * 64)
+    }
+
+    @Test func sequencesShareTheCacheWhereExpertsNeedTheMemory() throws {
+        let plan = try plan(.init(memory: 4 << 30, context: 2048))
+        #expect(plan.cacheBlockCount == 2048 / 64)
+        #expect(plan.sequenceCount == 4)
+        #expect(try self.plan(.init(memory: 4 << 30, context: 512)).sequenceCount == 1)
+        #expect(try self.plan(.init(memory: 4 << 30)).sequenceCount == 8)
+        #expect(try self.plan(.init(memory: 4 << 30, context: 512, sequences: 3)).sequenceCount == 3)
+    }
+
+    @Test func sequencesGetRoomOfTheirOwnWhereThereIsSome() throws {
+        let plan = try plan(.init(memory: 40 << 30, context: 4096))
+        #expect(plan.slotCount == 26 * 64)
+        #expect(plan.sequenceCount == 8)
+        #expect(plan.cacheBlockCount == 8 * 4096 / 64)
+        #expect(try self.plan(.init(memory: 40 << 30, context: 4096, sequences: 2)).cacheBlockCount == 2 * 4096 / 64)
+        // A quarter of the memory is the most.
+        #expect(try self.plan(.init(memory: 40 << 30)).cacheByteCount <= 10 << 30)
     }
 
     @Test func aGivenContextIsKept() throws {
@@ -96,7 +117,7 @@ import Testing
 
     @Test(arguments: [
         MemoryPlan.Options(memory: 0), .init(memory: 1 << 33, context: 0), .init(memory: 1 << 33, context: 163_841),
-        .init(memory: 1 << 33, chunk: 0), .init(memory: 1 << 33, laneCount: 0),
+        .init(memory: 1 << 33, chunk: 0), .init(memory: 1 << 33, laneCount: 0), .init(memory: 1 << 33, sequences: 0),
     ])
     func refusesOptionsOutOfRange(_ options: MemoryPlan.Options) {
         let error = #expect(throws: ModelError.self) { try plan(options) }

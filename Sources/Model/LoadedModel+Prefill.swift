@@ -1,0 +1,88 @@
+import Container
+
+/// A prompt on its way into a state: what `LoadedModel.advance` has done of it and what comes next.
+package struct Prefill {
+    package let state: DecodingState
+    /// Tokens whose chunks are through.
+    package fileprivate(set) var processedCount = 0
+    package var isDone: Bool { processedCount == tokens.count }
+
+    fileprivate let tokens: ArraySlice<Int32>
+    fileprivate let form: AttentionForm
+    /// The next layer of the chunk at hand.
+    fileprivate var layer = 0
+    /// Tells one prefill from another.
+    fileprivate let number: Int
+}
+
+extension LoadedModel {
+    /// Appends a prompt's tokens to the state, a chunk at a time, and leaves the last one's logits in `logits`.
+    ///
+    /// The result doesn't depend on how the tokens fall into chunks and calls.
+    ///
+    /// - Parameters:
+    ///   - form: of latent attention.
+    ///   - observer: sees every position's hidden states and logits or the matrices' inputs, as it wants.
+    ///   - cancelled: asked in every layer.
+    ///   - progress: told how many of `tokens` are done, after each chunk.
+    /// - Throws: `ModelError`; the state is then as it was.
+    package func prefill(
+        _ tokens: ArraySlice<Int32>, state: DecodingState, form: AttentionForm = .expanded,
+        observer: (any ForwardObserver)? = nil, cancelled: () -> Bool = { false }, progress: (Int) -> Void = { _ in }
+    ) throws(ModelError) {
+        var prefill = try beginPrefill(tokens, state: state, form: form)
+        while !prefill.isDone {
+            let before = prefill.processedCount
+            try advance(&prefill, observer: observer, cancelled: cancelled)
+            if prefill.processedCount > before { progress(prefill.processedCount) }
+        }
+    }
+
+    /// Begins a prefill that goes on with `advance`, so that other sequences can step in between. One is under way at a
+    /// time: an earlier one can't go on.
+    ///
+    /// - Throws: `ModelError` if the tokens can't be appended.
+    package func beginPrefill(
+        _ tokens: ArraySlice<Int32>, state: DecodingState, form: AttentionForm = .expanded
+    ) throws(ModelError) -> Prefill {
+        try prepare(tokens, state)
+        prefillNumber += 1
+        return Prefill(state: state, tokens: tokens, form: form, number: prefillNumber)
+    }
+
+    /// Computes one layer of a chunk. After the last one of the last chunk the tokens are part of the state, and the
+    /// last one's logits stand in `logits`.
+    ///
+    /// - Throws: `ModelError`; the state is then as it was, and the prefill over.
+    package func advance(
+        _ prefill: inout Prefill, observer: (any ForwardObserver)? = nil, cancelled: () -> Bool = { false }
+    ) throws(ModelError) {
+        precondition(!prefill.isDone && prefill.number == prefillNumber, "another prefill was begun, or this is done")
+        beginStep(observer)
+        defer { endStep() }
+        let pass = scratch.chunk
+        if prefill.layer == 0 { beginChunk(prefill, pass) }
+        guard !cancelled() else { throw .cancelled }
+        computeLayer(prefill.layer, pass, cache: prefill.state.cache, observer: observer) { _ in cancelled() }
+        if let failure = pass.failures[0] { throw failure }
+        prefill.layer += 1
+        guard prefill.layer == configuration.layerCount else { return }
+
+        prefill.layer = 0
+        prefill.processedCount += pass.count
+        let wanted = prefill.isDone ? pass.count - 1..<pass.count : 0..<0
+        computeOutputs(pass, wanted: wanted, observer: observer)
+        if prefill.isDone { prefill.state.tokenCount += prefill.tokens.count }
+    }
+
+    private func beginChunk(_ prefill: Prefill, _ pass: ForwardPass) {
+        pass.begin(sequences: 1, form: prefill.form)
+        let start = prefill.tokens.startIndex + prefill.processedCount
+        for token in prefill.tokens[start...].prefix(plan.chunk) {
+            embed(token, row: pass.count, of: pass)
+            pass.append(
+                position: prefill.state.tokenCount + prefill.processedCount + pass.count, sequence: 0,
+                state: prefill.state, rotary: rotary)
+        }
+    }
+}
