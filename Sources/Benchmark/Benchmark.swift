@@ -8,7 +8,8 @@ package final class Benchmark {
     private let container: ContainerReader
     private let options: BenchmarkOptions
     private let model: LoadedModel
-    private let state: DecodingState
+    /// One a sequence.
+    private let states: [DecodingState]
     private let probe: LimitProbe
     private let cost: StepCost
     private let note: (String) -> Void
@@ -34,13 +35,15 @@ package final class Benchmark {
         let longest = max(
             options.prefillLengths.max() ?? 0, (options.decodeDepths.max() ?? 0) + options.decodeTokenCount, 1)
         plan.context = plan.context ?? min(longest, configuration.contextLength)
+        plan.sequences = options.sequenceCount
         if options.isDense { plan.expertsPerToken = configuration.experts?.routedExpertCount }
         let planned = try MemoryPlan(container: container, options: plan)
         for warning in planned.warnings { note("warning: \(warning)") }
         note("loading \(container.path)")
         model = try LoadedModel(
             container: container, plan: planned, threadCount: options.threadCount, kernels: options.kernels)
-        state = try model.makeState()
+        let cache = try model.makeCache()
+        states = (0..<options.sequenceCount).map { _ in cache.makeState(capacity: planned.contextLength) }
         cost = StepCost(
             container: container, configuration: model.configuration, cacheFormat: planned.cacheFormat)
         if planned.slotCount == planned.expertCount { try model.readAllExperts() }
@@ -50,25 +53,28 @@ package final class Benchmark {
     package func run() throws -> BenchmarkReport {
         note("measuring the machine")
         _ = probe.measure()
-        var raw: [(kind: BenchmarkReport.Kind, count: Int, depth: Int, Measured)] = []
+        let context = model.plan.contextLength
+        var measured: [Measured] = []
         for length in options.prefillLengths {
-            guard length <= state.capacity else {
-                note("skipping a prompt of \(length) tokens: the context has \(state.capacity)")
+            guard length <= context else {
+                note("skipping a prompt of \(length) tokens: the context has \(context)")
                 continue
             }
             note("prefill of \(length) tokens")
-            raw.append((.prefill, length, 0, try measurePrefill(length)))
+            measured.append(try measurePrefill(length))
+            _ = probe.measure(passes: 1)
         }
         for depth in options.decodeDepths {
-            guard depth + options.decodeTokenCount <= state.capacity else {
-                note("skipping depth \(depth): the context has \(state.capacity) tokens")
+            guard depth + options.decodeTokenCount <= context else {
+                note("skipping depth \(depth): the context has \(context) tokens")
                 continue
             }
             note("decoding after \(depth) tokens")
-            raw.append((.decode, options.decodeTokenCount, depth, try measureDecode(depth: depth)))
+            measured.append(try measureDecode(depth: depth))
+            _ = probe.measure(passes: 1)
         }
         let limits = probe.measure()
-        let results = raw.map { result($0.kind, count: $0.count, depth: $0.depth, $0.3, limits) }
+        let results = measured.map { result($0, limits) }
         return BenchmarkReport(
             model: modelFacts, limits: limits, cost: cost, results: results, batchBounds: batchBounds(limits))
     }
@@ -76,6 +82,10 @@ package final class Benchmark {
     // MARK: Measuring
 
     private struct Measured {
+        var kind: BenchmarkReport.Kind
+        var tokenCount: Int
+        var depth: Int
+        var sequenceCount: Int
         var sample: Sample
         /// Experts that a repetition used, on average.
         var expertCount: Int
@@ -83,7 +93,10 @@ package final class Benchmark {
     }
 
     /// Times `repetitionCount` calls of `body`, after one that isn't timed. `prepare` isn't timed either.
-    private func measure(prepare: () throws -> Void, _ body: () throws -> Void) rethrows -> Measured {
+    private func measure(
+        _ kind: BenchmarkReport.Kind, _ tokenCount: Int, depth: Int, sequences: Int, prepare: () throws -> Void,
+        _ body: () throws -> Void
+    ) rethrows -> Measured {
         try prepare()
         try body()
         var seconds: [Double] = []
@@ -95,29 +108,42 @@ package final class Benchmark {
         let after = model.experts.counters
         let used = after.hits + after.misses - before.hits - before.misses
         return Measured(
+            kind: kind, tokenCount: tokenCount, depth: depth, sequenceCount: sequences,
             sample: Sample(seconds: seconds), expertCount: Int(used) / options.repetitionCount,
             storageByteCount: after.bytesRead - before.bytesRead)
     }
 
     private func measurePrefill(_ count: Int) throws -> Measured {
         let tokens = randomTokens(count)
-        return try measure(prepare: { state.reset() }) { try model.prefill(tokens[...], state: state) }
+        let state = states[0]
+        return try measure(.prefill, count, depth: 0, sequences: 1, prepare: { state.reset() }) {
+            try model.prefill(tokens[...], state: state)
+        }
     }
 
     private func measureDecode(depth: Int) throws -> Measured {
-        if state.tokenCount < depth {
+        for (index, state) in states.enumerated() where state.tokenCount < depth {
             state.reset()
-            try model.prefill(randomTokens(depth)[...], state: state)
+            try model.prefill(randomTokens(depth, seed: index)[...], state: state)
         }
-        let tokens = randomTokens(options.decodeTokenCount)
-        return try measure(prepare: { state.truncate(to: depth) }) {
-            for token in tokens { try unsafe model.decode(token, state: state) }
+        let count = options.decodeTokenCount
+        let tokens = states.indices.map { randomTokens(count, seed: $0) }
+        return try measure(.decode, count, depth: depth, sequences: states.count, prepare: { cutStates(to: depth) }) {
+            for place in 0..<count {
+                var steps = states.indices.map { SequenceStep(tokens[$0][place], state: states[$0]) }
+                model.step(&steps)
+                if let failure = steps.lazy.compactMap(\.failure).first { throw failure }
+            }
         }
     }
 
+    private func cutStates(to count: Int) {
+        for state in states { state.truncate(to: count) }
+    }
+
     /// Tokens without a pattern, the same in every run, so that the experts that they choose are spread.
-    private func randomTokens(_ count: Int) -> [Int32] {
-        var seed: UInt64 = 0x9e37_79b9_7f4a_7c15
+    private func randomTokens(_ count: Int, seed: Int = 0) -> [Int32] {
+        var seed = UInt64(seed + 1) &* 0x9e37_79b9_7f4a_7c15
         let vocabulary = UInt64(model.configuration.vocabularySize)
         return (0..<count).map { _ in
             seed = seed &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
@@ -136,29 +162,33 @@ package final class Benchmark {
             expertCount: model.plan.expertCount, isDense: options.isDense)
     }
 
-    private func result(
-        _ kind: BenchmarkReport.Kind, count: Int, depth: Int, _ measured: Measured, _ limits: MachineLimits
-    ) -> BenchmarkReport.Result {
+    private func result(_ measured: Measured, _ limits: MachineLimits) -> BenchmarkReport.Result {
         let counted =
-            switch kind {
-            case .decode: cost.decode(count: count, depth: depth)
-            case .prefill: cost.prefill(count: count, chunk: model.plan.chunk, experts: measured.expertCount)
+            switch measured.kind {
+            case .decode:
+                cost.decode(
+                    count: measured.tokenCount, depth: measured.depth, sequences: measured.sequenceCount,
+                    experts: measured.expertCount)
+            case .prefill:
+                cost.prefill(count: measured.tokenCount, chunk: model.plan.chunk, experts: measured.expertCount)
             }
         let seconds = measured.sample.median
         let bytes = counted.byteCount / seconds
         let multiplyAdds = counted.matrixMultiplyAdds / seconds
+        let count = Double(measured.tokenCount * measured.sequenceCount)
         return BenchmarkReport.Result(
-            kind: kind, tokenCount: count, depth: depth, sample: measured.sample,
-            tokensPerSecond: Double(count) / seconds,
-            slowestTokensPerSecond: Double(count) / measured.sample.longest,
-            fastestTokensPerSecond: Double(count) / measured.sample.shortest, counted: counted,
+            kind: measured.kind, tokenCount: measured.tokenCount, depth: measured.depth,
+            sequenceCount: measured.sequenceCount, sample: measured.sample, tokensPerSecond: count / seconds,
+            slowestTokensPerSecond: count / measured.sample.longest,
+            fastestTokensPerSecond: count / measured.sample.shortest, expertCount: measured.expertCount,
+            counted: counted,
             bytesPerSecond: bytes, bandwidthShare: bytes / limits.readBandwidth,
             multiplyAddsPerSecond: multiplyAdds, peakShare: multiplyAdds / limits.multiplyAddRate,
             storageByteCount: measured.storageByteCount)
     }
 
     private func batchBounds(_ limits: MachineLimits) -> [BenchmarkReport.BatchBound] {
-        [1, 8].map { sequences in
+        [1, max(8, options.sequenceCount)].map { sequences in
             let byteCount = cost.batchByteCount(sequences: sequences, depth: 0)
             return BenchmarkReport.BatchBound(
                 sequenceCount: sequences, depth: 0,

@@ -9,6 +9,8 @@ package struct BenchmarkOptions: Sendable {
     package var decodeDepths = [0, 2048]
     /// Tokens that are decoded in one repetition.
     package var decodeTokenCount = 16
+    /// Sequences that decode together.
+    package var sequenceCount = 1
     /// Of each measurement, after one that doesn't count.
     package var repetitionCount = 5
     package var threadCount = ThreadCount.available

@@ -53,8 +53,7 @@ extension BenchmarkReport {
         let heads = ["", "tokens/s", "slowest…fastest", "GB/s", "of bandwidth", "G multiply-adds/s", "of int8 peak"]
         let rows = results.map { result in
             [
-                result.kind == .prefill
-                    ? "prefill \(result.tokenCount)" : "decode \(result.tokenCount) after \(result.depth)",
+                result.name,
                 fixed(result.tokensPerSecond, 2),
                 "\(fixed(result.slowestTokensPerSecond, 2))…\(fixed(result.fastestTokensPerSecond, 2))",
                 giga(result.bytesPerSecond), percent(result.bandwidthShare), giga(result.multiplyAddsPerSecond),
@@ -69,8 +68,7 @@ extension BenchmarkReport {
             }.joined(separator: "  ")
         }
         for result in results where result.storageByteCount > 0 {
-            let name = result.kind == .prefill ? "prefill \(result.tokenCount)" : "decode after \(result.depth)"
-            lines.append("\(name) read \(amount(Double(result.storageByteCount))) of experts from storage")
+            lines.append("\(result.name) read \(amount(Double(result.storageByteCount))) of experts from storage")
         }
         lines.append("medians of \(results.first?.sample.seconds.count ?? 0), after a warm-up")
         return lines
@@ -85,6 +83,13 @@ extension BenchmarkReport {
                 + " (\(amount(bound.byteCount)) a step; \(fixed(bound.distinctExpertsPerLayer, 1)) of "
                 + "\(cost.expertsPerLayer) experts a layer if all are equally likely)"
         }
+    }
+}
+
+extension BenchmarkReport.Result {
+    fileprivate var name: String {
+        let together = sequenceCount == 1 ? "" : ", \(sequenceCount) together"
+        return kind == .prefill ? "prefill \(tokenCount)" : "decode \(tokenCount) after \(depth)\(together)"
     }
 }
 

@@ -25,15 +25,19 @@ package struct BenchmarkReport: Sendable, Codable {
 
     package struct Result: Sendable, Codable {
         package var kind: Kind
-        /// Tokens of a repetition.
+        /// Tokens of a repetition, each sequence's.
         package var tokenCount: Int
         /// Tokens before them.
         package var depth: Int
+        /// Sequences that took their steps together.
+        package var sequenceCount: Int
         package var sample: Sample
-        /// By the median, and by the slowest and fastest repetition.
+        /// Of all sequences together, by the median and by the slowest and fastest repetition.
         package var tokensPerSecond: Double
         package var slowestTokensPerSecond: Double
         package var fastestTokensPerSecond: Double
+        /// Experts that a repetition used, each counted once a step and layer.
+        package var expertCount: Int
         /// Of a repetition.
         package var counted: StepCost.Count
         package var bytesPerSecond: Double

@@ -75,14 +75,17 @@ package struct StepCost: Sendable, Codable, Equatable {
         package var attentionMultiplyAdds: Double
     }
 
-    /// Of `count` tokens that are decoded one after the other behind `depth` others.
-    package func decode(count: Int, depth: Int) -> Count {
+    /// Of `count` tokens that each of `sequences` decodes behind `depth` others, in as many steps together.
+    ///
+    /// - Parameter experts: how many were used, each counted once a step and layer; nil for those of one sequence.
+    package func decode(count: Int, depth: Int, sequences: Int = 1, experts: Int? = nil) -> Count {
         // Positions seen: the token's own and all before it.
-        let positions = Double(count) * (Double(depth) + Double(count + 1) / 2)
-        let weights = Double(residentByteCount + embeddingRowByteCount) + expertByteCount * Double(expertsOfOneToken)
+        let positions = Double(sequences) * Double(count) * (Double(depth) + Double(count + 1) / 2)
+        let weights = Double(count) * Double(residentByteCount + sequences * embeddingRowByteCount)
         return Count(
-            byteCount: Double(count) * weights + positions * Double(cacheByteCountPerPosition),
-            matrixMultiplyAdds: Double(count) * Double(matrixMultiplyAdds + headMultiplyAdds),
+            byteCount: weights + expertByteCount * Double(experts ?? count * expertsOfOneToken)
+                + positions * Double(cacheByteCountPerPosition),
+            matrixMultiplyAdds: Double(sequences * count) * Double(matrixMultiplyAdds + headMultiplyAdds),
             attentionMultiplyAdds: positions * Double(absorbedMultiplyAddsPerPosition))
     }
 

@@ -18,7 +18,7 @@ final class Crew: @unchecked Sendable {
     private let isBusy = Atomic<Bool>(false)
     private let workers = Parking()
     private let caller = Parking()
-    private var body: ((Int) -> Void)?
+    private var body: BorrowedClosure?
     private var count = 0
 
     private static let inside: UInt64 = 0xffff
@@ -29,10 +29,16 @@ final class Crew: @unchecked Sendable {
     /// Pauses before a waiting thread sleeps: 30 to 100 microseconds on today's processors.
     private static let patience = 2000
 
-    func perform(_ count: Int, _ body: @escaping (Int) -> Void) {
+    func perform(_ count: Int, _ body: (Int) -> Void) {
         precondition(!isBusy.exchange(true, ordering: .acquiring), "a pool runs one job at a time")
-        self.body = body
         self.count = count
+        BorrowedClosure.lend(body, to: self)
+        isBusy.store(false, ordering: .releasing)
+    }
+
+    /// The job of `perform`, once its closure is in hand.
+    func perform(_ body: BorrowedClosure) {
+        self.body = body
         nextItem.store(0, ordering: .relaxed)
         let before = gate.load(ordering: .relaxed)
         gate.store((before + Self.job) | Self.open, ordering: .sequentiallyConsistent)
@@ -41,7 +47,6 @@ final class Crew: @unchecked Sendable {
         gate.bitwiseAnd(~Self.open, ordering: .sequentiallyConsistent)
         waitForWorkers()
         self.body = nil
-        isBusy.store(false, ordering: .releasing)
     }
 
     func dismiss() {
@@ -60,9 +65,9 @@ final class Crew: @unchecked Sendable {
         }
     }
 
-    private func takeItems(_ count: Int, _ body: (Int) -> Void) {
+    private func takeItems(_ count: Int, _ body: BorrowedClosure) {
         while true {
-            let item = nextItem.add(1, ordering: .relaxed).oldValue
+            let item = nextItem.wrappingAdd(1, ordering: .relaxed).oldValue
             if item >= count { return }
             body(item)
         }

@@ -34,7 +34,7 @@ package final class ThreadPool: Sendable {
         if count <= 1 || threads.isEmpty {
             for item in 0..<max(count, 0) { body(item) }
         } else {
-            withoutActuallyEscaping(body) { crew.perform(count, $0) }
+            crew.perform(count, body)
         }
     }
 

@@ -28,6 +28,9 @@ struct BenchCommand: ParsableCommand {
     @Option(help: "Tokens that a repetition decodes.")
     var tokens = 16
 
+    @Option(help: "Sequences that decode together.")
+    var sequences = 1
+
     @Option(help: "Repetitions of each measurement.")
     var repetitions = 5
 
@@ -57,6 +60,7 @@ struct BenchCommand: ParsableCommand {
         if let threads, !(1...1024).contains(threads) { throw ValidationError("--threads must be 1 to 1024.") }
         if !(1...1000).contains(repetitions) { throw ValidationError("--repetitions must be 1 to 1000.") }
         if !(1...10_000).contains(tokens) { throw ValidationError("--tokens must be 1 to 10000.") }
+        if !(1...64).contains(sequences) { throw ValidationError("--sequences must be 1 to 64.") }
         if prefill.values.contains(0) { throw ValidationError("--prefill: a prompt has at least one token.") }
     }
 
@@ -78,6 +82,7 @@ struct BenchCommand: ParsableCommand {
         options.prefillLengths = prefill.values
         options.decodeDepths = decode.values
         options.decodeTokenCount = tokens
+        options.sequenceCount = sequences
         options.repetitionCount = repetitions
         options.threadCount = threads ?? ThreadCount.available
         options.plan.memory = memory?.byteCount

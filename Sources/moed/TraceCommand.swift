@@ -112,7 +112,7 @@ struct TraceCommand: ParsableCommand {
     private static func exitCode(of error: ModelError) -> Int32 {
         switch error.code {
         case .invalidOption: EX_USAGE
-        case .insufficientMemory, .outOfMemory: EX_UNAVAILABLE
+        case .insufficientMemory, .outOfMemory, .cacheFull: EX_UNAVAILABLE
         case .unreadableTensor, .unreadableExpert: EX_IOERR
         case .unsupported, .invalidToken, .contextExceeded: EX_DATAERR
         case .cancelled: EX_SOFTWARE

@@ -73,6 +73,22 @@ struct BenchmarkTests {
         #expect(dense.results[0].sample.median > sparse.results[0].sample.shortest)
     }
 
+    @Test("Sequences that decode together share experts, and all their tokens count")
+    func together() throws {
+        let directory = try TemporaryDirectory()
+        var options = options
+        options.prefillLengths = []
+        options.decodeDepths = [10]
+        options.sequenceCount = 4
+        let report = try Benchmark(container: demo(directory), options: options).run()
+        let result = try #require(report.results.first)
+        #expect(result.sequenceCount == 4)
+        #expect(result.tokensPerSecond == 16 / result.sample.median)
+        let alone = 4 * report.cost.expertsOfOneToken
+        #expect(result.expertCount > alone && result.expertCount < 4 * alone)
+        #expect(report.batchBounds.map(\.sequenceCount) == [1, 8])
+    }
+
     @Test("Without places for all experts a run says what it read from storage")
     func paged() throws {
         let directory = try TemporaryDirectory()
@@ -108,6 +124,7 @@ struct StepCostTests {
         #expect(prefill.byteCount == decode.byteCount)
         #expect(prefill.matrixMultiplyAdds == decode.matrixMultiplyAdds)
         #expect(cost.batchByteCount(sequences: 1, depth: 0).rounded() == decode.byteCount.rounded())
+        #expect(cost.decode(count: 1, depth: 0, sequences: 1, experts: cost.expertsOfOneToken) == decode)
     }
 
     @Test("Multiply-adds are those of the matrices that a token meets")

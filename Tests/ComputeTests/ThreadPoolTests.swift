@@ -32,6 +32,29 @@ struct ThreadPoolTests {
         }
     }
 
+    @Test("Two spinning threads meet within a few microseconds")
+    func meeting() {
+        let pool = ThreadPool(threadCount: 2)
+        let arrived = Counter()
+        let rounds = 200
+        var best = Duration.seconds(1000)
+        // Other tests run at the same time, so the best of many counts, and far more than it takes is allowed.
+        for _ in 0..<200 {
+            arrived.clear()
+            best = min(
+                best,
+                ContinuousClock().measure {
+                    for round in 1...rounds {
+                        pool.forEach(2) { _ in
+                            arrived.increment()
+                            while arrived.value < 2 * round {}
+                        }
+                    }
+                })
+        }
+        #expect(best / rounds < .microseconds(20))
+    }
+
     @Test("Other threads take part in long items")
     func othersTakePart() {
         let pool = ThreadPool(threadCount: 3)

@@ -5,6 +5,7 @@
 
 #include <stdint.h>
 
+#include "closures.h"
 #include "quantize.h"
 
 /// Inputs that share one scale (`BlockFormat.groupSize`) and rows of a panel (`MatrixShape.panelRows`).
