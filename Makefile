@@ -1,7 +1,8 @@
 # make demo   installs what is missing, builds, and lets you talk to the demonstration model
 # make test   runs every test
+# make bench  runs the benchmarks, on the demonstration model or MODEL=NAME.moe, and compares them with their thresholds
 # make fuzz   feeds the parsers changed files, each for an hour or FUZZ_SECONDS
-.PHONY: demo test fuzz build static install venv dependencies test-dependencies format lint clean
+.PHONY: demo test bench fuzz build static install venv dependencies test-dependencies format lint clean
 .NOTPARALLEL:
 .DEFAULT_GOAL := build
 
@@ -10,7 +11,7 @@ DESTDIR ?=
 
 # The tests are built by `swift build`, too: `swift test` would compile everything anew, with testability.
 SWIFT_FLAGS := -c release
-SOURCES := Sources Tests quantize Package.swift
+SOURCES := Sources Benchmarks Tests quantize Package.swift
 BINARIES := moed moectl moe-quantize
 STATIC := .build/static
 # They hold answers to limits of time: they run after those that keep every core busy.
@@ -34,6 +35,14 @@ FUZZ_SECONDS ?= 3600
 fuzz: dependencies
 	swift build $(SWIFT_FLAGS) --build-tests
 	FUZZ_SECONDS=$(FUZZ_SECONDS) swift test $(SWIFT_FLAGS) --skip-build --filter FuzzTests.ParserFuzzTests
+
+MODEL ?= .build/demo/fable.moe
+bench: dependencies build $(MODEL)
+	.build/release/room-benchmarks $(MODEL)
+
+.build/demo/fable.moe:
+	@mkdir -p $(@D)
+	.build/release/moe-quantize convert packaging/demo -o $@
 
 dependencies:
 	@packaging/install-dependencies

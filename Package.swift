@@ -110,7 +110,16 @@ let package = Package(
                 argumentParser,
             ], path: "quantize", swiftSettings: common),
 
+        // Benchmarks: `make bench`.
+        .executableTarget(
+            name: "room-benchmarks", dependencies: ["Benchmark", "Model", "Container", "Compute", "Tokenizer"],
+            path: "Benchmarks/Rooms", swiftSettings: common),
+
         // Tests.
+        .target(name: "CAllocations", path: "Tests/CAllocations"),
+        .executableTarget(
+            name: "allocation-probe", dependencies: ["CAllocations", "Generation", "Model", "Tokenizer", "Container"],
+            path: "Tests/AllocationProbe", swiftSettings: common),
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: common),
         .target(
             name: "DemoSupport", dependencies: ["Quantizer", "Checkpoint", "Container", "TestSupport"],
@@ -137,7 +146,12 @@ let package = Package(
             "EvaluationTests",
             ["moe-quantize", "Evaluation", "Model", "Quantizer", "Checkpoint", "Container", "Compute"]),
         tests("QuantizerTests", ["moe-quantize", "Quantizer", "Checkpoint", "Container", "Compute"]),
-        tests("BenchmarkTests", ["Benchmark", "Model", "Quantizer", "Checkpoint", "Container", "Compute"]),
+        tests(
+            "BenchmarkTests",
+            [
+                "allocation-probe", "Benchmark", "Model", "Quantizer", "Checkpoint", "Container", "Compute",
+                "DemoSupport",
+            ]),
         tests("FuzzTests", ["Quantizer", "Tokenizer", "Checkpoint", "Container"]),
     ]
 )

@@ -55,19 +55,23 @@ package struct Sampler: Sendable {
     private mutating func draw(largest: Double) -> Int32 {
         let isRestricted = parameters.topK > 0 || parameters.topP < 1 || parameters.minP > 0
         guard isRestricted else {
-            return choose(among: logits.count, largest: largest) { position in position }
+            return choose(among: logits.count, largest: largest, isOrdered: false)
         }
         let kept = keepLikeliest(largest: largest)
-        // Kept ids stand at the end of `order`, the likeliest last.
-        let order = order
-        return choose(among: kept, largest: largest) { position in Int(order[order.count - 1 - position]) }
+        return choose(among: kept, largest: largest, isOrdered: true)
+    }
+
+    /// The id at a position of those that can be drawn. Kept ids stand at the end of `order`, the likeliest last.
+    private func id(at position: Int, isOrdered: Bool) -> Int {
+        isOrdered ? Int(order[order.count - 1 - position]) : position
     }
 
     /// Draws one of `count` ids by their weights at the temperature.
-    private mutating func choose(among count: Int, largest: Double, id: (Int) -> Int) -> Int32 {
+    private mutating func choose(among count: Int, largest: Double, isOrdered: Bool) -> Int32 {
         var total = 0.0
         for position in 0..<count {
-            let weight = exponential((Double(logits[id(position)]) - largest) / parameters.temperature)
+            let logit = Double(logits[id(at: position, isOrdered: isOrdered)])
+            let weight = exponential((logit - largest) / parameters.temperature)
             weights[position] = weight
             total += weight
         }
@@ -75,11 +79,11 @@ package struct Sampler: Sendable {
         var sum = 0.0
         for position in 0..<count {
             sum += weights[position]
-            if sum > target { return Int32(id(position)) }
+            if sum > target { return Int32(id(at: position, isOrdered: isOrdered)) }
         }
         // Only rounding leads here: the last id that can be drawn.
         let last = (0..<count).last { weights[$0] > 0 } ?? 0
-        return Int32(id(last))
+        return Int32(id(at: last, isOrdered: isOrdered))
     }
 
     /// Applies top-k, top-p and min-p. Takes ids from the heap in falling order until one of them says enough, and

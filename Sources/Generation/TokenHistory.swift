@@ -10,6 +10,7 @@ struct TokenHistory: Sendable {
     init(vocabularySize: Int, prompt: some Sequence<Int32>) {
         answerCounts = Array(repeating: 0, count: vocabularySize)
         isInPrompt = Array(repeating: false, count: vocabularySize)
+        distinct.reserveCapacity(vocabularySize)
         for token in prompt where !isInPrompt[Int(token)] {
             isInPrompt[Int(token)] = true
             distinct.append(token)

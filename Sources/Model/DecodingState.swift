@@ -14,7 +14,9 @@
     init(cache: KeyValueCache, capacity: Int) {
         self.cache = cache
         self.capacity = capacity
-        unsafe addresses = .allocate(capacity: max(1, KeyValueCache.blockCount(tokens: capacity)))
+        let blockCount = KeyValueCache.blockCount(tokens: capacity)
+        blocks.reserveCapacity(blockCount)
+        unsafe addresses = .allocate(capacity: max(1, blockCount))
     }
 
     deinit {

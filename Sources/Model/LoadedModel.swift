@@ -35,7 +35,8 @@ package final class LoadedModel: @unchecked Sendable {
         self.plan = plan
         self.kernels = kernels
         self.threadCount = threadCount
-        weights = try ResidentTensors(container: container, configuration: configuration)
+        pool = ThreadPool(threadCount: threadCount)
+        weights = try ResidentTensors(container: container, configuration: configuration, pool: pool)
         rotary = RotaryTable(configuration.rotary, headSize: configuration.attention.latent.ropeHeadSize)
         scratch = try Scratch(
             layout: ScratchLayout(configuration: configuration, chunk: plan.chunk, sequences: plan.sequenceCount),
@@ -51,7 +52,6 @@ package final class LoadedModel: @unchecked Sendable {
         } catch {
             throw ModelError(.outOfMemory, "the expert arena could not be made", cause: error)
         }
-        pool = ThreadPool(threadCount: threadCount)
     }
 
     /// The KV cache for all sequences, as the plan has it.

@@ -1,5 +1,6 @@
 import Compute
 import Container
+import Synchronization
 
 /// Everything that every token needs, read into anonymous memory of our own: the embedding, norms, attention, routers,
 /// shared experts, dense layers and the output head.
@@ -40,8 +41,9 @@ import Container
         container.tensors.values.reduce(0) { $0 + MatrixShape.padded($1.byteCount) }
     }
 
-    /// Reads and checks every resident tensor, in the file's order.
-    init(container: ContainerReader, configuration: ModelConfiguration) throws(ModelError) {
+    /// Reads and checks every resident tensor, on all of the pool's threads and in the file's order: while one waits for
+    /// storage, another compares a checksum.
+    init(container: ContainerReader, configuration: ModelConfiguration, pool: ThreadPool) throws(ModelError) {
         let byteCount = Self.byteCount(of: container)
         do {
             memory = try AlignedMemory(byteCount: byteCount)
@@ -50,15 +52,12 @@ import Container
         }
         var places = Places(path: container.path, memory: memory)
         var end = 0
-        for record in container.tensors.values.sorted(by: { $0.offset < $1.offset }) {
-            do {
-                try unsafe container.readTensor(record, into: memory.base + end)
-            } catch {
-                throw ModelError(.unreadableTensor, "\(record.key) could not be read", cause: error)
-            }
+        let records = container.tensors.values.sorted { $0.offset < $1.offset }
+        for record in records {
             places.tensors[record.key] = (record, end)
             end += MatrixShape.padded(record.byteCount)
         }
+        try Self.read(records, of: container, to: places, on: pool)
 
         embedding = try places.matrix(.tokenEmbedding, nil)
         unsafe outputNorm = try places.vector(.outputNorm, nil)
@@ -68,6 +67,25 @@ import Container
             layers.append(try places.layer(index, configuration))
         }
         self.layers = layers
+    }
+
+    private static func read(
+        _ records: [TensorRecord], of container: ContainerReader, to places: Places, on pool: ThreadPool
+    ) throws(ModelError) {
+        let failure = Mutex<ModelError?>(nil)
+        pool.forEach(records.count) { index in
+            guard failure.withLock({ $0 == nil }), let place = places.tensors[records[index].key]?.offset else {
+                return
+            }
+            do throws(ContainerError) {
+                try unsafe container.readTensor(records[index], into: places.memory.base + place)
+            } catch {
+                failure.withLock {
+                    $0 = ModelError(.unreadableTensor, "\(records[index].key) could not be read", cause: error)
+                }
+            }
+        }
+        if let failure = failure.withLock({ $0 }) { throw failure }
     }
 
     /// Where each tensor was put.

@@ -2,6 +2,7 @@ import Benchmark
 import Checkpoint
 import Compute
 import Container
+import DemoSupport
 import Foundation
 import Model
 import Quantizer
@@ -10,17 +11,7 @@ import Testing
 
 @Suite("Measuring a model", .serialized)
 struct BenchmarkTests {
-    private func demo(_ directory: TemporaryDirectory, _ type: ConversionType = .int4) throws -> ContainerReader {
-        let path = "\(directory.path)/demo.moe"
-        let checkpoint = try Checkpoint(directory: Fixtures.demo)
-        let conversion = Conversion(
-            checkpoint, plan: FormatPlan(checkpoint.configuration, type: type, isPure: false), packing: .never,
-            threadCount: 2,
-            progress: ConversionProgress(
-                totalByteCount: Conversion.sourceByteCount(of: checkpoint), hashByteCount: 0))
-        _ = try conversion.run(into: ContainerWriter(path: path, replacing: false), tool: "tests")
-        return try ContainerReader(path: path)
-    }
+    private func demo() throws -> ContainerReader { try ContainerReader(path: DemoContainer.path()) }
 
     private var options: BenchmarkOptions {
         var options = BenchmarkOptions(kernels: .best)
@@ -35,8 +26,7 @@ struct BenchmarkTests {
 
     @Test("A report holds what was asked for and fits, with every figure")
     func report() throws {
-        let directory = try TemporaryDirectory()
-        let report = try Benchmark(container: demo(directory), options: options).run()
+        let report = try Benchmark(container: demo(), options: options).run()
         #expect(report.results.map(\.kind) == [.prefill, .decode, .decode])
         #expect(report.results.map(\.tokenCount) == [40, 4, 4])
         #expect(report.results.map(\.depth) == [0, 0, 70])
@@ -57,8 +47,7 @@ struct BenchmarkTests {
 
     @Test("Dense, every token goes through all experts, which costs what the configuration says")
     func dense() throws {
-        let directory = try TemporaryDirectory()
-        let container = try demo(directory)
+        let container = try demo()
         var options = options
         options.prefillLengths = []
         options.decodeDepths = [0]
@@ -75,12 +64,11 @@ struct BenchmarkTests {
 
     @Test("Sequences that decode together share experts, and all their tokens count")
     func together() throws {
-        let directory = try TemporaryDirectory()
         var options = options
         options.prefillLengths = []
         options.decodeDepths = [10]
         options.sequenceCount = 4
-        let report = try Benchmark(container: demo(directory), options: options).run()
+        let report = try Benchmark(container: demo(), options: options).run()
         let result = try #require(report.results.first)
         #expect(result.sequenceCount == 4)
         #expect(result.tokensPerSecond == 16 / result.sample.median)
@@ -91,11 +79,10 @@ struct BenchmarkTests {
 
     @Test("Without places for all experts a run says what it read from storage")
     func paged() throws {
-        let directory = try TemporaryDirectory()
         var options = options
         options.plan.expertSlots = 12
         options.decodeDepths = []
-        let report = try Benchmark(container: demo(directory), options: options).run()
+        let report = try Benchmark(container: demo(), options: options).run()
         #expect(report.results[0].storageByteCount > 0)
     }
 }
