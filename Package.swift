@@ -118,7 +118,8 @@ let package = Package(
         // Tests.
         .target(name: "CAllocations", path: "Tests/CAllocations"),
         .executableTarget(
-            name: "allocation-probe", dependencies: ["CAllocations", "Generation", "Model", "Tokenizer", "Container"],
+            name: "allocation-probe",
+            dependencies: ["CAllocations", "Generation", "Model", "ExpertPaging", "Tokenizer", "Container"],
             path: "Tests/AllocationProbe", swiftSettings: common),
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: common),
         .target(

@@ -1,4 +1,5 @@
 import Compute
+import Foundation
 import Synchronization
 
 /// What it costs to share a job out, against what two cores need at least to answer one another.
@@ -10,8 +11,31 @@ enum ThreadBenchmarks {
         return [
             Verdict(
                 name: "a job that two spinning threads share", ratio: job / roundTrip, meaning: "round trips",
-                threshold: .atMost(15))
+                threshold: .atMost(15)),
+            Verdict(
+                name: "work of all threads beside another program that keeps one processor busy", ratio: fairShare(),
+                meaning: "of the speed without it", threshold: .atLeast(0.45)),
         ]
+    }
+
+    /// How much of its speed work that meets a thousand times keeps beside a program that takes turns with it.
+    private static func fairShare() -> Double {
+        let kernels = Kernels.best
+        let pool = ThreadPool(threadCount: ThreadCount.available)
+        // Jobs of a few hundred microseconds, as a step's are.
+        func work() {
+            for _ in 0..<400 {
+                pool.forEach(8 * pool.threadCount) { _ in _ = kernels.spendMultiplyAdds(rounds: 20_000) }
+            }
+        }
+        let alone = shortest(of: 3, work)
+        let other = Process()
+        other.executableURL = URL(fileURLWithPath: "/usr/bin/taskset")
+        other.arguments = ["--cpu-list", "0", "sh", "-c", "while :; do :; done"]
+        guard (try? other.run()) != nil else { return 0 }
+        defer { other.terminate() }
+        Thread.sleep(forTimeInterval: 0.3)
+        return alone / shortest(of: 3, work)
     }
 
     private static func nanoseconds(_ seconds: Double) -> Int { Int(seconds * 1e9) }

@@ -42,6 +42,7 @@ package final class Benchmark {
         note("loading \(container.path)")
         model = try LoadedModel(
             container: container, plan: planned, threadCount: options.threadCount, kernels: options.kernels)
+        model.routing = options.routing
         let cache = try model.makeCache()
         states = (0..<options.sequenceCount).map { _ in cache.makeState(capacity: planned.contextLength) }
         cost = StepCost(

@@ -28,6 +28,7 @@ extension LoadedModel {
     ) throws(ModelError) {
         let count = pass.count
         route(router, choice, count: count)
+        if let routing { reroute(layer: layer, by: routing, choice, pass) }
         let distinct = groupByExpert(choice, count: count)
         // At most two waves are held at a time, unless one holds them all.
         let limit = experts.leaseLimit
@@ -77,6 +78,15 @@ extension LoadedModel {
             var weights = unsafe MutableSpan(
                 _unsafeStart: scratch.floats(.expertWeights) + row * taken, count: taken)
             choice.choose(scores: &scores, ranking: &ranking, experts: &chosen, weights: &weights)
+        }
+    }
+
+    private func reroute(layer: Int, by routing: any RoutingSource, _ choice: Router, _ pass: ForwardPass) {
+        let taken = choice.expertsPerToken
+        for row in 0..<pass.count {
+            var chosen = unsafe MutableSpan(
+                _unsafeStart: scratch.integers(.chosenExperts) + row * taken, count: taken)
+            routing.choose(layer: layer, position: pass.rows[row].position, experts: &chosen)
         }
     }
 

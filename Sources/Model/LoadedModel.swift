@@ -8,7 +8,7 @@ import Synchronization
 /// One step runs at a time, on whichever thread calls (the engine's); a second one at the same time is a programming
 /// error and traps. A step allocates nothing of its own.
 package final class LoadedModel: @unchecked Sendable {
-    // Sendable: everything but `scratch` and `prefillNumber` is immutable or locks itself, and `isStepping` keeps a
+    // Sendable: everything but `scratch`, `routing` and `prefillNumber` is immutable or locks itself, and `isStepping` keeps a
     // second step from using `scratch`.
 
     package let configuration: ModelConfiguration
@@ -24,6 +24,8 @@ package final class LoadedModel: @unchecked Sendable {
     let usesCodes: Bool
     private let pool: ThreadPool
     private let isStepping = Atomic(false)
+    /// Chooses the experts in place of the routers; set between steps.
+    package var routing: (any RoutingSource)?
     /// Of the prefill that is under way.
     var prefillNumber = 0
 

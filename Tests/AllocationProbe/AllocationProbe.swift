@@ -1,5 +1,6 @@
 import CAllocations
 import Container
+import ExpertPaging
 import Generation
 import Model
 import Tokenizer
@@ -14,6 +15,7 @@ import Tokenizer
         options.sequences = 2
         let model = try LoadedModel(
             container: container, plan: try MemoryPlan(container: container, options: options), threadCount: 2)
+        try readAllExperts(of: model)
         report("nothing", tokens: 1000) { _ in }
 
         let state = try model.makeState()
@@ -37,6 +39,17 @@ import Tokenizer
             try report(name, tokens: 1000) { _ in _ = try sampler.sample(model.logits.span) }
         }
         try await reportEngine(container, model)
+    }
+
+    /// So that the threads that read them have nothing to do, and nothing to retain.
+    private static func readAllExperts(of model: LoadedModel) throws {
+        let all = (0..<(model.configuration.experts?.routedExpertCount ?? 0)).map { Int32($0) }
+        var tickets: [ExpertStore.Ticket] = []
+        for layer in model.configuration.sparseLayers.indices where model.configuration.sparseLayers[layer] {
+            try model.experts.acquire(layer: layer, experts: all.span, into: &tickets)
+            for ticket in tickets { _ = try model.experts.wait(ticket) }
+            model.experts.release(&tickets)
+        }
     }
 
     /// A whole answer with its text, its reader and its account. Retains aren't counted: short texts are among them.

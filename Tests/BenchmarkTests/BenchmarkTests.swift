@@ -77,6 +77,24 @@ struct BenchmarkTests {
         #expect(report.batchBounds.map(\.sequenceCount) == [1, 8])
     }
 
+    /// Always the same experts.
+    private final class Fixed: RoutingSource {
+        func choose(layer: Int, position: Int, experts: inout MutableSpan<Int32>) {
+            for rank in experts.indices { experts[rank] = Int32(rank) }
+        }
+    }
+
+    @Test("A routing that is given takes the routers' place")
+    func routing() throws {
+        var options = options
+        options.prefillLengths = []
+        options.decodeDepths = [0]
+        options.sequenceCount = 4
+        options.routing = Fixed()
+        let report = try Benchmark(container: demo(), options: options).run()
+        #expect(report.results[0].expertCount == 4 * report.cost.expertsOfOneToken)
+    }
+
     @Test("Without places for all experts a run says what it read from storage")
     func paged() throws {
         var options = options
