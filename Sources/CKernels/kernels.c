@@ -13,13 +13,29 @@ const int8_t moed_code_tables[2][16] = {
 
 extern const moed_kernels moed_kernels_scalar;
 
+typedef struct {
+    const moed_kernels *kernels;
+    int (*can_run)(void);
+} entry;
+
+static int always(void) { return 1; }
+
 #if defined(__x86_64__)
 
+#include <cpuid.h>
+
 extern const moed_kernels moed_kernels_avx2;
+extern const moed_kernels moed_kernels_avxvnni;
 extern const moed_kernels moed_kernels_avx512vnni;
 
 static int has_avx2(void) {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+}
+
+// Leaf 7, subleaf 1, EAX bit 4. The system keeps its registers where it keeps AVX2's.
+static int has_avxvnni(void) {
+    unsigned a, b, c, d;
+    return has_avx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1 << 4);
 }
 
 static int has_avx512vnni(void) {
@@ -27,30 +43,50 @@ static int has_avx512vnni(void) {
         && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
 }
 
-int32_t moed_kernels_count(void) { return has_avx512vnni() ? 3 : has_avx2() ? 2 : 1; }
-
-const moed_kernels *moed_kernels_at(int32_t index) {
-    const moed_kernels *entries[] = {&moed_kernels_scalar, &moed_kernels_avx2, &moed_kernels_avx512vnni};
-    return entries[index];
-}
+static const entry entries[] = {
+    {&moed_kernels_scalar, always},
+    {&moed_kernels_avx2, has_avx2},
+    {&moed_kernels_avxvnni, has_avxvnni},
+    {&moed_kernels_avx512vnni, has_avx512vnni},
+};
 
 #elif defined(__aarch64__)
 
 extern const moed_kernels moed_kernels_neon_dotprod;
+extern const moed_kernels moed_kernels_neon_i8mm;
 
-// HWCAP_ASIMDDP of <asm/hwcap.h>
-enum { dot_product_capability = 1 << 20 };
+// HWCAP_ASIMDDP and HWCAP2_I8MM of <asm/hwcap.h>
+enum { dot_product_capability = 1 << 20, matrix_product_capability = 1 << 13 };
 
-int32_t moed_kernels_count(void) { return getauxval(AT_HWCAP) & dot_product_capability ? 2 : 1; }
+static int has_dot_product(void) { return (getauxval(AT_HWCAP) & dot_product_capability) != 0; }
 
-const moed_kernels *moed_kernels_at(int32_t index) {
-    return index == 0 ? &moed_kernels_scalar : &moed_kernels_neon_dotprod;
+static int has_matrix_product(void) {
+    return has_dot_product() && (getauxval(AT_HWCAP2) & matrix_product_capability) != 0;
 }
+
+static const entry entries[] = {
+    {&moed_kernels_scalar, always},
+    {&moed_kernels_neon_dotprod, has_dot_product},
+    {&moed_kernels_neon_i8mm, has_matrix_product},
+};
 
 #else
 
-int32_t moed_kernels_count(void) { return 1; }
-
-const moed_kernels *moed_kernels_at(int32_t index) { return &moed_kernels_scalar; }
+static const entry entries[] = {{&moed_kernels_scalar, always}};
 
 #endif
+
+enum { entry_count = sizeof entries / sizeof *entries };
+
+int32_t moed_kernels_count(void) {
+    int32_t count = 0;
+    for (int i = 0; i < entry_count; i++) count += entries[i].can_run();
+    return count;
+}
+
+const moed_kernels *moed_kernels_at(int32_t index) {
+    for (int i = 0; i < entry_count; i++) {
+        if (entries[i].can_run() && index-- == 0) return entries[i].kernels;
+    }
+    return &moed_kernels_scalar;
+}

@@ -1,7 +1,8 @@
 // What works on floats, written once over 16 lanes so that every instruction set sums in the same order.
 //
 // The file that includes this one has defined `lanes`, 16 floats, and the functions that start with `lanes_`, and
-// `expand_q4` and `transpose_group`; `kernels_scalar.c` says in plain C what each of them does.
+// `expand_q4` and `transpose_group`; `kernels_scalar.c` says in plain C what each of them does. And it has defined
+// `multiply_quantized` and `gate_and_up`.
 
 #include <math.h>
 
@@ -62,6 +63,7 @@ INLINE void dot_four_rows(const uint8_t *rows, int64_t stride, const float *x, i
     for (int r = 0; r < 4; r++) y[r] = finish_dot(sum[r], rows + r * stride, x, k, count, format);
 }
 
+// y begins at the first of the tokens and panels.
 INLINE void multiply_floats(
     const moed_matrix *w, const moed_activations *x, moed_range panels, moed_range tokens, float *y, int64_t y_stride,
     int format) {
@@ -75,7 +77,8 @@ INLINE void multiply_floats(
             float result[moed_panel_rows];
             dot_four_rows(rows, row_size, input, w->columns, format, result);
             dot_four_rows(rows + 4 * row_size, row_size, input, w->columns, format, result + 4);
-            memcpy(y + t * y_stride + panel * moed_panel_rows, result, (size_t)count * sizeof(float));
+            float *place = y + (t - tokens.begin) * y_stride + (panel - panels.begin) * moed_panel_rows;
+            memcpy(place, result, (size_t)count * sizeof(float));
         }
     }
 }
@@ -264,26 +267,29 @@ static void dequantize_row(const moed_matrix *w, int64_t row, float *y) {
 
 // MARK: Activations
 
-static void quantize(const float *x, int64_t columns, int8_t *codes, float *scales, int32_t *sums) {
-    for (int64_t group = 0; group < columns / moed_group_size; group++, x += 32, codes += 32) {
+static void quantize(
+    const float *x, int64_t columns, int64_t token_count, int8_t *codes, float *scales, int32_t *corrections) {
+    for (int64_t group = 0; group < columns / moed_group_size; group++, x += moed_group_size) {
         lanes low = lanes_load(x), high = lanes_load(x + 16);
         uint32_t bits = lanes_largest_magnitude(low, high);
         float largest = float_of(bits);
+        int32_t sum = 0;
         // An infinity or NaN makes every product with this group NaN, so that it can't pass unseen.
         // Below 1e-30 the reciprocal would overflow; such a group counts as zero.
         if (bits >= 0x7f800000 || largest < 1e-30f) {
-            memset(codes, 0, 32);
-            scales[group] = bits >= 0x7f800000 ? float_of(0x7fc00000) : 0;
-            sums[group] = 0;
-            continue;
+            memset(codes, 0, moed_group_size);
+            *scales = bits >= 0x7f800000 ? float_of(0x7fc00000) : 0;
+        } else {
+            lanes inverse = lanes_set(127.0f / largest);
+            lanes_store_rounded(codes, lanes_mul(low, inverse));
+            lanes_store_rounded(codes + 16, lanes_mul(high, inverse));
+            *scales = largest / 127.0f;
+            for (int i = 0; i < moed_group_size; i++) sum += codes[i];
         }
-        lanes inverse = lanes_set(127.0f / largest);
-        lanes_store_rounded(codes, lanes_mul(low, inverse));
-        lanes_store_rounded(codes + 16, lanes_mul(high, inverse));
-        scales[group] = largest / 127.0f;
-        int32_t sum = 0;
-        for (int i = 0; i < 32; i++) sum += codes[i];
-        sums[group] = sum;
+        *corrections = -8 * sum;
+        codes += token_count * moed_group_size;
+        scales += token_count;
+        corrections += token_count;
     }
 }
 
@@ -406,15 +412,52 @@ static void softmax(int64_t count, float *x) {
 
 // MARK: The table
 
-static void multiply(
+// y begins at the first of the tokens and panels.
+static void multiply_any(
     const moed_matrix *w, const moed_activations *x, moed_range panels, moed_range tokens, float *y,
     int64_t y_stride) {
     switch (w->format) {
     case moed_f32: multiply_floats(w, x, panels, tokens, y, y_stride, moed_f32); break;
     case moed_bf16: multiply_floats(w, x, panels, tokens, y, y_stride, moed_bf16); break;
     case moed_f16: multiply_floats(w, x, panels, tokens, y, y_stride, moed_f16); break;
-    case moed_q8: multiply_q8(w, x, panels, tokens, y, y_stride); break;
-    default: multiply_q4(w, x, panels, tokens, y, y_stride); break;
+    default: multiply_quantized(w, x, panels, tokens, y, y_stride); break;
+    }
+}
+
+static void multiply(
+    const moed_matrix *w, const moed_activations *x, moed_range panels, moed_range tokens, float *y,
+    int64_t y_stride) {
+    float *first = y + tokens.begin * y_stride + panels.begin * moed_panel_rows;
+    multiply_any(w, x, panels, tokens, first, y_stride);
+}
+
+/// Tokens whose gates and ups are computed before they meet.
+enum { gated_tokens = 64 };
+
+static void multiply_gated(
+    const moed_matrix *gate, const moed_matrix *up, const moed_activations *x, moed_range panels, moed_range tokens,
+    float *y, int64_t y_stride) {
+    int is_quantized = gate->format == moed_q4 || gate->format == moed_q8;
+    int are_alike = gate->format == up->format && gate->table == up->table && gate->stride == up->stride
+        && gate->scale_format == up->scale_format;
+    _Alignas(64) float gates[gated_tokens * moed_panel_rows], ups[gated_tokens * moed_panel_rows];
+    for (int64_t panel = panels.begin; panel < panels.end; panel++) {
+        int64_t left = gate->rows - panel * moed_panel_rows;
+        size_t count = (size_t)(left < moed_panel_rows ? left : moed_panel_rows) * sizeof(float);
+        for (int64_t first = tokens.begin; first < tokens.end; first += gated_tokens) {
+            int64_t end = tokens.end - first < gated_tokens ? tokens.end : first + gated_tokens;
+            moed_range some = {first, end}, one_panel = {panel, panel + 1};
+            if (is_quantized && are_alike) {
+                gate_and_up(gate, up, x, panel, panel + 1 == panels.end, some, gates, ups);
+            } else {
+                multiply_any(gate, x, one_panel, some, gates, moed_panel_rows);
+                multiply_any(up, x, one_panel, some, ups, moed_panel_rows);
+            }
+            silu_multiply(gates, ups, (end - first) * moed_panel_rows, gates);
+            for (int64_t t = first; t < end; t++) {
+                memcpy(y + t * y_stride + panel * moed_panel_rows, gates + (t - first) * moed_panel_rows, count);
+            }
+        }
     }
 }
 
@@ -423,6 +466,7 @@ static void multiply(
         .name = instruction_set,                      \
         .quantize = quantize,                         \
         .multiply = multiply,                         \
+        .multiply_gated = multiply_gated,             \
         .multiply_dequantized = multiply_dequantized, \
         .multiply_transposed = multiply_transposed,   \
         .dequantize_row = dequantize_row,             \

@@ -153,10 +153,11 @@ INLINE void transpose_group(const int8_t *codes, int8_t *rows) {
     }
 }
 
-// sum[row] = fma(float(Σ code · activation), weight scale · activation scale, sum[row]), group by group.
-INLINE void multiply_quantized(
-    const moed_matrix *w, const moed_activations *x, moed_range panels, moed_range tokens, float *y, int64_t y_stride,
-    int is_q4) {
+// sum[row] = fma(float(Σ code · activation), weight scale · activation scale, sum[row]), group by group. y begins at the
+// first of the tokens and panels.
+static void multiply_quantized(
+    const moed_matrix *w, const moed_activations *x, moed_range panels, moed_range tokens, float *y,
+    int64_t y_stride) {
     int is_bf16 = w->scale_format == moed_bf16_scales;
     for (int64_t panel = panels.begin; panel < panels.end; panel++) {
         const uint8_t *base = w->base + panel * w->stride;
@@ -167,35 +168,33 @@ INLINE void multiply_quantized(
             for (int64_t group = 0; group < w->columns / moed_group_size; group++) {
                 int8_t space[256];
                 const int8_t *codes = (const int8_t *)base + w->code_offset + group * 256;
-                if (is_q4) {
+                if (w->format == moed_q4) {
                     expand_q4(base + w->code_offset + group * 128, moed_code_tables[w->table], space);
                     codes = space;
                 }
-                const int8_t *input = x->codes + t * x->code_stride + group * moed_group_size;
-                float input_scale = x->scales[t * x->group_stride + group];
+                int64_t place = group * x->token_count + t;
+                const int8_t *input = x->codes + place * moed_group_size;
                 for (int r = 0; r < moed_panel_rows; r++) {
                     int32_t sum = 0;
                     for (int k = 0; k < 32; k++) sum += codes[k / 4 * 32 + r * 4 + k % 4] * input[k];
                     uint16_t bits = ((const uint16_t *)base)[group * moed_panel_rows + r];
                     float weight_scale = scale_to_f32(bits, is_bf16);
-                    result[r] = fmaf((float)sum, weight_scale * input_scale, result[r]);
+                    result[r] = fmaf((float)sum, weight_scale * x->scales[place], result[r]);
                 }
             }
-            memcpy(y + t * y_stride + panel * moed_panel_rows, result, (size_t)count * sizeof(float));
+            float *place = y + (t - tokens.begin) * y_stride + (panel - panels.begin) * moed_panel_rows;
+            memcpy(place, result, (size_t)count * sizeof(float));
         }
     }
 }
 
-static void multiply_q4(
-    const moed_matrix *w, const moed_activations *x, moed_range panels, moed_range tokens, float *y,
-    int64_t y_stride) {
-    multiply_quantized(w, x, panels, tokens, y, y_stride, 1);
-}
-
-static void multiply_q8(
-    const moed_matrix *w, const moed_activations *x, moed_range panels, moed_range tokens, float *y,
-    int64_t y_stride) {
-    multiply_quantized(w, x, panels, tokens, y, y_stride, 0);
+/// What one panel of each matrix gives: [tokens, 8] both.
+static void gate_and_up(
+    const moed_matrix *gate, const moed_matrix *up, const moed_activations *x, int64_t panel, int is_last,
+    moed_range tokens, float *gates, float *ups) {
+    (void)is_last;
+    multiply_quantized(gate, x, (moed_range){panel, panel + 1}, tokens, gates, moed_panel_rows);
+    multiply_quantized(up, x, (moed_range){panel, panel + 1}, tokens, ups, moed_panel_rows);
 }
 
 // Through arrays: an element of a vector by a variable's number is slow to reach.

@@ -6,11 +6,19 @@
 #include "CKernels.h"
 #include "numbers.h"
 
-/// Asks for the group of the panel at `panel` that the same place in a later step will need, into the second cache.
-INLINE void prefetch_group(const moed_matrix *w, const uint8_t *panel, int64_t group, int64_t group_bytes) {
-    const uint8_t *codes = panel + w->code_offset + group * group_bytes;
-    for (int64_t i = 0; i < group_bytes; i += 64) __builtin_prefetch(codes + i, 0, 2);
-    if (group % 4 == 0) __builtin_prefetch(panel + group * 16, 0, 2);
-}
+/// Bytes of codes between what is computed and what is asked for into the first cache: about as much as arrives in the
+/// time of one access to memory.
+enum { prefetch_distance = 2048 };
+
+/// Which cache: `__builtin_prefetch`'s last argument.
+enum { into_second_cache = 2, into_first_cache = 3 };
+
+/// Asks for so many bytes.
+#define PREFETCH(start, byte_count, cache)                                                       \
+    do {                                                                                         \
+        for (int64_t ahead_of = 0; ahead_of < (byte_count); ahead_of += 64) {                    \
+            __builtin_prefetch((start) + ahead_of, 0, cache);                                    \
+        }                                                                                        \
+    } while (0)
 
 #endif

@@ -1,7 +1,7 @@
 internal import CKernels
 
 /// Scratch for the inputs of matrix products: token rows as floats, and as int8 codes in groups of 32 with an f32
-/// scale and the sum of the codes a group.
+/// scale and a correction a group.
 ///
 /// The buffer is filled by one thread, or by several that store different tokens after `begin`, and then read by any
 /// number of threads.
@@ -17,33 +17,34 @@ internal import CKernels
     package private(set) var isQuantized = false
 
     private let memory: AlignedMemory
-    /// [tokens, columns padded to 16]
-    private let values: UnsafeMutablePointer<Float>
     /// [tokens, columns padded to 64]
+    private let values: UnsafeMutablePointer<Float>
+    /// [groups, tokens, 32]: a group of all tokens stands together, for the products that take several at once.
     private let codes: UnsafeMutablePointer<Int8>
-    /// [tokens, groups padded to 16]
+    /// [groups, tokens]
     private let scales: UnsafeMutablePointer<Float>
-    private let sums: UnsafeMutablePointer<Int32>
+    /// [groups, tokens]: −8 · Σ codes.
+    private let corrections: UnsafeMutablePointer<Int32>
 
     package init(tokenCapacity: Int, columnCapacity: Int) throws(ComputeError) {
         self.tokenCapacity = tokenCapacity
         self.columnCapacity = columnCapacity
-        let columns = Self.codeStride(columnCapacity)
-        let groups = Self.groupStride(columnCapacity)
+        let columns = MatrixShape.padded(columnCapacity)
         let valueBytes = tokenCapacity * columns * 4
         let codeBytes = tokenCapacity * columns
-        let groupBytes = tokenCapacity * groups * 4
+        let groupBytes = tokenCapacity * columns / BlockFormat.groupSize * 4
         memory = try AlignedMemory(byteCount: valueBytes + codeBytes + 2 * groupBytes)
         let base = unsafe memory.base
         unsafe values = base.assumingMemoryBound(to: Float.self)
         unsafe codes = (base + valueBytes).assumingMemoryBound(to: Int8.self)
         unsafe scales = (base + valueBytes + codeBytes).assumingMemoryBound(to: Float.self)
-        unsafe sums = (base + valueBytes + codeBytes + groupBytes).assumingMemoryBound(to: Int32.self)
+        unsafe corrections = (base + valueBytes + codeBytes + groupBytes).assumingMemoryBound(to: Int32.self)
     }
 
     /// Bytes that a buffer of this capacity takes.
     package static func byteCount(tokenCapacity: Int, columnCapacity: Int) -> Int {
-        tokenCapacity * (codeStride(columnCapacity) * 5 + groupStride(columnCapacity) * 8)
+        let columns = MatrixShape.padded(columnCapacity)
+        return tokenCapacity * (columns * 5 + columns / BlockFormat.groupSize * 8)
     }
 
     /// Loads `tokens` rows of `columns` floats that stand `stride` apart.
@@ -70,39 +71,38 @@ internal import CKernels
     /// Fills in one token's row; different tokens may be stored by different threads.
     package func store(_ row: UnsafePointer<Float>, token: Int, kernels: Kernels) {
         precondition(token >= 0 && token < tokenCount)
-        unsafe (values + token * Self.codeStride(columnCount)).update(from: row, count: columnCount)
+        unsafe (values + token * valueStride).update(from: row, count: columnCount)
         guard isQuantized else { return }
-        let group = token * Self.groupStride(columnCount)
         unsafe kernels.table.pointee.quantize(
-            row, Int64(columnCount), codes + token * Self.codeStride(columnCount), scales + group, sums + group)
+            row, Int64(columnCount), Int64(tokenCount), codes + token * BlockFormat.groupSize, scales + token,
+            corrections + token)
     }
 
-    /// Copies chosen tokens of another buffer, in the given order, without quantising them again.
-    package func gather(_ source: ActivationBuffer, tokens: UnsafeBufferPointer<Int32>) {
-        begin(tokens: tokens.count, columns: source.columnCount, quantize: source.isQuantized)
-        let stride = Self.codeStride(columnCount)
-        let groups = Self.groupStride(columnCount)
-        for token in 0..<tokens.count {
-            let from = unsafe Int(tokens[token])
-            precondition(from >= 0 && from < source.tokenCount)
-            unsafe (values + token * stride).update(from: source.values + from * stride, count: columnCount)
-            guard isQuantized else { continue }
-            unsafe (codes + token * stride).update(from: source.codes + from * stride, count: columnCount)
-            unsafe (scales + token * groups).update(from: source.scales + from * groups, count: groups)
-            unsafe (sums + token * groups).update(from: source.sums + from * groups, count: groups)
+    /// Takes one token from another buffer, without quantising it again; different tokens may be gathered by different
+    /// threads. `begin` has given both the same columns and forms.
+    ///
+    /// - Parameter values: the floats too, for matrices that aren't quantised.
+    package func gather(_ source: ActivationBuffer, from: Int, token: Int, values wantsValues: Bool) {
+        precondition(from >= 0 && from < source.tokenCount && token >= 0 && token < tokenCount)
+        precondition(source.columnCount == columnCount && source.isQuantized == isQuantized)
+        if wantsValues {
+            unsafe (values + token * valueStride).update(from: source.values + from * valueStride, count: columnCount)
+        }
+        guard isQuantized else { return }
+        let size = BlockFormat.groupSize
+        for group in 0..<columnCount / size {
+            let (place, origin) = (group * tokenCount + token, group * source.tokenCount + from)
+            unsafe (codes + place * size).update(from: source.codes + origin * size, count: size)
+            unsafe scales[place] = source.scales[origin]
+            unsafe corrections[place] = source.corrections[origin]
         }
     }
 
     var view: moed_activations {
         unsafe moed_activations(
-            values: values, value_stride: Int64(Self.codeStride(columnCount)), codes: codes,
-            code_stride: Int64(Self.codeStride(columnCount)), scales: scales, sums: sums,
-            group_stride: Int64(Self.groupStride(columnCount)))
+            values: values, value_stride: Int64(valueStride), codes: codes, scales: scales, corrections: corrections,
+            token_count: Int64(tokenCount))
     }
 
-    private static func codeStride(_ columns: Int) -> Int { MatrixShape.padded(columns) }
-
-    private static func groupStride(_ columns: Int) -> Int {
-        (columns / BlockFormat.groupSize + 15) / 16 * 16
-    }
+    private var valueStride: Int { MatrixShape.padded(columnCount) }
 }

@@ -11,7 +11,7 @@ import Glibc
 
     let table: UnsafePointer<moed_kernels>
 
-    /// `scalar`, `avx2`, `avx512vnni` or `neon-dotprod`.
+    /// One of `knownNames`.
     package var name: String { unsafe String(cString: table.pointee.name) }
 
     /// What this processor can run, the scalar reference first and the fastest last.
@@ -20,7 +20,7 @@ import Glibc
     }
 
     /// Every name there is, on any processor.
-    package static let knownNames = ["scalar", "avx2", "avx512vnni", "neon-dotprod"]
+    package static let knownNames = ["scalar", "avx2", "avxvnni", "avx512vnni", "neon-dotprod", "neon-i8mm"]
 
     package static func named(_ name: String) -> Kernels? { available.first { $0.name == name } }
 

@@ -67,7 +67,8 @@ package final class ExpertStore: Sendable {
         let arena: AlignedMemory
         var scratch: [AlignedMemory?] = []
         do {
-            arena = try AlignedMemory(byteCount: max(1, byteCount), alignment: ArenaShape.pageByteCount)
+            arena = try AlignedMemory(
+                byteCount: max(1, byteCount), alignment: ArenaShape.pageByteCount, wantsHugePages: true)
             for _ in 0..<laneCount {
                 scratch.append(
                     try packed.map { (byteCount) throws(ComputeError) in try AlignedMemory(byteCount: byteCount) })

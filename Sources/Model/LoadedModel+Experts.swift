@@ -213,11 +213,18 @@ extension LoadedModel {
             return
         }
         let (assigned, gathered) = unsafe (scratch.integers(.assignedTokens), scratch.integers(.gatheredTokens))
+        var wantsValues = false
         for job in scratch.jobs {
             unsafe (gathered + job.firstRow).update(from: assigned + job.outputRow, count: job.rowCount)
+            let matrices = job.matrices
+            wantsValues =
+                wantsValues || !matrices.gate.shape.format.isQuantized || !matrices.up.shape.format.isQuantized
         }
-        unsafe scratch.expertInput.gather(
-            scratch.input, tokens: UnsafeBufferPointer(start: gathered, count: rows))
+        let (input, gatheredInput) = (scratch.input, scratch.expertInput)
+        gatheredInput.begin(tokens: rows, columns: input.columnCount, quantize: input.isQuantized)
+        forEach(rows, work: rows * input.columnCount) { row in
+            unsafe gatheredInput.gather(input, from: Int(gathered[row]), token: row, values: wantsValues)
+        }
         unsafe compute(scratch.jobs, rows: rows, from: scratch.expertInput, into: outputs)
     }
 

@@ -70,43 +70,47 @@ extension LoadedModel {
         guard let shape = jobs.first?.matrices.gate.shape else { return }
         let (size, width) = (shape.columns, shape.rows)
         let work = rows * width * size
-        let (gate, up) = unsafe (scratch.floats(.gate), scratch.floats(.up))
+        let gated = unsafe scratch.floats(.gated)
 
         let panels = shape.panelCount
-        let pieces = pieceCount(panels: panels, together: jobs.count, work: 2 * work)
-        forEach(jobs.count * pieces, work: 2 * work) { item in
-            let job = jobs[item / pieces]
-            let piece = item % pieces
-            let range = self.panels(ofPiece: piece, of: pieces, panels: panels)
-            let tokens = job.inputRow..<job.inputRow + job.rowCount
-            // The kernels place a token's results by its own number.
-            let shift = (job.firstRow - job.inputRow) * width
-            unsafe kernels.multiply(
-                job.matrices.gate, panels: range, input, tokens: tokens, into: gate + shift, yStride: width)
-            unsafe kernels.multiply(
-                job.matrices.up, panels: range, input, tokens: tokens, into: up + shift, yStride: width)
-            let columns = range.lowerBound * 8..<min(range.upperBound * 8, width)
-            for row in job.firstRow..<job.firstRow + job.rowCount {
-                let start = row * width + columns.lowerBound
-                unsafe kernels.siluMultiply(
-                    gate: gate + start, up: up + start, count: columns.count, into: gate + start)
+        share(jobs.count * panels, work: 2 * work) { piece in
+            Self.forEachPart(of: piece, perJob: panels) { index, range in
+                let job = jobs[index]
+                // The kernels place a token's results by its own number.
+                let shift = (job.firstRow - job.inputRow) * width
+                unsafe kernels.multiplyGated(
+                    job.matrices.gate, job.matrices.up, panels: range, input,
+                    tokens: job.inputRow..<job.inputRow + job.rowCount, into: gated + shift, yStride: width)
             }
         }
 
         for job in jobs {
             unsafe showInputs(
-                gate + job.firstRow * width, count: job.rowCount, columns: width, of: job.kind.intermediate)
+                gated + job.firstRow * width, count: job.rowCount, columns: width, of: job.kind.intermediate)
         }
-        unsafe load(scratch.intermediate, gate, tokens: rows, columns: width)
+        unsafe load(scratch.intermediate, gated, tokens: rows, columns: width)
+        // Kernels are fastest with an even number of panels.
         let downPanels = (size + 7) / 8
-        let downPieces = pieceCount(panels: downPanels, together: jobs.count, work: work)
-        forEach(jobs.count * downPieces, work: work) { item in
-            let job = jobs[item / downPieces]
-            let range = self.panels(ofPiece: item % downPieces, of: downPieces, panels: downPanels)
-            unsafe kernels.multiply(
-                job.matrices.down, panels: range, scratch.intermediate,
-                tokens: job.firstRow..<job.firstRow + job.rowCount,
-                into: output + (job.outputRow - job.firstRow) * size, yStride: size)
+        let pairs = (downPanels + 1) / 2
+        share(jobs.count * pairs, work: work) { piece in
+            Self.forEachPart(of: piece, perJob: pairs) { index, range in
+                let job = jobs[index]
+                unsafe kernels.multiply(
+                    job.matrices.down, panels: 2 * range.lowerBound..<min(2 * range.upperBound, downPanels),
+                    scratch.intermediate, tokens: job.firstRow..<job.firstRow + job.rowCount,
+                    into: output + (job.outputRow - job.firstRow) * size, yStride: size)
+            }
+        }
+    }
+
+    /// Calls `body` with each job that a piece touches, and with the job's own part of it.
+    private static func forEachPart(of piece: Range<Int>, perJob count: Int, _ body: (Int, Range<Int>) -> Void) {
+        var unit = piece.lowerBound
+        while unit < piece.upperBound {
+            let (job, first) = unit.quotientAndRemainder(dividingBy: count)
+            let end = min(count, first + piece.upperBound - unit)
+            body(job, first..<end)
+            unit += end - first
         }
     }
 }

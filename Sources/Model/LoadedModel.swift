@@ -23,6 +23,7 @@ package final class LoadedModel: @unchecked Sendable {
     /// Whether any matrix is quantised, so that its inputs are wanted as int8 too.
     let usesCodes: Bool
     private let pool: ThreadPool
+    private let shares: WorkShares
     private let isStepping = Atomic(false)
     /// Chooses the experts in place of the routers; set between steps.
     package var routing: (any RoutingSource)?
@@ -54,6 +55,7 @@ package final class LoadedModel: @unchecked Sendable {
         } catch {
             throw ModelError(.outOfMemory, "the expert arena could not be made", cause: error)
         }
+        shares = WorkShares(threadCount: threadCount)
     }
 
     /// The KV cache for all sequences, as the plan has it.
@@ -104,17 +106,17 @@ package final class LoadedModel: @unchecked Sendable {
         }
     }
 
-    /// Into how many pieces to cut matrices of `panels` when `count` of them are computed together: a few a thread, so
-    /// that a slow one doesn't hold up the others.
-    func pieceCount(panels: Int, together count: Int = 1, work: Int) -> Int {
-        guard threadCount > 1, work >= Self.leastSharedWork else { return 1 }
-        return max(1, min((panels + 1) / 2, (4 * threadCount + count - 1) / count))
-    }
-
-    /// The panels of one piece. Kernels are fastest with an even number, so pieces begin at even panels.
-    func panels(ofPiece piece: Int, of pieces: Int, panels: Int) -> Range<Int> {
-        let pairs = (panels + 1) / 2
-        return 2 * (pairs * piece / pieces)..<min(2 * (pairs * (piece + 1) / pieces), panels)
+    /// Calls `body` for ranges that together are 0 ..< units, on all threads if `work` is worth it. Each thread goes through
+    /// the units that are its own in order, so units should be in the order in which they stand in memory.
+    func share(_ units: Int, work: Int, _ body: (Range<Int>) -> Void) {
+        guard units > 1, threadCount > 1, work >= Self.leastSharedWork else {
+            body(0..<units)
+            return
+        }
+        shares.divide(units)
+        pool.forEach(threadCount) { thread in
+            while let piece = shares.take(thread) { body(piece) }
+        }
     }
 
     /// output[t][r] = Σ_k W[r][k] · x[t][k] for the first `tokens` rows of `input`; output is [tokens, rows].
@@ -123,10 +125,10 @@ package final class LoadedModel: @unchecked Sendable {
     ) {
         let count = matrix.shape.panelCount
         let work = matrix.shape.rows * matrix.shape.columns * tokens
-        let pieces = pieceCount(panels: count, work: work)
-        forEach(pieces, work: work) { piece in
+        // Kernels are fastest with an even number of panels.
+        share((count + 1) / 2, work: work) { pairs in
             unsafe kernels.multiply(
-                matrix, panels: panels(ofPiece: piece, of: pieces, panels: count), input, tokens: 0..<tokens,
+                matrix, panels: 2 * pairs.lowerBound..<min(2 * pairs.upperBound, count), input, tokens: 0..<tokens,
                 into: output, yStride: matrix.shape.rows)
         }
     }

@@ -46,7 +46,7 @@ import Synchronization
     init(container: ContainerReader, configuration: ModelConfiguration, pool: ThreadPool) throws(ModelError) {
         let byteCount = Self.byteCount(of: container)
         do {
-            memory = try AlignedMemory(byteCount: byteCount)
+            memory = try AlignedMemory(byteCount: byteCount, wantsHugePages: true)
         } catch {
             throw ModelError(.outOfMemory, "the dense weights need \(byteCount) bytes", cause: error)
         }

@@ -65,8 +65,8 @@ struct ScratchLayout {
         case expanded
         /// [heads, keyValueLatentRank]: the absorbed queries, and the attended latents.
         case absorbed, attendedLatents
-        /// [rowCount, intermediate]
-        case gate, up
+        /// [rowCount, intermediate]: silu(gate) ⊙ up
+        case gated
         /// [assignments, hidden]: each expert's output apart.
         case expertOutputs
         /// [tokens, experts]
@@ -113,7 +113,7 @@ struct ScratchLayout {
             case .blockKeys: Self.attentionBlock * attention.ropeHeadSize
             case .expanded: Self.attentionBlock * expandedSize
             case .absorbed, .attendedLatents: heads * rank
-            case .gate, .up: rowCount * intermediate
+            case .gated: rowCount * intermediate
             case .expertOutputs: assignments * hidden
             case .routerScores, .ranking: tokens * expertCount
             case .expertWeights, .chosenExperts, .places, .assignedTokens, .gatheredTokens: assignments

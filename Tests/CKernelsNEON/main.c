@@ -106,17 +106,17 @@ static moed_activations make_activations(const moed_kernels *kernels, const floa
     int64_t groups = columns / 32;
     int8_t *codes = allocate(tokens * columns);
     float *scales = allocate(tokens * groups * 4);
-    int32_t *sums = allocate(tokens * groups * 4);
+    int32_t *corrections = allocate(tokens * groups * 4);
     for (int64_t t = 0; t < tokens; t++) {
-        kernels->quantize(x + t * columns, columns, codes + t * columns, scales + t * groups, sums + t * groups);
+        kernels->quantize(x + t * columns, columns, tokens, codes + t * 32, scales + t, corrections + t);
     }
-    return (moed_activations){x, columns, codes, columns, scales, sums, groups};
+    return (moed_activations){x, columns, codes, scales, corrections, tokens};
 }
 
 static void release(moed_activations x) {
     free((void *)x.codes);
     free((void *)x.scales);
-    free((void *)x.sums);
+    free((void *)x.corrections);
 }
 
 static void check_matrix(
@@ -134,7 +134,7 @@ static void check_matrix(
     int64_t groups = columns / 32;
     expect_same(entry->name, "scales of inputs", inputs.scales, expected_inputs.scales, tokens * groups);
     if (memcmp(inputs.codes, expected_inputs.codes, (size_t)(tokens * columns)) != 0
-        || memcmp(inputs.sums, expected_inputs.sums, (size_t)(tokens * groups * 4)) != 0) {
+        || memcmp(inputs.corrections, expected_inputs.corrections, (size_t)(tokens * groups * 4)) != 0) {
         printf("%s, %s: other codes of inputs\n", entry->name, what);
         failures++;
     }
@@ -152,6 +152,14 @@ static void check_matrix(
         }
     }
     expect_same(entry->name, what, found, expected, count);
+
+    moed_matrix other = make_matrix(how, rows, columns, ordinary);
+    entry->multiply_gated(&w, &other, &inputs, panels, (moed_range){0, tokens}, found, stride);
+    for (int64_t t = 0; t < tokens; t++) {
+        scalar->multiply_gated(&w, &other, &expected_inputs, panels, (moed_range){t, t + 1}, expected, stride);
+    }
+    expect_same(entry->name, what, found, expected, count);
+    free((void *)other.base);
 
     entry->multiply_dequantized(&w, all_rows, x, columns, tokens, found, stride);
     for (int64_t t = 0; t < tokens; t++) {
@@ -234,10 +242,13 @@ static void check_entry(const moed_kernels *entry, const moed_kernels *scalar) {
         {moed_q4, 1, moed_f16_scales}, {moed_q4, 1, moed_bf16_scales},
     };
     enum { encoding_count = sizeof encodings / sizeof *encodings };
-    static const int64_t shapes[][3] = {{8, 32, 1}, {1, 32, 9}, {16, 64, 2}, {24, 96, 3}, {37, 256, 7}, {8, 1408, 5}};
+    // The last ones have enough tokens for tiles and blocks of every size, and more columns than a tile.
+    static const int64_t shapes[][3] = {{8, 32, 1},   {1, 32, 9},    {16, 64, 2},  {24, 96, 3},
+                                        {37, 256, 7}, {8, 1408, 5}, {20, 64, 71}, {11, 2144, 19}};
+    enum { shape_count = sizeof shapes / sizeof *shapes };
     for (int kind = 0; kind < kinds_of_data; kind++) {
         for (int e = 0; e < encoding_count; e++) {
-            for (int s = 0; s < 6; s++) {
+            for (int s = 0; s < shape_count; s++) {
                 check_matrix(entry, scalar, encodings[e], shapes[s][0], shapes[s][1], shapes[s][2], kind);
             }
         }

@@ -50,12 +50,15 @@ struct ActivationBufferTests {
         let source = try ActivationBuffer(tokenCapacity: 5, columnCapacity: 96)
         source.load(x, tokens: 5, columns: 96, stride: 96, quantize: true, kernels: kernels)
         let chosen = try ActivationBuffer(tokenCapacity: 4, columnCapacity: 128)
-        let tokens: [Int32] = [4, 0, 2]
-        tokens.withUnsafeBufferPointer { chosen.gather(source, tokens: $0) }
+        let tokens = [4, 0, 2]
+        chosen.begin(tokens: 3, columns: 96, quantize: true)
+        for (index, token) in tokens.enumerated() {
+            chosen.gather(source, from: token, token: index, values: !encoding.format.isQuantized)
+        }
         var y = [Float](repeating: 0, count: 3 * 16)
         kernels.multiply(matrix.matrix, panels: 0..<2, chosen, tokens: 0..<3, into: &y, yStride: 16)
         for (index, token) in tokens.enumerated() {
-            #expect(y[index * 16..<(index + 1) * 16] == whole[Int(token) * 16..<(Int(token) + 1) * 16])
+            #expect(y[index * 16..<(index + 1) * 16] == whole[token * 16..<(token + 1) * 16])
         }
     }
 }

@@ -106,6 +106,54 @@ struct MatrixProductTests {
         }
     }
 
+    @Test("Many tokens and more columns than a tile give the scalar entry's bits", arguments: Encoding.quantized)
+    func tiles(encoding: Encoding) throws {
+        let matrix = try TestMatrix(
+            rows: 27, columns: 2144, encoding.format, table: encoding.table, scaleFormat: encoding.scaleFormat)
+        for tokens in [8, 16, 29] {
+            let x = Inputs.ordinary.values(2144 * tokens)
+            let expected = try Self.scalar.product(matrix, x, tokens: tokens)
+            for kernels in Kernels.available.dropFirst() {
+                #expect(try kernels.product(matrix, x, tokens: tokens).bits == expected.bits, "\(kernels.name)")
+            }
+        }
+    }
+
+    @Test("A gated product is the two products and their meeting", arguments: names, Encoding.all)
+    func gated(name: String, encoding: Encoding) throws {
+        let kernels = try #require(Kernels.named(name))
+        let (rows, columns) = (27, 96)
+        func matrix(_ encoding: Encoding, seed: UInt64) throws -> TestMatrix {
+            try TestMatrix(
+                rows: rows, columns: columns, encoding.format, table: encoding.table,
+                scaleFormat: encoding.scaleFormat, seed: seed)
+        }
+        let gate = try matrix(encoding, seed: 1)
+        for up in try [matrix(encoding, seed: 2), matrix(Encoding(.q8), seed: 3)] {
+            for tokens in [1, 2, 7, 70] {
+                let x = Inputs.ordinary.values(columns * tokens)
+                var expected = try kernels.product(gate, x, tokens: tokens)
+                let ups = try kernels.product(up, x, tokens: tokens)
+                let count = rows * tokens
+                expected.withUnsafeMutableBufferPointer { gates in
+                    kernels.siluMultiply(gate: gates.baseAddress!, up: ups, count: count, into: gates.baseAddress!)
+                }
+                let buffer = try ActivationBuffer(tokenCapacity: tokens, columnCapacity: columns)
+                buffer.load(x, tokens: tokens, columns: columns, stride: columns, quantize: true, kernels: kernels)
+                var y = [Float](repeating: 9, count: tokens * 30)
+                for panels in [0..<3, 3..<4] {
+                    kernels.multiplyGated(
+                        gate.matrix, up.matrix, panels: panels, buffer, tokens: 0..<tokens, into: &y, yStride: 30)
+                }
+                for token in 0..<tokens {
+                    let row = Array(y[token * 30..<(token + 1) * 30])
+                    #expect(Array(row[..<rows]).bits == Array(expected[token * rows..<(token + 1) * rows]).bits)
+                    #expect(row[rows...].allSatisfy { $0 == 9 })
+                }
+            }
+        }
+    }
+
     @Test("Rows that 16 doesn't divide are exact to the last input", arguments: [BlockFormat.f32, .bf16, .f16])
     func raggedRows(format: BlockFormat) throws {
         let matrix = try TestMatrix(rows: 11, columns: 45, format)

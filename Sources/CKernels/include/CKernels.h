@@ -38,15 +38,19 @@ typedef struct moed_matrix {
     uint8_t scale_format;
 } moed_matrix;
 
-/// Borrowed inputs, one row a token: as floats, and as int8 codes with a scale and the codes' sum per group.
+/// Borrowed inputs, one row a token: as floats, and as int8 codes in groups of 32. The codes of a group stand together
+/// for all tokens, so that a product finds the tokens that it takes together at fixed distances.
 typedef struct moed_activations {
+    /// [tokens, value_stride]
     const float *values;
     int64_t value_stride;
+    /// [groups, token_count, 32]
     const int8_t *codes;
-    int64_t code_stride;
+    /// [groups, token_count]
     const float *scales;
-    const int32_t *sums;
-    int64_t group_stride;
+    /// [groups, token_count]: −8 · Σ codes, for products with weights that were raised by 8 (or, 16 times that, by 128).
+    const int32_t *corrections;
+    int64_t token_count;
 } moed_activations;
 
 /// `begin ..< end`
@@ -59,12 +63,18 @@ typedef struct moed_range {
 typedef struct moed_kernels {
     const char *name;
 
-    /// Groups of 32 to int8: scale = largest magnitude / 127, codes rounded to nearest even.
-    void (*quantize)(const float *x, int64_t columns, int8_t *codes, float *scales, int32_t *sums);
+    /// Groups of 32 of one token to int8: scale = largest magnitude / 127, codes rounded to nearest even. A group's
+    /// codes, scale and correction go `token_count` places behind those of the group before.
+    void (*quantize)(
+        const float *x, int64_t columns, int64_t token_count, int8_t *codes, float *scales, int32_t *corrections);
     /// y[t · y_stride + r] for the rows of `panels` and the tokens of `tokens`; quantised formats use the codes.
     void (*multiply)(
         const moed_matrix *w, const moed_activations *x, moed_range panels, moed_range tokens, float *y,
         int64_t y_stride);
+    /// y[t · y_stride + r] = g / (1 + exp(−g)) · u, where g and u are what `multiply` gives for `gate` and `up`.
+    void (*multiply_gated)(
+        const moed_matrix *gate, const moed_matrix *up, const moed_activations *x, moed_range panels,
+        moed_range tokens, float *y, int64_t y_stride);
     /// y[t · y_stride + r − rows.begin] from float inputs whatever the format; x is [tokens, x_stride].
     void (*multiply_dequantized)(
         const moed_matrix *w, moed_range rows, const float *x, int64_t x_stride, int64_t tokens, float *y,

@@ -1,0 +1,62 @@
+// x86-64 with AVX2, FMA, F16C and AVX-VNNI: processors that have `vpdpbusd` but not AVX-512.
+
+#if defined(__x86_64__)
+
+#include "CKernels.h"
+#include "numbers.h"
+#include "steps.h"
+#include "vectors.h"
+#include <immintrin.h>
+
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,avxvnni"))), apply_to = function)
+
+#include "lanes_avx2.h"
+#include "steps_avx2.h"
+
+enum { block_tokens = 8, tile_least_tokens = 16, stream_unroll = 1 };
+
+typedef __m256i step_bytes;
+typedef __m256i step_table;
+
+INLINE __m256i bytes_of(char value) { return _mm256_set1_epi8(value); }
+INLINE __m256i words_of(int32_t value) { return _mm256_set1_epi32(value); }
+INLINE __m256i and_bytes(__m256i a, __m256i b) { return _mm256_and_si256(a, b); }
+INLINE __m256i xor_bytes(__m256i a, __m256i b) { return _mm256_xor_si256(a, b); }
+INLINE __m256i look_up(__m256i table, __m256i index) { return _mm256_shuffle_epi8(table, index); }
+INLINE __m256i add_words(__m256i a, __m256i b) { return _mm256_add_epi32(a, b); }
+INLINE __m256i sixteenth(__m256i a) { return _mm256_srai_epi32(a, 4); }
+INLINE __m256i add_products(__m256i sum, __m256i weights, __m256i input) {
+    return _mm256_dpbusd_avx_epi32(sum, weights, input);
+}
+INLINE __m256i load_line(step at, int64_t offset) {
+    return _mm256_loadu_si256((const __m256i *)(at.panels[0] + offset));
+}
+INLINE __m256i load_tile_line(const int8_t *p) { return _mm256_load_si256((const __m256i *)p); }
+INLINE void store_tile_line(int8_t *p, __m256i line) { _mm256_store_si256((__m256i *)p, line); }
+
+#include "products_vnni.h"
+
+#include "kernels_quantized.h"
+
+// Twelve chains hide the latency; the barrier keeps the compiler from computing ahead.
+static int64_t spend_multiply_adds(int64_t rounds) {
+    __m256i sums[12] = {0}, weights = _mm256_set1_epi8(3), input = _mm256_set1_epi8(5);
+    for (int64_t round = 0; round < rounds; round++) {
+        for (int i = 0; i < 12; i++) {
+            __asm__ volatile("" : "+x"(weights));
+            sums[i] = _mm256_dpbusd_avx_epi32(sums[i], weights, input);
+        }
+    }
+    for (int i = 0; i < 12; i++) __asm__ volatile("" : : "x"(sums[i]));
+    return rounds * 12 * 32;
+}
+
+#include "quantize_groups.h"
+
+#include "kernels_float.h"
+
+const moed_kernels moed_kernels_avxvnni = KERNEL_TABLE("avxvnni");
+
+#pragma clang attribute pop
+
+#endif
