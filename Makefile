@@ -38,6 +38,7 @@ fuzz: dependencies
 
 MODEL ?= .build/demo/fable.moe
 bench: dependencies build $(MODEL)
+	.build/release/kernel-benchmark
 	.build/release/room-benchmarks $(MODEL)
 
 .build/demo/fable.moe:

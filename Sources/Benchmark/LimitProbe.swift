@@ -18,11 +18,11 @@ package final class LimitProbe {
         self.kernels = kernels
         pool = ThreadPool(threadCount: threadCount)
         let pieces = max(byteCount / Self.pieceByteCount, 1)
-        buffer = try AlignedMemory(byteCount: pieces * Self.pieceByteCount)
+        buffer = try AlignedMemory(byteCount: pieces * Self.pieceByteCount, wantsHugePages: true)
         best = MachineLimits(
             readBandwidth: 0, multiplyAddRate: 0, bufferByteCount: buffer.byteCount,
             cacheByteCount: Self.cacheByteCount)
-        // Pages that nobody has written to are all the same one.
+        // The pages are of the kind that weights get. Those that nobody has written to are all the same one.
         let base = unsafe buffer.base
         pool.forEach(pieces) { piece in
             unsafe (base + piece * Self.pieceByteCount).initializeMemory(
