@@ -59,6 +59,18 @@ struct EvaluationReport: Encodable {
                             value: comparison.topAgreement.value * 100,
                             standardError: comparison.topAgreement.standardError * 100), 2) + " %"),
             ]
+            if let routing = comparison.routing {
+                lines += [
+                    Self.row(
+                        "  same experts",
+                        Self.amount(
+                            Estimate(
+                                value: routing.agreement.value * 100,
+                                standardError: routing.agreement.standardError * 100), 2) + " %"),
+                    Self.row("    mean KLD", Self.amount(routing.divergenceOfSame, 6)),
+                    Self.row("  other experts", "mean KLD " + Self.amount(routing.divergenceOfOthers, 6)),
+                ]
+            }
         }
         return lines.joined(separator: "\n")
     }

@@ -24,6 +24,18 @@ package struct Evaluation: Sendable, Equatable, Codable {
         package var greatestDivergence: Double
         /// Share of tokens for which both have the same first choice.
         package var topAgreement: Estimate
+        /// nil without routed experts.
+        package var routing: Routing?
+    }
+
+    /// A router's choice isn't continuous: the least rounding can turn one, and the divergence then jumps.
+    package struct Routing: Sendable, Equatable, Codable {
+        /// Share of tokens for which both choose the same experts in every layer.
+        package var agreement: Estimate
+        /// The mean divergence of those tokens.
+        package var divergenceOfSame: Estimate
+        /// The mean divergence of the others.
+        package var divergenceOfOthers: Estimate
     }
 
     /// In which arithmetic the model reads.
@@ -113,6 +125,8 @@ struct Scores {
     var referenceSurprises: [Double] = []
     var divergences: [Double] = []
     var agreements: [Double] = []
+    /// Whether all routers chose the same; empty without routers.
+    var sameChoices: [Bool] = []
 
     var areFinite: Bool {
         surprises.allSatisfy(\.isFinite) && referenceSurprises.allSatisfy(\.isFinite)
@@ -132,12 +146,39 @@ struct Scores {
             perplexityRatio: Estimate(meanOf: zip(surprises, referenceSurprises).map { $0 - $1 }).exponential,
             meanDivergence: Estimate(meanOf: divergences), medianDivergence: quantile(0.5, of: sorted),
             divergence99: quantile(0.99, of: sorted), greatestDivergence: sorted.last ?? 0,
-            topAgreement: Estimate(meanOf: agreements))
+            topAgreement: Estimate(meanOf: agreements), routing: sameChoices.isEmpty ? nil : routing)
+    }
+
+    private var routing: Evaluation.Routing {
+        func divergence(_ same: Bool) -> Estimate {
+            Estimate(meanOf: zip(divergences, sameChoices).filter { $0.1 == same }.map(\.0))
+        }
+        return Evaluation.Routing(
+            agreement: Estimate(meanOf: sameChoices.map { $0 ? 1 : 0 }), divergenceOfSame: divergence(true),
+            divergenceOfOthers: divergence(false))
     }
 }
 
-/// Keeps a reference's logits of one chunk.
+/// Every layer's choices for the scored positions.
+private struct Choices {
+    /// By layer: [positions][expertsPerToken], each position's ascending.
+    private var experts: [Int: [[Int32]]] = [:]
+
+    mutating func append(_ chosen: Span<Int32>, layer: Int) {
+        experts[layer, default: []].append(chosen.indices.map { chosen[$0] }.sorted())
+    }
+
+    var isEmpty: Bool { experts.isEmpty }
+
+    func agree(with other: Choices, at index: Int) -> Bool {
+        experts.allSatisfy { $0.value[index] == other.experts[$0.key]?[index] }
+    }
+}
+
+/// Keeps a reference's logits and choices of one chunk.
 private final class LogitStore: ForwardObserver {
+    let observesChoices = true
+    private(set) var choices = Choices()
     private let vocabulary: Int
     private let first: Int
     /// [scored positions, vocabulary]
@@ -154,6 +195,8 @@ private final class LogitStore: ForwardObserver {
         for index in values.indices { logits[start + index] = values[index] }
     }
 
+    func observe(experts: Span<Int32>, layer: Int) { choices.append(experts, layer: layer) }
+
     /// Where one position's logits are in `logits`.
     func place(of position: Int) -> Range<Int> {
         (position - first) * vocabulary..<(position - first + 1) * vocabulary
@@ -166,13 +209,18 @@ private final class Scorer: ForwardObserver {
     private let chunk: ArraySlice<Int32>
     private let reference: LogitStore?
     private let vocabulary: Int
+    let observesChoices: Bool
+    private var choices = Choices()
 
     init(chunk: ArraySlice<Int32>, reference: LogitStore?, vocabulary: Int, scores: Scores) {
         self.chunk = chunk
         self.reference = reference
         self.vocabulary = vocabulary
         self.scores = scores
+        observesChoices = reference != nil
     }
+
+    func observe(experts: Span<Int32>, layer: Int) { choices.append(experts, layer: layer) }
 
     func observe(logits values: Span<Float>, firstPosition: Int) {
         for row in 0..<values.count / vocabulary {
@@ -196,5 +244,8 @@ private final class Scorer: ForwardObserver {
             LogProbabilities.divergence(reference: expected, expectedNormaliser, logits, normaliser))
         let agree = LogProbabilities.best(expected) == LogProbabilities.best(logits)
         scores.agreements.append(agree ? 1 : 0)
+        guard !choices.isEmpty else { return }
+        let index = position - Evaluation.firstScored(chunk.count)
+        scores.sameChoices.append(choices.agree(with: reference.choices, at: index))
     }
 }

@@ -7,6 +7,8 @@ package protocol ForwardObserver: AnyObject {
     var observesLogits: Bool { get }
     /// Whether the inputs of matrices are wanted.
     var observesInputs: Bool { get }
+    /// Whether the routers' choices are wanted.
+    var observesChoices: Bool { get }
 
     /// The residual stream of some positions, [positions, hidden]: `index` 0 after the embedding, i after layer i − 1,
     /// and after the last layer's final norm.
@@ -16,14 +18,19 @@ package protocol ForwardObserver: AnyObject {
     /// One row of inputs, as it is before the kernels round it to int8. Rows of one place come in the order of their
     /// positions.
     func observe(input row: Span<Float>, of place: MatrixInput)
+    /// The experts that a layer's router chose for one token, best first. A layer's tokens come in the order of their
+    /// positions.
+    func observe(experts: Span<Int32>, layer: Int)
 }
 
 extension ForwardObserver {
     package var observesLogits: Bool { true }
     package var observesInputs: Bool { false }
+    package var observesChoices: Bool { false }
     package func observe(hiddenStates values: Span<Float>, index: Int, firstPosition: Int) {}
     package func observe(logits values: Span<Float>, firstPosition: Int) {}
     package func observe(input row: Span<Float>, of place: MatrixInput) {}
+    package func observe(experts: Span<Int32>, layer: Int) {}
 }
 
 /// Inputs that one or more matrices share.
@@ -61,6 +68,15 @@ extension LoadedModel {
         for row in 0..<count {
             let start = unsafe values + row * (stride ?? columns)
             observer.observe(input: unsafe Span(_unsafeStart: start, count: columns), of: place)
+        }
+    }
+
+    /// Shows what the router chose to the observer, if there is one that wants it.
+    func showChoices(layer: Int, count: Int, perToken: Int) {
+        guard let observer = scratch.choiceObserver else { return }
+        for row in 0..<count {
+            let start = unsafe scratch.integers(.chosenExperts) + row * perToken
+            observer.observe(experts: unsafe Span(_unsafeStart: start, count: perToken), layer: layer)
         }
     }
 }

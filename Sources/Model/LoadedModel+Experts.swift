@@ -29,6 +29,7 @@ extension LoadedModel {
         let count = pass.count
         route(router, choice, count: count)
         if let routing { reroute(layer: layer, by: routing, choice, pass) }
+        showChoices(layer: layer, count: count, perToken: choice.expertsPerToken)
         let distinct = groupByExpert(choice, count: count)
         // At most two waves are held at a time, unless one holds them all.
         let limit = experts.leaseLimit

@@ -85,10 +85,12 @@ package final class LoadedModel: @unchecked Sendable {
             isStepping.compareExchange(expected: false, desired: true, ordering: .acquiring).exchanged,
             "a model computes one step at a time")
         scratch.inputObserver = observer?.observesInputs == true ? observer : nil
+        scratch.choiceObserver = observer?.observesChoices == true ? observer : nil
     }
 
     func endStep() {
         scratch.inputObserver = nil
+        scratch.choiceObserver = nil
         isStepping.store(false, ordering: .releasing)
     }
 

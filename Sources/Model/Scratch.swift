@@ -18,6 +18,8 @@ final class Scratch {
 
     /// Sees the inputs of the matrices of the step at hand.
     var inputObserver: (any ForwardObserver)?
+    /// Sees the routers' choices of the step at hand.
+    var choiceObserver: (any ForwardObserver)?
 
     /// A prompt's tokens at hand, and the sequences that step.
     let chunk: ForwardPass

@@ -10,7 +10,7 @@ import Testing
 enum DemoModel {
     static let text = "\(Fixtures.demo)/samples.txt"
 
-    static func path(_ type: String) throws -> String {
+    static func path(_ type: String, _ options: [String] = []) throws -> String {
         try directory.withLock { directory in
             let made: TemporaryDirectory
             if let existing = directory {
@@ -20,22 +20,25 @@ enum DemoModel {
                 directory = made
                 atexit { DemoModel.directory.withLock { $0 = nil } }
             }
-            let path = "\(made.path)/\(type).moe"
+            let path = "\(made.path)/\(type)\(options.joined()).moe"
             if access(path, R_OK) != 0 {
-                let outcome = try Program.run(["convert", Fixtures.demo, "-o", path, "--type", type])
+                let outcome = try Program.run(["convert", Fixtures.demo, "-o", path, "--type", type] + options)
                 try #require(outcome.code == 0, "\(outcome.error)")
             }
             return path
         }
     }
 
-    static func container(_ type: String) throws -> ContainerReader { try ContainerReader(path: try path(type)) }
+    static func container(_ type: String, _ options: [String] = []) throws -> ContainerReader {
+        try ContainerReader(path: try path(type, options))
+    }
 
     static func load(
-        _ type: String, context: Int, chunk: Int? = nil, expertSlots: Int? = nil, cacheFormat: CacheFormat? = nil,
+        _ type: String, _ options: [String] = [], context: Int, chunk: Int? = nil, expertSlots: Int? = nil,
+        cacheFormat: CacheFormat? = nil,
         threads: Int = 2
     ) throws -> LoadedModel {
-        let container = try container(type)
+        let container = try container(type, options)
         let plan = try MemoryPlan(
             container: container,
             options: MemoryPlan.Options(
