@@ -12,8 +12,8 @@ struct RecipeOptions: ParsableArguments {
 
     @Option(
         help: """
-            With int4, what stays finer: balanced (the default; a token reads at most 10 % more than with pure), quality, \
-            small, or pure, which is nothing.
+            What stays finer, at int8 with int4 and at bf16 with int8: balanced (the default; a token reads at most 10 % \
+            more than with pure), quality, small, or pure, which is nothing.
             """)
     var recipe: BuiltInRecipe?
 
@@ -46,8 +46,8 @@ struct RecipeOptions: ParsableArguments {
     private static let rulesByteLimit = 64 << 10
 
     func validate() throws {
-        if type != .int4, let recipe, recipe != .pure {
-            throw ValidationError("--recipe \(recipe.rawValue) is for --type int4.")
+        if BuiltInRecipe.standard(for: type) == .pure, let recipe, recipe != .pure {
+            throw ValidationError("--recipe \(recipe.rawValue) is for --type int4 and int8.")
         }
         if let targetBits {
             guard targetBits > 0, targetBits <= 32 else {
@@ -61,7 +61,7 @@ struct RecipeOptions: ParsableArguments {
         if pure, let recipe, recipe != .pure { throw ValidationError("--pure and --recipe exclude each other.") }
     }
 
-    private var chosenRecipe: BuiltInRecipe { pure || type != .int4 ? .pure : recipe ?? .balanced }
+    private var chosenRecipe: BuiltInRecipe { pure ? .pure : recipe ?? .standard(for: type) }
 
     /// - Throws: `QuantizerError` for rules that can't be followed, `CheckpointError` for a file that can't be read.
     func plan(

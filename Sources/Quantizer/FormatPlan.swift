@@ -32,9 +32,9 @@ package struct FormatPlan: Sendable {
     ///
     /// - Parameters:
     ///   - type: what most matrices become.
-    ///   - isPure: all of them; only `int4` has another recipe, `balanced`.
+    ///   - isPure: all of them; otherwise by the standard recipe.
     package init(_ configuration: ModelConfiguration, type: ConversionType, isPure: Bool) {
-        let recipe: BuiltInRecipe = isPure || type != .int4 ? .pure : .balanced
+        let recipe: BuiltInRecipe = isPure ? .pure : .standard(for: type)
         self.init(unchecked: configuration, recipe.rules(for: configuration, type: type), name: recipe.rawValue)
     }
 

@@ -9,6 +9,7 @@ struct TypeAllocation {
     let ladder: [ConversionType]
     /// Whether a group may get more than the coarsest.
     let isOpen: (WeightInventory.Group) -> Bool
+    var sensitivity: (WeightKind) -> Double = { $0.sensitivity }
     /// The relative squared error of a group's weights in a type.
     let error: (_ group: Int, ConversionType) -> Double
     let cost: (WeightInventory.Group, ConversionType) -> Double
@@ -19,7 +20,7 @@ struct TypeAllocation {
         var steps = groups.map { _ in 0 }
         var total = groups.reduce(0.0) { $0 + cost($1, ladder[0]) }
         let counts = Dictionary(groups.map { ($0.kind, 1) }, uniquingKeysWith: +)
-        let sensitivities = groups.map { $0.kind.sensitivity / Double(counts[$0.kind] ?? 1) }
+        let sensitivities = groups.map { sensitivity($0.kind) / Double(counts[$0.kind] ?? 1) }
         while true {
             var best: (group: Int, step: Int, cost: Double)?
             var bestRate = 0.0

@@ -78,7 +78,7 @@ struct ForecastTests {
 
     @Test(arguments: [
         (["--rule", "nothing=int8"], 64), (["--rules", "/nowhere"], 74), (["--recipe", "best"], 64),
-        (["--recipe", "quality", "--type", "int8"], 64), (["--recipe", "small", "--pure"], 64),
+        (["--recipe", "quality", "--type", "bf16"], 64), (["--recipe", "small", "--pure"], 64),
     ])
     func exitCodes(options: [String], code: Int) throws {
         #expect(try Program.run(["convert", Fixtures.demo, "-o", target] + options).code == code)

@@ -38,22 +38,24 @@ struct FormatPlanTests {
         }
     }
 
-    private static func plan(_ recipe: BuiltInRecipe, _ configuration: ModelConfiguration) throws -> FormatPlan {
+    private static func plan(
+        _ recipe: BuiltInRecipe, _ configuration: ModelConfiguration, _ type: ConversionType = .int4
+    ) throws -> FormatPlan {
         try FormatPlan(
-            configuration, own: [], recipe: recipe.rules(for: configuration, type: .int4), name: recipe.rawValue)
+            configuration, own: [], recipe: recipe.rules(for: configuration, type: type), name: recipe.rawValue)
     }
 
-    @Test(arguments: ["demo", "V2-Lite", "V3", "deepseek-v3", "moonlight"])
-    func recipesReadNoMoreThanTheySay(name: String) throws {
+    @Test(arguments: ["demo", "V2-Lite", "V3", "deepseek-v3", "moonlight"], [ConversionType.int4, .int8])
+    func recipesReadNoMoreThanTheySay(name: String, type: ConversionType) throws {
         let configuration = try Self.configuration(name)
-        let pure = try Self.plan(.pure, configuration).byteCountPerToken
-        let small = try Self.plan(.small, configuration).byteCountPerToken
-        let balanced = try Self.plan(.balanced, configuration).byteCountPerToken
-        let quality = try Self.plan(.quality, configuration).byteCountPerToken
+        let pure = try Self.plan(.pure, configuration, type).byteCountPerToken
+        let small = try Self.plan(.small, configuration, type).byteCountPerToken
+        let balanced = try Self.plan(.balanced, configuration, type).byteCountPerToken
+        let quality = try Self.plan(.quality, configuration, type).byteCountPerToken
         #expect(pure < small && small < balanced && balanced < quality)
         #expect(small * 100 <= pure * 102)
         #expect(balanced * 10 <= pure * 11)
-        #expect(FormatPlan(configuration, type: .int4, isPure: false).byteCountPerToken == balanced)
+        #expect(FormatPlan(configuration, type: type, isPure: false).byteCountPerToken == balanced)
     }
 
     @Test(arguments: ["demo", "V2-Lite", "V3"])
@@ -67,6 +69,17 @@ struct FormatPlanTests {
             #expect(name == "V2-Lite" || plan.type(of: TensorKey(.queryDown, layer: layer)) == .int8)
         }
         for key in plan.expertKeys { #expect(plan.types(of: key) == .init(gateUp: .int4, down: .int4)) }
+    }
+
+    @Test(arguments: ["demo", "V2-Lite", "V3"])
+    func balancedInt8KeepsTheEmbeddingAndSomeOfTheRestInBF16(name: String) throws {
+        let configuration = try Self.configuration(name)
+        let plan = try Self.plan(.balanced, configuration, .int8)
+        #expect(plan.type(of: TensorKey(.tokenEmbedding)) == .bf16)
+        #expect(plan.type(of: TensorKey(.outputHead)) == .int8)
+        let types = (0..<configuration.layerCount).map { plan.type(of: TensorKey(.keyValueDown, layer: $0)) }
+        #expect(types.contains(.bf16) && types.allSatisfy { $0 == .bf16 || $0 == .int8 })
+        for key in plan.expertKeys { #expect(plan.types(of: key) == .init(gateUp: .int8, down: .int8)) }
     }
 
     @Test func qualityKeepsAllThatEveryTokenReads() throws {
