@@ -13,7 +13,7 @@
 #include "lanes_avx2.h"
 #include "steps_avx2.h"
 
-enum { block_tokens = 4, tile_least_tokens = 8, stream_unroll = 1 };
+enum { block_tokens = 4, tile_least_tokens = 8 };
 
 typedef __m256i step_table;
 

@@ -14,7 +14,7 @@
 #include "lanes_avx512.h"
 #include "steps_avx512.h"
 
-enum { block_tokens = 8, tile_least_tokens = 16, stream_unroll = 1 };
+enum { block_tokens = 8, tile_least_tokens = 16 };
 
 typedef __m512i step_bytes;
 typedef __m512i step_table;

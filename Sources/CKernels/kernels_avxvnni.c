@@ -13,7 +13,7 @@
 #include "lanes_avx2.h"
 #include "steps_avx2.h"
 
-enum { block_tokens = 8, tile_least_tokens = 16, stream_unroll = 1 };
+enum { block_tokens = 8, tile_least_tokens = 16 };
 
 typedef __m256i step_bytes;
 typedef __m256i step_table;

@@ -3,7 +3,7 @@
 // A few tokens read the packed codes as they stand. Many tokens make it worth to expand a step into a tile that
 // stays in the cache, and to multiply it by blocks of tokens. The file that includes this one has defined
 //
-// - `step_panels` (1 or 2), `block_tokens` (of a block, a power of two), `tile_least_tokens` and `stream_unroll`;
+// - `step_panels` (1 or 2), `block_tokens` (of a block, a power of two) and `tile_least_tokens`;
 // - `row_ints` and `row_floats`, vectors with a lane for each row of a step, `no_rows`, zeros, `load_rows` and
 //   `store_rows`, one token's results of a step;
 // - `step_table` and `load_step_table`: what a q4 index stands for, as the products want it;
@@ -23,11 +23,12 @@ INLINE int64_t group_bytes_of(int kind) { return kind == plain_q8 ? 256 : 128; }
 typedef struct {
     step at;
     int64_t group;
-    /// What to prefetch meanwhile: codes, and scales if they are another step's.
-    const uint8_t *codes_ahead[2], *scales_ahead[2];
+    /// What the next step begins with.
+    const uint8_t *next_codes[2], *next_scales[2];
 } stream;
 
-enum { no_prefetch, prefetch_codes, prefetch_all };
+/// What to prefetch: what follows in the same panels, or what the next step begins with.
+enum { no_prefetch, prefetch_same, prefetch_next };
 
 // Adds `count` groups of up to `block_tokens` tokens to their totals, from the packed codes.
 INLINE void stream_groups(
@@ -38,14 +39,19 @@ INLINE void stream_groups(
     const int8_t *inputs = x->codes + place * moed_group_size;
     const int32_t *corrections = x->corrections + place;
     const float *input_scales = x->scales + place;
-#pragma clang loop unroll_count(stream_unroll)
+#pragma clang loop unroll(disable)
     for (int64_t group = from.group; group < end; group++) {
         if (prefetches) {
             for (int p = 0; p < step_panels; p++) {
-                PREFETCH(from.codes_ahead[p], group_bytes_of(kind), into_first_cache);
-                from.codes_ahead[p] += group_bytes_of(kind);
-                if (prefetches == prefetch_all) __builtin_prefetch(from.scales_ahead[p], 0, into_first_cache);
-                from.scales_ahead[p] += 64;
+                if (prefetches == prefetch_same) {
+                    const uint8_t *codes = from.at.panels[p] + w->code_offset + group * group_bytes_of(kind);
+                    PREFETCH(codes + prefetch_distance, group_bytes_of(kind), into_first_cache);
+                    continue;
+                }
+                PREFETCH(from.next_codes[p], group_bytes_of(kind), into_first_cache);
+                __builtin_prefetch(from.next_scales[p], 0, into_first_cache);
+                from.next_codes[p] += group_bytes_of(kind);
+                from.next_scales[p] += 64;
             }
         }
         row_ints products[block_tokens];
@@ -68,16 +74,15 @@ INLINE void stream_step(
     int64_t groups = w->columns / moed_group_size, size = group_bytes_of(kind);
     int64_t reach = prefetch_distance / size < groups ? prefetch_distance / size : groups;
     stream from = {.at = at};
-    for (int p = 0; p < step_panels; p++) from.codes_ahead[p] = at.panels[p] + w->code_offset + reach * size;
     stream_groups(
-        w, from, groups - reach, x, token_count, token, tokens, prefetches ? prefetch_codes : no_prefetch, kind, totals);
+        w, from, groups - reach, x, token_count, token, tokens, prefetches ? prefetch_same : no_prefetch, kind, totals);
     from.group = groups - reach;
     for (int p = 0; p < step_panels; p++) {
-        from.scales_ahead[p] = at.panels[p] + at.next;
-        from.codes_ahead[p] = from.scales_ahead[p] + w->code_offset;
+        from.next_scales[p] = at.panels[p] + at.next;
+        from.next_codes[p] = from.next_scales[p] + w->code_offset;
     }
     stream_groups(
-        w, from, reach, x, token_count, token, tokens, prefetches ? prefetch_all : no_prefetch, kind, totals);
+        w, from, reach, x, token_count, token, tokens, prefetches ? prefetch_next : no_prefetch, kind, totals);
     for (int t = 0; t < tokens; t++) store_rows(to, t, totals[t]);
 }
 
@@ -162,7 +167,15 @@ INLINE void multiply_step_of(
         return;
     }
     if (x->token_count == 1) {
-        stream_step(w, at, x, 1, 0, 1, 1, kind, to);
+        // Decoding: everything that a number known to the compiler saves is saved.
+        moed_matrix known = *w;
+        if (w->scale_format == moed_bf16_scales) {
+            known.scale_format = moed_bf16_scales;
+            stream_step(&known, at, x, 1, 0, 1, 1, kind, to);
+        } else {
+            known.scale_format = moed_f16_scales;
+            stream_step(&known, at, x, 1, 0, 1, 1, kind, to);
+        }
         return;
     }
     FOR_BLOCKS(

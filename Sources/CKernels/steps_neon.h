@@ -4,7 +4,7 @@
 #ifndef MOED_STEPS_NEON_H
 #define MOED_STEPS_NEON_H
 
-enum { step_panels = 1, block_tokens = 4, stream_unroll = 4 };
+enum { step_panels = 1, block_tokens = 4 };
 
 typedef struct {
     int32x4_t low, high;
