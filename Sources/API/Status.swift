@@ -98,8 +98,9 @@ package struct Status: Codable, Sendable, Equatable {
         package var requestCount: Int
         package var promptTokenCount: Int
         package var completionTokenCount: Int
-        /// Of the request that runs or ran last; nil before the first.
+        /// Of the prompt that was computed last; nil before the first.
         package var prefillTokensPerSecond: Double?
+        /// Of late, all answers together; nil before the first.
         package var decodeTokensPerSecond: Double?
 
         package init(

@@ -23,7 +23,7 @@ struct Answer {
     /// Log-probabilities of tokens whose text isn't all shown, with the end of that text.
     private var waiting: [(end: Int, entry: TokenLogProbability)] = []
 
-    private(set) var usage = TokenUsage()
+    var usage = TokenUsage()
     var seed: UInt64 { sampler.seed }
 
     init(

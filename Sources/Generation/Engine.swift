@@ -2,13 +2,14 @@ import ExpertPaging
 package import Model
 package import Tokenizer
 
-/// Answers requests one after the other, on a thread of its own that alone steps the model.
+/// Answers requests, as many at a time as the model's plan has room for, on a thread of its own that alone steps the
+/// model.
 ///
 /// A bounded queue stands in front. Each answer goes into a mailbox that never makes the engine wait, so a slow reader
 /// holds up nobody. An answer that nobody wants any more ends within one layer of the model.
 package final class Engine: Sendable {
     package struct Options: Sendable {
-        /// Requests that may wait while one runs.
+        /// Requests that may wait while others run.
         package var queueLimit: Int
         /// Ids that end an answer.
         package var endTokens: Set<Int32>
@@ -25,13 +26,13 @@ package final class Engine: Sendable {
     /// Reserves the KV cache and starts the thread.
     package init(model: LoadedModel, tokenizer: BytePairTokenizer, options: Options) throws {
         let loop = EngineLoop(
-            model: model, state: try model.makeState(), tokenizer: tokenizer, endTokens: options.endTokens,
+            model: model, cache: try model.makeCache(), tokenizer: tokenizer, endTokens: options.endTokens,
             queueLimit: options.queueLimit)
         self.loop = loop
         thread = try WorkerThread(name: "moed-engine", stackByteCount: 4 << 20) { loop.run() }
     }
 
-    /// Ends a running answer with `.draining` and waits for the thread.
+    /// Ends running answers with `.draining` and waits for the thread.
     deinit {
         loop.stop(at: .now)
         thread.join()
@@ -44,15 +45,16 @@ package final class Engine: Sendable {
         try loop.submit(request)
     }
 
-    package var contextLength: Int { loop.state.capacity }
+    package var contextLength: Int { loop.model.plan.contextLength }
 
     package func status() -> EngineStatus {
         let entries = loop.ledger.current
         let queue = loop.queue.lengths
         let model = loop.model
         return EngineStatus(
-            activity: entries.activity, isDraining: queue.isClosed, waitingCount: queue.waiting,
-            queueLimit: loop.queue.limit, totals: entries.totals, prefillRate: entries.prefillRate,
+            activity: entries.activity, isDraining: queue.isClosed, runningCount: queue.running,
+            waitingCount: queue.waiting, queueLimit: loop.queue.limit, totals: entries.totals,
+            prefillRate: entries.prefillRate,
             decodeRate: entries.decodeRate, contextLength: contextLength, paging: model.experts.counters,
             residentExpertCount: model.experts.residentCount, slotCount: model.experts.slotCount,
             memory: model.plan.lines)
@@ -62,8 +64,8 @@ package final class Engine: Sendable {
         Heartbeat(isBusy: !loop.queue.isIdle, sinceLastBeat: loop.ledger.sinceLastBeat)
     }
 
-    /// Takes no more requests, gives those in the queue back with `.draining`, lets the running answer go on for
-    /// `duration` and then ends it with `.draining`. Returns when the engine's thread has stopped working.
+    /// Takes no more requests, gives those in the queue back with `.draining`, lets running answers go on for
+    /// `duration` and then ends them with `.draining`. Returns when the engine's thread has stopped working.
     package func drain(within duration: Duration) async {
         loop.stop(at: .now + duration)
         await loop.stopped.wait()

@@ -6,9 +6,18 @@ final class EngineLedger: Sendable {
         var activity = EngineStatus.Activity.idle
         var totals = EngineStatus.Totals()
         var prefillRate: Double?
-        var decodeRate: Double?
-        /// How long a request keeps the engine: a mean in which every later one counts a quarter.
+        /// Tokens that steps brought and the seconds that they took; the older, the less they count.
+        private var steppedTokens = 0.0
+        private var stepSeconds = 0.0
+        /// How long a request keeps its place: a mean in which every later one counts a quarter.
         var meanDuration: Duration = .seconds(2)
+
+        var decodeRate: Double? { stepSeconds > 0 ? steppedTokens / stepSeconds : nil }
+
+        mutating func recordStep(tokens: Int, _ duration: Duration) {
+            steppedTokens = steppedTokens * 0.98 + Double(tokens)
+            stepSeconds = stepSeconds * 0.98 + duration.seconds
+        }
     }
 
     private let entries = Mutex(Entries())

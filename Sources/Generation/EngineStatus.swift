@@ -4,8 +4,9 @@ package import ExpertPaging
 package struct EngineStatus: Sendable {
     package enum Activity: Sendable, Equatable {
         case idle
+        /// A prompt is read, between the steps of those that run.
         case prefill(processed: Int, total: Int)
-        /// Tokens of the answer so far.
+        /// Tokens of the running answers so far.
         case decode(tokenCount: Int)
     }
 
@@ -24,11 +25,13 @@ package struct EngineStatus: Sendable {
 
     package var activity: Activity
     package var isDraining: Bool
+    package var runningCount: Int
     package var waitingCount: Int
     package var queueLimit: Int
     package var totals: Totals
-    /// Tokens a second of the request that runs or ran last; nil before there was one.
+    /// Tokens a second of the prompt that was computed last; nil before there was one.
     package var prefillRate: Double?
+    /// Tokens a second of late, of all answers together; nil before there were any.
     package var decodeRate: Double?
     package var contextLength: Int
     package var paging: PagingCounters

@@ -38,6 +38,8 @@ package enum FinishReason: String, Sendable {
 
 package struct TokenUsage: Sendable, Equatable {
     package var promptTokens = 0
+    /// Those of them that an earlier prompt began with and that weren't computed again.
+    package var cachedTokens = 0
     /// Every token that was chosen, an end-of-sequence token included.
     package var completionTokens = 0
     /// Those of them that belong to the reasoning.

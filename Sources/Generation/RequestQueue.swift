@@ -4,13 +4,18 @@ import ExpertPaging
 final class RequestQueue: @unchecked Sendable {
     // Sendable: every variable is touched only while `monitor` is locked.
     let limit: Int
+    /// How many run at a time at most.
+    private let concurrency: Int
     private let monitor = Monitor()
     private let arrived = Monitor.Condition()
     private var waiting: [Job] = []
-    private var isRunning = false
+    private var runningCount = 0
     private var isClosed = false
 
-    init(limit: Int) { self.limit = limit }
+    init(limit: Int, concurrency: Int) {
+        self.limit = limit
+        self.concurrency = concurrency
+    }
 
     enum Admission {
         case admitted
@@ -18,40 +23,56 @@ final class RequestQueue: @unchecked Sendable {
         case closed
     }
 
-    /// Puts a job in line. An idle engine takes one more than `limit`, because it begins with it at once.
+    /// Puts a job in line. As many more than `limit` may stand there as the engine can begin with.
     func append(_ job: Job) -> Admission {
         monitor.lock()
         defer { monitor.unlock() }
         guard !isClosed else { return .closed }
-        guard waiting.count < limit + (isRunning ? 0 : 1) else { return .full }
-        job.mailbox.post(position: waiting.count + (isRunning ? 1 : 0))
+        guard waiting.count < limit + concurrency - runningCount else { return .full }
         waiting.append(job)
+        postPosition(waiting.count - 1)
         arrived.signal()
         return .admitted
     }
 
-    /// The engine's next job, once there is one; nil when the queue is closed. The one before is over by then.
-    func take() -> Job? {
+    /// The engine's: waits until there is a job. False when the queue is closed.
+    func waitForJob() -> Bool {
         monitor.lock()
         defer { monitor.unlock() }
-        isRunning = false
         while waiting.isEmpty {
-            if isClosed { return nil }
+            if isClosed { return false }
             arrived.wait(in: monitor)
         }
-        isRunning = true
-        let job = waiting.removeFirst()
-        postPositions()
-        return job
+        return true
     }
 
+    /// Who comes next.
+    var first: Job? {
+        monitor.lock()
+        defer { monitor.unlock() }
+        return waiting.first
+    }
+
+    /// Takes a job out of the line to run; false if it isn't there any more.
+    func start(_ job: Job) -> Bool { take(job, isToRun: true) }
+
     /// Takes a job out of the line; false if it isn't there any more.
-    func remove(_ job: Job) -> Bool {
+    func remove(_ job: Job) -> Bool { take(job, isToRun: false) }
+
+    /// A job that was started is over.
+    func end() {
+        monitor.lock()
+        runningCount -= 1
+        monitor.unlock()
+    }
+
+    private func take(_ job: Job, isToRun: Bool) -> Bool {
         monitor.lock()
         defer { monitor.unlock() }
         guard let place = waiting.firstIndex(where: { $0 === job }) else { return false }
         waiting.remove(at: place)
-        postPositions()
+        if isToRun { runningCount += 1 }
+        for place in waiting.indices { postPosition(place) }
         return true
     }
 
@@ -65,18 +86,19 @@ final class RequestQueue: @unchecked Sendable {
         return waiting
     }
 
-    var lengths: (waiting: Int, isRunning: Bool, isClosed: Bool) {
+    var lengths: (waiting: Int, running: Int, isClosed: Bool) {
         monitor.lock()
         defer { monitor.unlock() }
-        return (waiting.count, isRunning, isClosed)
+        return (waiting.count, runningCount, isClosed)
     }
 
     var isIdle: Bool {
         let lengths = lengths
-        return lengths.waiting == 0 && !lengths.isRunning
+        return lengths.waiting == 0 && lengths.running == 0
     }
 
-    private func postPositions() {
-        for (place, job) in waiting.enumerated() { job.mailbox.post(position: place + 1) }
+    /// Those who run count as one: the next one begins when any of them ends.
+    private func postPosition(_ place: Int) {
+        waiting[place].mailbox.post(position: place + (runningCount > 0 ? 1 : 0))
     }
 }

@@ -35,7 +35,8 @@ extension LoadedModel {
     /// - Parameter cancelled: asked for every sequence in every layer.
     package func step(_ steps: inout [SequenceStep], cancelled: (Int) -> Bool = { _ in false }) {
         precondition(steps.count <= plan.sequenceCount, "the plan has room for \(plan.sequenceCount) sequences")
-        step(&steps, observer: nil, cancelled: cancelled)
+        var span = steps.mutableSpan
+        step(&span, observer: nil, cancelled: cancelled)
     }
 
     /// Logits of a sequence's token, until the next step: [vocabulary].
@@ -52,14 +53,15 @@ extension LoadedModel {
         _ token: Int32, state: DecodingState, observer: (any ForwardObserver)? = nil,
         cancelled: () -> Bool = { false }
     ) throws(ModelError) -> UnsafeBufferPointer<Float> {
-        var steps = [SequenceStep(token, state: state)]
-        step(&steps, observer: observer) { _ in cancelled() }
+        var steps: InlineArray<1, SequenceStep> = [SequenceStep(token, state: state)]
+        var span = steps.mutableSpan
+        step(&span, observer: observer) { _ in cancelled() }
         if let failure = steps[0].failure { throw failure }
         return unsafe logits
     }
 
     private func step(
-        _ steps: inout [SequenceStep], observer: (any ForwardObserver)?, cancelled: (Int) -> Bool
+        _ steps: inout MutableSpan<SequenceStep>, observer: (any ForwardObserver)?, cancelled: (Int) -> Bool
     ) {
         beginStep(observer)
         defer { endStep() }

@@ -19,13 +19,16 @@ struct ServeOptions: ParsableArguments {
     @Option(help: "Memory to use at most, such as 900M or 4G (default: what the system leaves).")
     var memory: MemorySize?
 
-    @Option(help: "Tokens of prompt and answer together (default: what a quarter of the memory holds).")
+    @Option(help: "Tokens of one prompt and its answer (default: what a quarter of the memory holds).")
     var context: Int?
 
     @Option(help: "Threads that compute (default: as many as the process may keep busy).")
     var threads: Int?
 
-    @Option(help: "Requests that may wait while one runs (default: 16).")
+    @Option(help: "Answers that are computed together (default: up to 8, as the context has room).")
+    var parallel: Int?
+
+    @Option(help: "Requests that may wait while others run (default: 16).")
     var queue: Int?
 
     @Option(name: .customLong("kv"), help: "Format of the KV cache, bf16 or f32 (default: f32 for an f32 model).")
@@ -88,6 +91,7 @@ struct ServeSettings {
         serving.plan.cacheFormat = try setting(options.cacheFormat, "MOED_KV", "bf16 or f32")
         serving.plan.chunk = try setting(options.chunk, "MOED_CHUNK", "a number of tokens")
         serving.plan.expertSlots = try setting(options.expertSlots, "MOED_EXPERT_SLOTS", "a number of experts")
+        serving.plan.sequences = try setting(options.parallel, "MOED_PARALLEL", "a number of answers")
         let threads = try setting(options.threads, "MOED_THREADS", "a number of threads")
         serving.threadCount = try bounded(threads, 1...1024, "threads")
         let queue = try setting(options.queue, "MOED_QUEUE", "a number of requests")

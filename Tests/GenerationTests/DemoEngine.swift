@@ -13,13 +13,14 @@ struct DemoEngine {
 
     init(
         path: String? = nil, queueLimit: Int = 8, context: Int = 2048, expertSlots: Int? = nil,
-        endTokens: Set<Int32>? = nil
+        endTokens: Set<Int32>? = nil, sequences: Int? = nil, hasSpareMemory: Bool = true, threads: Int = 1
     ) throws {
         container = try ContainerReader(path: path ?? DemoContainer.path())
-        let plan = try MemoryPlan(
-            container: container,
-            options: MemoryPlan.Options(memory: 1 << 30, context: context, expertSlots: expertSlots, chunk: 64))
-        model = try LoadedModel(container: container, plan: plan, threadCount: 1)
+        var options = MemoryPlan.Options(
+            memory: 1 << 30, context: context, expertSlots: expertSlots, chunk: 64, sequences: sequences)
+        if !hasSpareMemory { options.memory = try MemoryPlan(container: container, options: options).leastByteCount }
+        let plan = try MemoryPlan(container: container, options: options)
+        model = try LoadedModel(container: container, plan: plan, threadCount: threads)
         tokenizer = try BytePairTokenizer(
             tokenizerJSON: container.text.tokenizerJSON ?? [], configJSON: container.text.tokenizerConfigJSON)
         engine = try Engine(
@@ -44,14 +45,14 @@ struct DemoEngine {
             reasoningEndToken: reasoningEndToken)
     }
 
-    /// Keeps the engine busy for as long as the context lasts: no token ends it.
-    static func endless() throws -> DemoEngine { try DemoEngine(queueLimit: 2, endTokens: []) }
+    /// An engine that one request keeps busy for as long as the context lasts: no token ends it.
+    static func endless() throws -> DemoEngine { try DemoEngine(queueLimit: 2, endTokens: [], sequences: 1) }
 
     func endlessRequest() throws -> GenerationRequest { try request(temperature: 1, maximumTokens: nil, seed: 1) }
 
     /// A prompt that takes a while.
-    func longPrompt(_ count: Int = 1900) throws -> GenerationRequest {
-        let sentence = try tokens("The old man walked slowly along the river and thought of his house. ")
+    func longPrompt(_ count: Int = 1900, _ start: String = "") throws -> GenerationRequest {
+        let sentence = try tokens("\(start)The old man walked slowly along the river and thought of his house. ")
         let tokens = (0..<count).map { sentence[$0 % sentence.count] }
         return GenerationRequest(promptTokens: tokens, sampling: SamplingParameters(temperature: 0), maximumTokens: 1)
     }

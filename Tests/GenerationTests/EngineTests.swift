@@ -6,7 +6,7 @@ import Testing
 
 @Suite(.serialized, .ownThreads) struct EngineTests {
     @Test func requestsAreAnsweredInTheirOrderAndToldTheirPlace() async throws {
-        let demo = try DemoEngine(endTokens: [])
+        let demo = try DemoEngine(endTokens: [], sequences: 1)
         let running = try demo.engine.submit(demo.endlessRequest())
         try await demo.wait { $0.activity != .idle }
         let streams = try (0..<3).map { _ in try demo.engine.submit(demo.request()) }

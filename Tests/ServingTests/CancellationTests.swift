@@ -9,16 +9,19 @@ extension ServingSuite {
         func running(isStreamed: Bool) async throws {
             try await TestDaemon.run { daemon in
                 let long = String(repeating: "The dog ran to the park and saw a ball. ", count: 150)
-                let requests: [(String, @Sendable (Status) -> Bool)] = [
+                let requests: [(prompt: String, fields: String, isThere: @Sendable (Status) -> Bool)] = [
                     (
-                        #"{"prompt":"Once upon a time","max_tokens":2000,"temperature":0,"frequency_penalty":-2"#,
+                        "Once upon a time", #""max_tokens":2000,"temperature":0,"frequency_penalty":-2"#,
                         { $0.state == .decode }
                     ),
-                    (#"{"prompt":"\#(long)","max_tokens":1"#, { $0.state == .prefill }),
+                    (long, #""max_tokens":1"#, { $0.state == .prefill }),
                 ]
-                for (fields, isThere) in requests {
-                    let request = TestDaemon.post("/v1/completions", fields + #","stream":\#(isStreamed)}"#)
-                    let connection = try await Self.connection(of: daemon, sending: request, until: isThere)
+                for (prompt, fields, isThere) in requests {
+                    let connection = try await Self.connection(of: daemon, until: isThere) { attempt in
+                        // Another beginning each time, so that nothing of the prompt is there already.
+                        let body = #"{"prompt":"\#(attempt) \#(prompt)",\#(fields),"stream":\#(isStreamed)}"#
+                        return TestDaemon.post("/v1/completions", body)
+                    }
                     connection.close()
                     let time = try await daemon.wait { $0.state == .idle }
                     #expect(time < .milliseconds(750), "with the machine's other load; 250 ms alone")
@@ -28,12 +31,12 @@ extension ServingSuite {
 
         /// The states last tens of milliseconds, which a busy machine may sleep through: then it's tried again.
         private static func connection(
-            of daemon: TestDaemon, sending request: String, until isThere: @Sendable (Status) -> Bool
+            of daemon: TestDaemon, until isThere: @Sendable (Status) -> Bool, sending request: (Int) -> String
         ) async throws -> RawConnection {
             var attempt = 0
             while true {
                 let connection = try await daemon.connect()
-                try await connection.send(request)
+                try await connection.send(request(attempt))
                 attempt += 1
                 do {
                     _ = try await daemon.wait(within: .seconds(1), until: isThere)
@@ -47,7 +50,7 @@ extension ServingSuite {
 
         @Test("leaves the queue, and nobody else's answer changes")
         func queued() async throws {
-            try await TestDaemon.run { daemon in
+            try await TestDaemon.run(sequences: 1) { daemon in
                 let fields = #""max_tokens":150,"temperature":0.8,"seed":3"#
                 let alone = try decode(ChatCompletion.self, await daemon.chat(fields))
                 // Answered first, and for as long as it takes the others to come.
@@ -67,6 +70,28 @@ extension ServingSuite {
                 front.close()
                 #expect(try decode(ChatCompletion.self, await beside).choices == alone.choices)
                 _ = try await daemon.wait { $0.state == .idle && $0.queue.waiting == 0 }
+            }
+        }
+
+        @Test("leaves its neighbours, whose answers don't change")
+        func neighbours() async throws {
+            try await TestDaemon.run { daemon in
+                let fields = #""max_tokens":150,"temperature":0.8,"seed":3"#
+                let alone = try decode(ChatCompletion.self, await daemon.chat(fields))
+                var leavers: [RawConnection] = []
+                for _ in 0..<3 {
+                    let connection = try await daemon.connect()
+                    try await connection.send(TestDaemon.endless)
+                    _ = try await connection.read(until: "data: ")
+                    leavers.append(connection)
+                }
+                #expect(try await daemon.status().queue.running == 3)
+                async let beside = daemon.chat(fields)
+                leavers[1].close()
+                #expect(try decode(ChatCompletion.self, await beside).choices == alone.choices)
+                leavers[0].close()
+                leavers[2].close()
+                _ = try await daemon.wait { $0.state == .idle && $0.queue.running == 0 }
             }
         }
 
@@ -90,7 +115,7 @@ extension ServingSuite {
         func drain() async throws {
             var limits = ServerLimits()
             limits.drainTimeout = .milliseconds(300)
-            try await TestDaemon.run(limits: limits) { daemon in
+            try await TestDaemon.run(limits: limits, sequences: 1) { daemon in
                 let running = try await daemon.connect()
                 try await running.send(TestDaemon.endless)
                 _ = try await running.read(until: "data: ")

@@ -104,7 +104,7 @@ extension ServingSuite {
                 let first = try decode(ChatCompletion.self, parts)
                 let second = try decode(ChatCompletion.self, plain)
                 #expect(first.choices == second.choices)
-                #expect(first.usage == second.usage)
+                #expect(first.usage?.promptTokens == second.usage?.promptTokens)
             }
         }
 
@@ -146,7 +146,7 @@ extension ServingSuite {
 
         @Test("a full queue is 429 with the time to come again")
         func queueFull() async throws {
-            try await TestDaemon.run(queueLimit: 1) { daemon in
+            try await TestDaemon.run(queueLimit: 1, sequences: 1) { daemon in
                 let first = try await daemon.connect()
                 try await first.send(TestDaemon.endless)
                 _ = try await first.read(until: "data: ")

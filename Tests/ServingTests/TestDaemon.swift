@@ -16,6 +16,7 @@ struct TestDaemon: Sendable {
     /// Runs a daemon around `body`.
     static func run<Value: Sendable>(
         model path: String? = nil, limits: ServerLimits = ServerLimits(), queueLimit: Int = 8, expertSlots: Int? = nil,
+        sequences: Int? = nil,
         _ body: @Sendable (TestDaemon) async throws -> Value
     ) async throws -> Value {
         let directory = try TemporaryDirectory()
@@ -24,6 +25,7 @@ struct TestDaemon: Sendable {
         options.plan.memory = 1 << 30
         options.plan.chunk = 32
         options.plan.expertSlots = expertSlots
+        options.plan.sequences = sequences
         options.threadCount = 1
         options.queueLimit = queueLimit
         let path = try path ?? DemoContainer.path()

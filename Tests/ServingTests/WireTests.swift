@@ -39,6 +39,30 @@ extension ServingSuite {
             #expect(usage.totalTokens == usage.promptTokens + 5)
         }
 
+        @Test("what a conversation shares with an earlier prompt is said to come from the cache, and changes nothing")
+        func promptCache() async throws {
+            let story = String(repeating: "The dog ran to the park and saw a ball. ", count: 12)
+            let fields = #""max_tokens":20,"temperature":0"#
+            let fresh = try await TestDaemon.run {
+                try decode(ChatCompletion.self, await $0.chat(fields, story + "What did it see?"))
+            }
+            let expected = try #require(fresh.usage)
+            #expect(expected.promptCacheHitTokens == 0)
+            try await TestDaemon.run { daemon in
+                _ = try await daemon.chat(fields, story + "Who ran?")
+                let body = TestDaemon.chatBody(
+                    fields + #","stream":true,"stream_options":{"include_usage":true}"#, story + "What did it see?")
+                let chunks = try await daemon.post("/v1/chat/completions", body).chunks
+                let usage = try #require(chunks.last?.usage)
+                #expect(usage.promptTokens == expected.promptTokens)
+                #expect(usage.promptCacheHitTokens > usage.promptTokens - 12)
+                #expect(usage.promptCacheHitTokens + usage.promptCacheMissTokens == usage.promptTokens)
+                #expect(usage.promptTokensDetails.cachedTokens == usage.promptCacheHitTokens)
+                let text = chunks.compactMap { $0.choices.first?.delta.content }.joined()
+                #expect(text == fresh.choices.first?.message.content)
+            }
+        }
+
         @Test("a stream and a whole answer with one seed have the same text")
         func seeds() async throws {
             try await TestDaemon.run { daemon in

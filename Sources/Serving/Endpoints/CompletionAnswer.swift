@@ -75,6 +75,8 @@ extension Generation.FinishReason {
 
 extension TokenUsage {
     var wire: Usage {
-        Usage(promptTokens: promptTokens, completionTokens: completionTokens, reasoningTokens: reasoningTokens)
+        Usage(
+            promptTokens: promptTokens, cachedTokens: cachedTokens, completionTokens: completionTokens,
+            reasoningTokens: reasoningTokens)
     }
 }

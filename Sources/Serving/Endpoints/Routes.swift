@@ -86,16 +86,16 @@ struct Routes: Sendable {
     private func status() -> Status {
         let engine = model.engine.status()
         let paging = engine.paging
-        let (state, isRunning): (Status.State, Bool) =
+        let state: Status.State =
             switch engine.activity {
-            case .idle: (.idle, false)
-            case .prefill: (.prefill, true)
-            case .decode: (.decode, true)
+            case .idle: .idle
+            case .prefill: .prefill
+            case .decode: .decode
             }
         return Status(
             version: Version.current, uptimeSeconds: (ContinuousClock.now - start).seconds,
             state: engine.isDraining ? .draining : state, model: model.facts,
-            queue: .init(running: isRunning ? 1 : 0, waiting: engine.waitingCount, limit: engine.queueLimit),
+            queue: .init(running: engine.runningCount, waiting: engine.waitingCount, limit: engine.queueLimit),
             throughput: .init(
                 requestCount: engine.totals.completed + engine.totals.failed + engine.totals.cancelled,
                 promptTokenCount: engine.totals.promptTokens, completionTokenCount: engine.totals.completionTokens,

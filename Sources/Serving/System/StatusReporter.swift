@@ -43,6 +43,7 @@ struct StatusReporter: Sendable {
             parts = ["prefill \(processed)/\(total)"]
         case .decode(let count):
             parts = ["decode, \(count) tokens"]
+            if status.runningCount > 1 { parts.append("\(status.runningCount) answers") }
             if let rate = status.decodeRate { parts.append("\((rate * 10).rounded() / 10) tokens/s") }
         }
         let uses = status.paging.hits + status.paging.misses
