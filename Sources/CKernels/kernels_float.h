@@ -410,6 +410,10 @@ static void softmax(int64_t count, float *x) {
     scale(1.0f / sum(x, count), count, x);
 }
 
+// MARK: Attention
+
+#include "attention.h"
+
 // MARK: The table
 
 // y begins at the first of the tokens and panels.
@@ -483,6 +487,7 @@ static void multiply_gated(
         .maximum = maximum,                           \
         .sum = sum,                                   \
         .softmax = softmax,                           \
+        .attend = attend,                             \
         .encode = encode,                             \
         .spend_multiply_adds = spend_multiply_adds,   \
     }

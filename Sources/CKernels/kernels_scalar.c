@@ -132,6 +132,16 @@ INLINE uint32_t lanes_largest_magnitude(lanes a, lanes b) {
     return largest;
 }
 
+/// Four sums at once.
+INLINE void lanes_sum_four(lanes a, lanes b, lanes c, lanes d, float *sums) {
+    sums[0] = lanes_sum(a);
+    sums[1] = lanes_sum(b);
+    sums[2] = lanes_sum(c);
+    sums[3] = lanes_sum(d);
+}
+
+enum { tile_queries = 2, tile_keys = 2, tile_lanes = 1 };
+
 /// Rounds to nearest even; every magnitude is at most 127.
 INLINE void lanes_store_rounded(int8_t *p, lanes a) {
     const float magic = 0x1.8p23f;

@@ -105,6 +105,22 @@ INLINE float lanes_sum(lanes a) {
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
 
+INLINE void lanes_sum_four(lanes a, lanes b, lanes c, lanes d, float *sums) {
+    __m256 a8 = _mm256_add_ps(a.low, a.high), b8 = _mm256_add_ps(b.low, b.high);
+    __m256 c8 = _mm256_add_ps(c.low, c.high), d8 = _mm256_add_ps(d.low, d.high);
+    // Four lanes of each: a | b and c | d.
+    __m256 ab = _mm256_add_ps(_mm256_permute2f128_ps(a8, b8, 0x20), _mm256_permute2f128_ps(a8, b8, 0x31));
+    __m256 cd = _mm256_add_ps(_mm256_permute2f128_ps(c8, d8, 0x20), _mm256_permute2f128_ps(c8, d8, 0x31));
+    // Two lanes of each: a a c c | b b d d.
+    __m256 low = _mm256_shuffle_ps(ab, cd, 0x44), high = _mm256_shuffle_ps(ab, cd, 0xee);
+    __m256 two = _mm256_add_ps(low, high);
+    // a c | b d, and then in order.
+    __m256 one = _mm256_hadd_ps(two, two);
+    _mm_storeu_ps(sums, _mm_unpacklo_ps(_mm256_castps256_ps128(one), _mm256_extractf128_ps(one, 1)));
+}
+
+enum { tile_queries = 2, tile_keys = 2, tile_lanes = 1 };
+
 INLINE __m256i magnitudes(__m256 a) {
     return _mm256_and_si256(_mm256_castps_si256(a), _mm256_set1_epi32(0x7fffffff));
 }

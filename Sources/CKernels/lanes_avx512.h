@@ -66,6 +66,21 @@ INLINE float lanes_sum(lanes a) {
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
 
+INLINE __m512 add_halves(__m512 a, __m512 b) {
+    return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
+}
+
+INLINE void lanes_sum_four(lanes a, lanes b, lanes c, lanes d, float *sums) {
+    // Eight lanes of each: a a b b and c c d d; then four: a b c d.
+    __m512 ab = add_halves(a, b), cd = add_halves(c, d);
+    __m512 four = _mm512_add_ps(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xdd));
+    __m512 two = _mm512_add_ps(four, _mm512_permute_ps(four, 0x4e));
+    __m512 one = _mm512_add_ps(two, _mm512_permute_ps(two, 0xb1));
+    _mm_storeu_ps(sums, _mm512_castps512_ps128(_mm512_maskz_compress_ps(0x1111, one)));
+}
+
+enum { tile_queries = 4, tile_keys = 4, tile_lanes = 4 };
+
 INLINE uint32_t lanes_largest_magnitude(lanes a, lanes b) {
     __m512i mask = _mm512_set1_epi32(0x7fffffff);
     __m512i first = _mm512_and_si512(_mm512_castps_si512(a), mask);

@@ -127,6 +127,22 @@ INLINE float lanes_sum(lanes a) {
     return vget_lane_f32(two, 0) + vget_lane_f32(two, 1);
 }
 
+INLINE float32x4_t four_lanes(lanes a) {
+    return vaddq_f32(vaddq_f32(a.v[0], a.v[2]), vaddq_f32(a.v[1], a.v[3]));
+}
+
+INLINE float32x4_t add_pairs(float32x4_t a, float32x4_t b) {
+    float64x2_t x = vreinterpretq_f64_f32(a), y = vreinterpretq_f64_f32(b);
+    return vaddq_f32(vreinterpretq_f32_f64(vzip1q_f64(x, y)), vreinterpretq_f32_f64(vzip2q_f64(x, y)));
+}
+
+INLINE void lanes_sum_four(lanes a, lanes b, lanes c, lanes d, float *sums) {
+    float32x4_t ab = add_pairs(four_lanes(a), four_lanes(b)), cd = add_pairs(four_lanes(c), four_lanes(d));
+    vst1q_f32(sums, vpaddq_f32(ab, cd));
+}
+
+enum { tile_queries = 2, tile_keys = 2, tile_lanes = 1 };
+
 INLINE uint32_t lanes_largest_magnitude(lanes a, lanes b) {
     uint32x4_t largest = vdupq_n_u32(0), mask = vdupq_n_u32(0x7fffffff);
     FOR_QUARTERS {

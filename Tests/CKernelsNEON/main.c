@@ -235,6 +235,63 @@ static void check_vectors(const moed_kernels *entry, const moed_kernels *scalar,
     free(half);
 }
 
+/// Some tokens of several heads over positions of which the later tokens see more.
+typedef struct {
+    int64_t tokens, heads, width, second_width, value_width, positions, first_visible;
+    int format;
+} attention_shape;
+
+static void attend_once(
+    const moed_kernels *kernels, const attention_shape *shape, const float *queries, const void *cached, float *sums) {
+    int64_t queries_of_all = shape->tokens * shape->heads, width = shape->width + shape->second_width;
+    int64_t stride = width + shape->value_width;
+    int64_t element = shape->format == moed_f32 ? 4 : 2;
+    const uint8_t *base = cached;
+    float *attended = sums + 2 * queries_of_all;
+    for (int64_t q = 0; q < queries_of_all; q++) sums[q] = -INFINITY;
+    memset(sums + queries_of_all, 0, (size_t)(queries_of_all * (1 + shape->value_width)) * sizeof(float));
+    moed_attention attention = {
+        .part_count = shape->second_width > 0 ? 2 : 1,
+        .keys = {{base, stride, shape->width, (uint8_t)shape->format},
+                 {base + shape->width * element, stride, shape->second_width, (uint8_t)shape->format}},
+        .queries = {queries, queries + shape->width},
+        .query_token_stride = {width * shape->heads, width * shape->heads},
+        .query_head_stride = {width, width},
+        .values = {base + width * element, stride, shape->value_width, (uint8_t)shape->format},
+        .query_count = queries_of_all,
+        .heads = shape->heads,
+        .positions = {0, shape->positions},
+        .first_visible = shape->first_visible,
+        .scale = 0.125f,
+        .maxima = sums,
+        .sums = sums + queries_of_all,
+        .attended = attended,
+        .attended_token_stride = shape->heads * shape->value_width,
+        .attended_head_stride = shape->value_width,
+    };
+    kernels->attend(&attention);
+}
+
+static void check_attention(const moed_kernels *entry, const moed_kernels *scalar, attention_shape shape, int kind) {
+    int64_t queries = shape.tokens * shape.heads, stride = shape.width + shape.second_width + shape.value_width;
+    int64_t cached = shape.positions * stride, results = queries * (2 + shape.value_width);
+    float *x = allocate(queries * stride * 4), *y = allocate(cached * 4);
+    float *found = allocate(results * 4), *expected = allocate(results * 4);
+    uint16_t *half = allocate(cached * 2);
+    fill_inputs(x, queries * stride, kind);
+    fill_inputs(y, cached, kind);
+    moed_f32_to_bf16(y, cached, half);
+    const void *rows = shape.format == moed_f32 ? (const void *)y : (const void *)half;
+    attend_once(entry, &shape, x, rows, found);
+    attend_once(scalar, &shape, x, rows, expected);
+    expect_same(entry->name, "attend", found, expected, results);
+    free(x);
+    free(y);
+    free(found);
+    free(expected);
+    free(half);
+}
+
 static void check_entry(const moed_kernels *entry, const moed_kernels *scalar) {
     static const encoding encodings[] = {
         {moed_f32, 0, 0}, {moed_bf16, 0, 0}, {moed_f16, 0, 0}, {moed_q8, 0, moed_f16_scales},
@@ -253,6 +310,17 @@ static void check_entry(const moed_kernels *entry, const moed_kernels *scalar) {
             }
         }
         for (int64_t count = 1; count < 70; count++) check_vectors(entry, scalar, count, kind);
+    }
+    static const attention_shape attentions[] = {
+        {1, 1, 64, 0, 64, 1, 1, 0},     {1, 16, 512, 64, 512, 130, 130, 0}, {1, 5, 600, 8, 72, 64, 64, 0},
+        {9, 3, 24, 8, 20, 70, 62, 0},   {70, 1, 128, 64, 128, 64, -6, 0},   {33, 2, 16, 0, 16, 64, 40, 0},
+    };
+    for (int kind = 0; kind < kinds_of_data; kind++) {
+        for (int i = 0; i < 12; i++) {
+            attention_shape shape = attentions[i / 2];
+            shape.format = i % 2 == 0 ? moed_f32 : moed_bf16;
+            check_attention(entry, scalar, shape, kind);
+        }
     }
     // Rows that 32 and 16 don't divide exist only unquantised.
     for (int e = 0; e < 3; e++) check_matrix(entry, scalar, encodings[e], 11, 45, 3, ordinary);

@@ -5,6 +5,7 @@
 
 #include <stdint.h>
 
+#include "attend.h"
 #include "closures.h"
 #include "quantize.h"
 
@@ -53,12 +54,6 @@ typedef struct moed_activations {
     int64_t token_count;
 } moed_activations;
 
-/// `begin ..< end`
-typedef struct moed_range {
-    int64_t begin;
-    int64_t end;
-} moed_range;
-
 /// One instruction set's functions. All entries give the same bits for the same inputs (NaN payloads excepted).
 typedef struct moed_kernels {
     const char *name;
@@ -102,6 +97,9 @@ typedef struct moed_kernels {
     float (*maximum)(const float *x, int64_t count);
     float (*sum)(const float *x, int64_t count);
     void (*softmax)(int64_t count, float *x);
+
+    /// Continues an online softmax over a range of positions.
+    void (*attend)(const moed_attention *attention);
 
     /// Quantises rows and says what it lost. Returns 0, or 1 if a value is too large for an f16 scale.
     int32_t (*encode)(const moed_encoding *encoding, moed_loss *loss);

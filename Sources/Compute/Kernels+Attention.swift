@@ -1,0 +1,107 @@
+internal import CKernels
+
+/// Keys or values of neighbouring positions, borrowed: f32 or bf16, one row a position.
+@safe package struct CachedRows {
+    package let base: UnsafeRawPointer
+    package let format: BlockFormat
+    /// Elements from one position to the next.
+    package let stride: Int
+    /// Elements of a position that count.
+    package let width: Int
+
+    package init(_ base: UnsafeRawPointer, format: BlockFormat, stride: Int, width: Int) {
+        precondition(format == .f32 || format == .bf16)
+        unsafe self.base = base
+        self.format = format
+        self.stride = stride
+        self.width = width
+    }
+
+    var view: moed_cached {
+        unsafe moed_cached(
+            base: base.assumingMemoryBound(to: UInt8.self), stride: Int64(stride), width: Int64(width),
+            format: format.rawValue)
+    }
+}
+
+/// Rows of floats, one for each head of each token, borrowed.
+@safe package struct HeadRows {
+    package let base: UnsafeMutablePointer<Float>
+    package let tokenStride: Int
+    package let headStride: Int
+
+    package init(_ base: UnsafeMutablePointer<Float>, tokenStride: Int, headStride: Int) {
+        unsafe self.base = base
+        self.tokenStride = tokenStride
+        self.headStride = headStride
+    }
+}
+
+/// Queries that share their keys and values: `headCount` heads of each of `tokenCount` tokens that follow each other.
+@safe package struct AttentionQueries {
+    /// What the scores are multiplied by.
+    package let scale: Float
+    package let tokenCount: Int
+    package let headCount: Int
+    /// A query's parts, which go with the keys' parts: one or two.
+    package let first: HeadRows
+    package let second: HeadRows?
+    /// [tokens, heads] each: the largest score so far (-∞ at first), and the sum of the exponentials (0).
+    package let maxima: UnsafeMutablePointer<Float>
+    package let sums: UnsafeMutablePointer<Float>
+    /// The values' weighted sums so far (0 at first), to be divided by `sums` in the end.
+    package let attended: HeadRows
+
+    package init(
+        scale: Float, tokenCount: Int, headCount: Int, first: HeadRows, second: HeadRows? = nil,
+        maxima: UnsafeMutablePointer<Float>, sums: UnsafeMutablePointer<Float>, attended: HeadRows
+    ) {
+        self.scale = scale
+        self.tokenCount = tokenCount
+        self.headCount = headCount
+        self.first = first
+        self.second = second
+        unsafe self.maxima = maxima
+        unsafe self.sums = sums
+        self.attended = attended
+    }
+}
+
+extension Kernels {
+    /// Positions that share one step of the online softmax: where a range of positions begins must be a multiple.
+    package static let attentionBlock = 64
+
+    /// Continues the queries' online softmax (arXiv 1805.02867) over the first `positions` rows of keys and values.
+    ///
+    /// A query's result depends on its own positions and where they were cut, on no other query. Both keys and values
+    /// are read once for 16 queries.
+    ///
+    /// - Parameters:
+    ///   - secondKeys: what the queries' second part is multiplied by.
+    ///   - visible: rows that the first token sees; every further token sees one more. May be negative.
+    package func attend(
+        _ queries: AttentionQueries, keys: CachedRows, secondKeys: CachedRows? = nil, values: CachedRows,
+        positions: Int, visible: Int
+    ) {
+        precondition((queries.second == nil) == (secondKeys == nil))
+        let second = queries.second ?? queries.first
+        var attention = unsafe moed_attention()
+        unsafe attention.part_count = secondKeys == nil ? 1 : 2
+        unsafe attention.keys = (keys.view, (secondKeys ?? keys).view)
+        unsafe attention.queries = (UnsafePointer(queries.first.base), UnsafePointer(second.base))
+        unsafe attention.query_token_stride = (Int64(queries.first.tokenStride), Int64(second.tokenStride))
+        unsafe attention.query_head_stride = (Int64(queries.first.headStride), Int64(second.headStride))
+        unsafe attention.values = values.view
+        unsafe attention.query_count = Int64(queries.tokenCount * queries.headCount)
+        unsafe attention.heads = Int64(queries.headCount)
+        unsafe attention.positions = (0..<positions).view
+        unsafe attention.first_visible = Int64(visible)
+        unsafe attention.scale = queries.scale
+        unsafe attention.maxima = queries.maxima
+        unsafe attention.sums = queries.sums
+        unsafe attention.attended = queries.attended.base
+        unsafe attention.attended_token_stride = Int64(queries.attended.tokenStride)
+        unsafe attention.attended_head_stride = Int64(queries.attended.headStride)
+        unsafe table.pointee.attend(&attention)
+    }
+}
