@@ -65,6 +65,11 @@ package struct StepCost: Sendable, Codable, Equatable {
             absorbedMultiplyAddsPerPosition = layersOfHeads * (cached + attention.keyValueLatentRank)
             expandedMultiplyAddsPerPosition =
                 layersOfHeads * (attention.plainHeadSize + attention.ropeHeadSize + attention.valueHeadSize)
+        case .grouped(let attention):
+            let cached = 2 * attention.keyValueHeadCount * attention.headSize
+            cacheByteCountPerPosition = configuration.layerCount * cached * cacheFormat.elementByteCount
+            absorbedMultiplyAddsPerPosition = configuration.layerCount * attention.headCount * 2 * attention.headSize
+            expandedMultiplyAddsPerPosition = absorbedMultiplyAddsPerPosition
         }
     }
 

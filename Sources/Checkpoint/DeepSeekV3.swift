@@ -8,7 +8,7 @@ enum DeepSeekV3: Family {
         try LatentDecoder.read(reader, modelType: modelType, readRouter: readRouter)
     }
 
-    private static func readRouter(
+    static func readRouter(
         _ reader: ConfigurationReader, expertCount count: Int
     ) throws(CheckpointError) -> LatentDecoder.Routing {
         let groupCount = try reader.count("n_group", in: 1...count)

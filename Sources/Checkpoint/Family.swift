@@ -36,7 +36,10 @@ struct SkippedSource {
 }
 
 enum Families {
-    static let all: [any Family.Type] = [DeepSeekV2.self, DeepSeekV3.self]
+    static let all: [any Family.Type] = [
+        DeepSeekV1.self, DeepSeekV2.self, DeepSeekV3.self, Qwen3MoE.self, GLM4MoE.self, Mixtral.self, OLMoE.self,
+        Qwen3.self, Llama.self,
+    ]
 
     static func named(_ modelType: String?, path: String) throws(CheckpointError) -> any Family.Type {
         if let modelType, let family = all.first(where: { $0.modelTypes.contains(modelType) }) { return family }

@@ -10,7 +10,7 @@ enum IgnoredKeys {
     /// Initialisation, dropout and losses of the training; nothing of it runs at inference.
     static let training = [
         "attention_dropout", "initializer_range", "aux_loss_alpha", "seq_aux", "router_aux_loss_coef",
-        "output_router_logits", "gradient_checkpointing",
+        "output_router_logits", "gradient_checkpointing", "router_jitter_noise",
     ]
     /// How the reference implementation splits or caches its work; sums come out the same but for rounding.
     static let execution = [

@@ -40,9 +40,9 @@ enum LatentDecoder {
             endTokens: try reader.tokens("eos_token_id", below: vocabularySize))
         return FamilyReading(
             configuration: configuration, encoding: encoding,
-            nameOfTensor: { DeepSeekNames.name(of: $0, sharesEmbedding: sharesEmbedding) },
-            nameOfExpert: DeepSeekNames.name(of:_:),
-            skipped: DeepSeekNames.skipped(
+            nameOfTensor: { CommonNames.name(of: $0, sharesEmbedding: sharesEmbedding) },
+            nameOfExpert: CommonNames.name(of:_:),
+            skipped: CommonNames.skipped(
                 layerCount: layerCount, predictionLayerCount: predictionLayerCount, sharesEmbedding: sharesEmbedding))
     }
 

@@ -7,8 +7,16 @@ struct RotaryReading {
     var rotary: ModelConfiguration.Rotary
     /// m(factor, mscale_all_dim)², which multiplies the softmax scale; 1 without YaRN.
     var softmaxFactor: Double
+    /// The part of a head that is rotated.
+    var partialFactor = 1.0
+    private let takesPartialFactor: Bool
 
-    init(_ reader: ConfigurationReader, contextLength: Int) throws(CheckpointError) {
+    /// - Parameter takesPartialFactor: whether the family's heads may be rotated in part.
+    init(
+        _ reader: ConfigurationReader, contextLength: Int,
+        pairing: ModelConfiguration.Rotary.Pairing = .interleaved, takesPartialFactor: Bool = false
+    ) throws(CheckpointError) {
+        self.takesPartialFactor = takesPartialFactor
         if reader.has("rope_parameters"), reader.has("rope_scaling") {
             throw reader.failure("rope_scaling", "given together with rope_parameters", expected: "one of the two")
         }
@@ -22,8 +30,11 @@ struct RotaryReading {
                 "rope_theta", "two values that differ", expected: "\(innerTheta)", found: .number(outerTheta))
         }
         guard let theta = innerTheta ?? outerTheta else { throw reader.failure("rope_theta", "this key is missing") }
-        rotary = .init(theta: theta, pairing: .interleaved, yarn: nil)
+        rotary = .init(theta: theta, pairing: pairing, yarn: nil)
         softmaxFactor = 1
+        if takesPartialFactor, let factor = try reader.numberIfPresent("partial_rotary_factor", atMost: 1) {
+            partialFactor = factor
+        }
         if let scaling { try readScaling(scaling, contextLength: contextLength) }
     }
 
@@ -37,6 +48,9 @@ struct RotaryReading {
             throw scaling.failure("type", "differs from rope_type", expected: newerType, found: .string(olderType))
         }
         // Both change the frequencies in ways that no released model of these families uses.
+        if takesPartialFactor, let factor = try scaling.numberIfPresent("partial_rotary_factor", atMost: 1) {
+            partialFactor = factor
+        }
         try scaling.mustBe("partial_rotary_factor", .integer(1))
         try scaling.mustBe("truncate", .bool(true))
         switch newerType ?? olderType {

@@ -67,6 +67,8 @@ extension ModelConfiguration {
             result.append(.vector(.keyValueLatentNorm, layer, latent))
             result.append(.matrix(.keyValueUp, layer, keyValueRows, latent))
             result.append(.matrix(.attentionOutput, layer, hiddenSize, attention.headCount * attention.valueHeadSize))
+        case .grouped(let attention):
+            result += Self.tensors(attention, layer: layer, hiddenSize: hiddenSize)
         }
         result.append(.vector(.feedForwardNorm, layer, hiddenSize))
         if sparseLayers[layer], let experts {
@@ -83,6 +85,30 @@ extension ModelConfiguration {
             result.append(.matrix(.denseGate, layer, denseIntermediateSize, hiddenSize))
             result.append(.matrix(.denseUp, layer, denseIntermediateSize, hiddenSize))
             result.append(.matrix(.denseDown, layer, hiddenSize, denseIntermediateSize))
+        }
+        return result
+    }
+
+    private static func tensors(
+        _ attention: GroupedAttention, layer: Int, hiddenSize: Int
+    ) -> [TensorRequirement] {
+        let queryRows = attention.headCount * attention.headSize
+        let keyValueRows = attention.keyValueHeadCount * attention.headSize
+        var result: [TensorRequirement] = [
+            .matrix(.query, layer, queryRows, hiddenSize),
+            .matrix(.attentionOutput, layer, hiddenSize, queryRows),
+            .matrix(.key, layer, keyValueRows, hiddenSize),
+            .matrix(.value, layer, keyValueRows, hiddenSize),
+        ]
+        if attention.hasBias {
+            result.append(.vector(.queryBias, layer, queryRows))
+            result.append(.vector(.keyBias, layer, keyValueRows))
+            result.append(.vector(.valueBias, layer, keyValueRows))
+        }
+        if attention.headNorm != .none {
+            let isWhole = attention.headNorm == .whole
+            result.append(.vector(.queryNorm, layer, isWhole ? queryRows : attention.headSize))
+            result.append(.vector(.keyNorm, layer, isWhole ? keyValueRows : attention.headSize))
         }
         return result
     }

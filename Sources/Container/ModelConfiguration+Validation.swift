@@ -19,6 +19,7 @@ extension ModelConfiguration {
         check.positive("normEpsilon", Double(normEpsilon), below: 1)
         switch attention {
         case .latent(let attention): attention.check(&check)
+        case .grouped(let attention): attention.check(&check)
         }
         rotary.check(&check)
         check.range("sparseLayers.count", sparseLayers.count, layerCount...layerCount)
@@ -47,6 +48,20 @@ extension ModelConfiguration.LatentAttention {
         check.require("attention.ropeHeadSize", ropeHeadSize % 2 == 0, "an even number", "\(ropeHeadSize)")
         check.range("attention.valueHeadSize", valueHeadSize, 1...1 << 13)
         check.positive("attention.latentNormEpsilon", Double(latentNormEpsilon), below: 1)
+        check.positive("attention.softmaxScale", Double(softmaxScale), below: 1e6)
+    }
+}
+
+extension ModelConfiguration.GroupedAttention {
+    fileprivate func check(_ check: inout ConfigurationCheck) {
+        check.range("attention.headCount", headCount, 1...1 << 12)
+        check.range("attention.keyValueHeadCount", keyValueHeadCount, 1...max(1, headCount))
+        check.require(
+            "attention.keyValueHeadCount", headCount % max(1, keyValueHeadCount) == 0,
+            "a divisor of the \(headCount) heads", "\(keyValueHeadCount)")
+        check.range("attention.headSize", headSize, 2...1 << 13)
+        check.range("attention.ropeHeadSize", ropeHeadSize, 2...max(2, headSize))
+        check.require("attention.ropeHeadSize", ropeHeadSize % 2 == 0, "an even number", "\(ropeHeadSize)")
         check.positive("attention.softmaxScale", Double(softmaxScale), below: 1e6)
     }
 }

@@ -52,6 +52,44 @@ package struct ModelConfiguration: Codable, Sendable, Equatable {
 
     package enum Attention: Codable, Sendable, Equatable {
         case latent(LatentAttention)
+        case grouped(GroupedAttention)
+    }
+
+    /// Attention whose heads share keys and values in groups (arXiv 2305.13245): query head i has those of head
+    /// i / (headCount / keyValueHeadCount). With one head a group it is plain multi-head attention.
+    package struct GroupedAttention: Codable, Sendable, Equatable {
+        package var headCount: Int
+        package var keyValueHeadCount: Int
+        package var headSize: Int
+        /// A head's first elements, which the rotary embedding turns.
+        package var ropeHeadSize: Int
+        /// Whether the projections of queries, keys and values have biases.
+        package var hasBias: Bool
+        /// Queries and keys are normed before they are rotated, with `normEpsilon`.
+        package var headNorm: HeadNorm
+        /// Multiplies the dot products before the softmax, YaRN's mscale² included.
+        package var softmaxScale: Float
+
+        package init(
+            headCount: Int, keyValueHeadCount: Int, headSize: Int, ropeHeadSize: Int, hasBias: Bool,
+            headNorm: HeadNorm, softmaxScale: Float
+        ) {
+            self.headCount = headCount
+            self.keyValueHeadCount = keyValueHeadCount
+            self.headSize = headSize
+            self.ropeHeadSize = ropeHeadSize
+            self.hasBias = hasBias
+            self.headNorm = headNorm
+            self.softmaxScale = softmaxScale
+        }
+
+        package enum HeadNorm: String, Codable, Sendable {
+            case none
+            /// Each head by itself, with one weight for all: [headSize].
+            case perHead
+            /// All heads together: [heads · headSize].
+            case whole
+        }
     }
 
     /// Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434, §2.1).

@@ -14,7 +14,7 @@ package enum TensorRole: UInt16, Sendable, CaseIterable {
     // One a layer: attention.
     /// [hidden]
     case attentionNorm = 16
-    /// q_proj [heads · (plain + rope), hidden], when there is no query latent.
+    /// q_proj [heads · (plain + rope), hidden], when there is no query latent; grouped: [heads · headSize, hidden].
     case query = 17
     /// q_a_proj [queryLatentRank, hidden]
     case queryDown = 18
@@ -28,8 +28,18 @@ package enum TensorRole: UInt16, Sendable, CaseIterable {
     case keyValueLatentNorm = 22
     /// kv_b_proj [heads · (plain + value), keyValueLatentRank]; per head the key's rows, then the value's.
     case keyValueUp = 23
-    /// o_proj [hidden, heads · value]
+    /// o_proj [hidden, heads · value]; grouped: [hidden, heads · headSize]
     case attentionOutput = 24
+    /// k_proj, v_proj [keyValueHeads · headSize, hidden], grouped only, as are the following.
+    case key = 25
+    case value = 26
+    /// As many as the matrix has rows.
+    case queryBias = 27
+    case keyBias = 28
+    case valueBias = 29
+    /// [headSize], or one for every row of the matrix.
+    case queryNorm = 30
+    case keyNorm = 31
 
     // One a layer: feed-forward.
     /// [hidden]
@@ -51,6 +61,13 @@ package enum TensorRole: UInt16, Sendable, CaseIterable {
 
     package var isLayered: Bool { rawValue >= 16 }
 
+    package var isBias: Bool {
+        switch self {
+        case .routerBias, .queryBias, .keyBias, .valueBias: true
+        default: false
+        }
+    }
+
     package var name: String {
         switch self {
         case .tokenEmbedding: "token.embedding"
@@ -65,6 +82,13 @@ package enum TensorRole: UInt16, Sendable, CaseIterable {
         case .keyValueLatentNorm: "attention.key_value_norm"
         case .keyValueUp: "attention.key_value_up"
         case .attentionOutput: "attention.output"
+        case .key: "attention.key"
+        case .value: "attention.value"
+        case .queryBias: "attention.query_bias"
+        case .keyBias: "attention.key_bias"
+        case .valueBias: "attention.value_bias"
+        case .queryNorm: "attention.query_head_norm"
+        case .keyNorm: "attention.key_head_norm"
         case .feedForwardNorm: "feed_forward.norm"
         case .denseGate: "dense.gate"
         case .denseUp: "dense.up"

@@ -86,7 +86,7 @@ extension TensorKey {
     fileprivate var input: MatrixInput? {
         guard let layer else { return role == .outputHead ? .output : nil }
         return switch role {
-        case .query, .queryDown, .keyValueDown: .attention(layer: layer)
+        case .query, .queryDown, .keyValueDown, .key, .value: .attention(layer: layer)
         case .queryUp: .queryLatent(layer: layer)
         case .keyValueUp: .keyValueLatent(layer: layer)
         case .attentionOutput: .attended(layer: layer)
@@ -94,7 +94,7 @@ extension TensorKey {
         case .denseDown: .denseIntermediate(layer: layer)
         case .sharedDown: .sharedIntermediate(layer: layer)
         case .tokenEmbedding, .outputNorm, .outputHead, .attentionNorm, .queryLatentNorm, .keyValueLatentNorm,
-            .feedForwardNorm, .routerBias:
+            .feedForwardNorm, .routerBias, .queryBias, .keyBias, .valueBias, .queryNorm, .keyNorm:
             nil
         }
     }

@@ -82,25 +82,3 @@
         blocks.append(block)
     }
 }
-
-/// One layer's part of a sequence's past.
-@safe struct CachedLayer {
-    /// [blocks]: where each begins.
-    let blocks: UnsafePointer<UnsafeMutableRawPointer>
-    let format: CacheFormat
-    private let offset: Int
-    private let latentByteCount: Int
-
-    init(_ blocks: UnsafePointer<UnsafeMutableRawPointer>, layer: Int, of cache: KeyValueCache) {
-        unsafe self.blocks = blocks
-        format = cache.format
-        offset = layer * cache.layout.layerByteCount
-        latentByteCount = cache.layout.latentByteCount
-    }
-
-    /// [blockLength, keyValueLatentRank] of a block, in `format`.
-    func latents(block: Int) -> UnsafeMutableRawPointer { unsafe blocks[block] + offset }
-
-    /// [blockLength, rope] of a block, in `format`.
-    func ropedKeys(block: Int) -> UnsafeMutableRawPointer { unsafe blocks[block] + offset + latentByteCount }
-}

@@ -5,11 +5,12 @@ import Synchronization
 /// The memory of what sequences remember, in blocks of positions that several of them may hold.
 ///
 /// A block has the same positions of every layer: for each layer the latents of the keys and values (after their norm),
-/// then the rotary keys (after the rotation), and nothing else (DeepSeek-V2, §2.1). A block that more than one holder
-/// has is only read; who wants to write to it copies it first.
+/// then the rotary keys (after the rotation), and nothing else (DeepSeek-V2, §2.1); or, where heads are grouped, the
+/// keys and then the values. A block that more than one holder has is only read; who wants to write to it copies it
+/// first.
 package final class KeyValueCache: Sendable {
     /// Positions of a block. Block b of a sequence holds positions b·64 ..< (b + 1)·64.
-    package static let blockLength = 64
+    package static let blockLength = Kernels.attentionBlock
 
     package let blockCount: Int
     package let format: CacheFormat
@@ -24,15 +25,17 @@ package final class KeyValueCache: Sendable {
 
     /// Where things stand in a block.
     struct Layout: Sendable {
-        let latentByteCount: Int
+        /// Elements of a position in a layer: a latent and a rotary key, or keys and values.
+        let sizes: (first: Int, second: Int)
+        let firstByteCount: Int
         let layerByteCount: Int
         let byteCount: Int
 
         init(_ configuration: ModelConfiguration, _ format: CacheFormat) {
-            let attention = configuration.attention.latent
+            sizes = AttentionSizes(configuration.attention).cached
             let position = format.elementByteCount * blockLength
-            latentByteCount = position * attention.keyValueLatentRank
-            layerByteCount = latentByteCount + position * attention.ropeHeadSize
+            firstByteCount = position * sizes.first
+            layerByteCount = firstByteCount + position * sizes.second
             byteCount = layerByteCount * configuration.layerCount
         }
     }

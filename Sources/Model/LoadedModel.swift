@@ -40,7 +40,7 @@ package final class LoadedModel: @unchecked Sendable {
         self.threadCount = threadCount
         pool = ThreadPool(threadCount: threadCount)
         weights = try ResidentTensors(container: container, configuration: configuration, pool: pool)
-        rotary = RotaryTable(configuration.rotary, headSize: configuration.attention.latent.ropeHeadSize)
+        rotary = RotaryTable(configuration.rotary, headSize: AttentionSizes(configuration.attention).ropeHeadSize)
         scratch = try Scratch(
             layout: ScratchLayout(configuration: configuration, chunk: plan.chunk, sequences: plan.sequenceCount),
             hiddenSize: configuration.hiddenSize, expertCount: configuration.experts?.routedExpertCount ?? 0,

@@ -7,11 +7,33 @@ import Synchronization
 @safe final class ResidentTensors {
     @safe struct Attention {
         let norm: UnsafePointer<Float>
+        let kind: AttentionKind
+        let output: Matrix
+    }
+
+    enum AttentionKind {
+        case latent(LatentAttention)
+        case grouped(GroupedAttention)
+    }
+
+    @safe struct LatentAttention {
+        let shape: ModelConfiguration.LatentAttention
         let query: Query
         let keyValueDown: Matrix
         let keyValueLatentNorm: UnsafePointer<Float>
         let keyValueUp: Matrix
-        let output: Matrix
+    }
+
+    @safe struct GroupedAttention {
+        let shape: ModelConfiguration.GroupedAttention
+        let query: Matrix
+        let key: Matrix
+        let value: Matrix
+        let queryBias: UnsafePointer<Float>?
+        let keyBias: UnsafePointer<Float>?
+        let valueBias: UnsafePointer<Float>?
+        let queryNorm: UnsafePointer<Float>?
+        let keyNorm: UnsafePointer<Float>?
     }
 
     @safe enum Query {
@@ -95,21 +117,47 @@ import Synchronization
         var tensors: [TensorKey: (record: TensorRecord, offset: Int)] = [:]
 
         func layer(_ index: Int, _ configuration: ModelConfiguration) throws(ModelError) -> Layer {
+            let kind: AttentionKind =
+                switch configuration.attention {
+                case .latent(let shape): try .latent(latent(index, shape))
+                case .grouped(let shape): try .grouped(grouped(index, shape))
+                }
+            let attention = try unsafe Attention(
+                norm: vector(.attentionNorm, index), kind: kind, output: matrix(.attentionOutput, index))
+            return try unsafe Layer(
+                attention: attention, feedForwardNorm: vector(.feedForwardNorm, index),
+                feedForward: feedForward(index, configuration))
+        }
+
+        private func latent(
+            _ index: Int, _ shape: ModelConfiguration.LatentAttention
+        ) throws(ModelError) -> LatentAttention {
             let query: Query =
-                if configuration.attention.latent.queryLatentRank == nil {
+                if shape.queryLatentRank == nil {
                     try .direct(matrix(.query, index))
                 } else {
                     try unsafe .latent(
                         down: matrix(.queryDown, index), norm: vector(.queryLatentNorm, index),
                         up: matrix(.queryUp, index))
                 }
-            let attention = try unsafe Attention(
-                norm: vector(.attentionNorm, index), query: query, keyValueDown: matrix(.keyValueDown, index),
-                keyValueLatentNorm: vector(.keyValueLatentNorm, index), keyValueUp: matrix(.keyValueUp, index),
-                output: matrix(.attentionOutput, index))
-            return try unsafe Layer(
-                attention: attention, feedForwardNorm: vector(.feedForwardNorm, index),
-                feedForward: feedForward(index, configuration))
+            return try unsafe LatentAttention(
+                shape: shape, query: query, keyValueDown: matrix(.keyValueDown, index),
+                keyValueLatentNorm: vector(.keyValueLatentNorm, index), keyValueUp: matrix(.keyValueUp, index))
+        }
+
+        private func grouped(
+            _ index: Int, _ shape: ModelConfiguration.GroupedAttention
+        ) throws(ModelError) -> GroupedAttention {
+            func bias(_ role: TensorRole) throws(ModelError) -> UnsafePointer<Float>? {
+                shape.hasBias ? try unsafe vector(role, index) : nil
+            }
+            func norm(_ role: TensorRole) throws(ModelError) -> UnsafePointer<Float>? {
+                shape.headNorm == .none ? nil : try unsafe vector(role, index)
+            }
+            return try unsafe GroupedAttention(
+                shape: shape, query: matrix(.query, index), key: matrix(.key, index), value: matrix(.value, index),
+                queryBias: bias(.queryBias), keyBias: bias(.keyBias), valueBias: bias(.valueBias),
+                queryNorm: norm(.queryNorm), keyNorm: norm(.keyNorm))
         }
 
         private func feedForward(_ index: Int, _ configuration: ModelConfiguration) throws(ModelError) -> FeedForward {

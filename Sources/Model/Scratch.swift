@@ -16,6 +16,10 @@ final class Scratch {
     var wave: [ExpertStore.Ticket] = []
     var nextWave: [ExpertStore.Ticket] = []
 
+    /// What attention computes together.
+    var spans: [AbsorbedSpan] = []
+    var runs: [AttentionRun] = []
+
     /// Sees the inputs of the matrices of the step at hand.
     var inputObserver: (any ForwardObserver)?
     /// Sees the routers' choices of the step at hand.
@@ -49,6 +53,8 @@ final class Scratch {
             hidden: floats(.stepHidden), cosines: floats(.stepCosines), sines: floats(.stepSines),
             hiddenSize: hiddenSize, pairCount: pairCount, rowCapacity: layout.tokenCount)
         jobs.reserveCapacity(max(layout.rowCount, 1))
+        spans.reserveCapacity(AttentionSpans.limit)
+        runs.reserveCapacity(layout.tokenCount)
         wave.reserveCapacity(expertCount)
         nextWave.reserveCapacity(expertCount)
     }

@@ -34,9 +34,6 @@ struct ScratchLayout {
     /// Rows of experts that not all tokens chose: none in a dense model, none for one token.
     var expertRowCount: Int { assignmentCount > 0 && tokenCount > 1 ? rowCount : 0 }
 
-    /// Positions that the expanded form of attention recomputes together. Absolute: block b holds positions
-    /// b·64 ..< (b + 1)·64, wherever a chunk begins.
-    static let attentionBlock = KeyValueCache.blockLength
     /// Positions whose logits are computed together for an observer.
     static let logitsBlock = 8
 
@@ -51,20 +48,20 @@ struct ScratchLayout {
         case queryLatent
         /// [tokens, heads, plain + rope]
         case queries
-        /// [tokens, keyValueLatentRank + rope]
+        /// [tokens, keyValueLatentRank + rope], or [tokens, keys] and then [tokens, values]
         case keyValue
         /// [tokens, heads, value]
         case attended
-        /// [tokens, heads]: the online softmax's running maximum and sum.
+        /// The online softmax's running maximum and sum: [heads, tokens], or [key-value heads, tokens, heads of a group].
         case maxima, sums
-        /// [heads, attentionBlock]
-        case attentionWeights
-        /// [attentionBlock, keyValueLatentRank], [attentionBlock, rope]: cached values as f32.
-        case blockLatents, blockKeys
-        /// [heads, attentionBlock, plain + value]
+        /// [blockLength, keyValueLatentRank]: cached values as f32.
+        case blockLatents
+        /// [heads, blockLength, plain + value]
         case expanded
-        /// [heads, keyValueLatentRank]: the absorbed queries, and the attended latents.
-        case absorbed, attendedLatents
+        /// [AttentionSpans.limit, heads, keyValueLatentRank]: the absorbed queries.
+        case absorbed
+        /// What is attended to in a span of positions: like `absorbed`, or like `attended`.
+        case spanValues, spanMaxima, spanSums
         /// [rowCount, intermediate]: silu(gate) ⊙ up
         case gated
         /// [assignments, hidden]: each expert's output apart.
@@ -80,13 +77,10 @@ struct ScratchLayout {
     }
 
     init(configuration: ModelConfiguration, chunk: Int, sequences: Int) {
-        let attention = configuration.attention.latent
+        let attention = AttentionSizes(configuration.attention)
         let experts = configuration.experts
         let hidden = configuration.hiddenSize
         let perToken = experts?.expertsPerToken ?? 0
-        let heads = attention.headCount
-        let rank = attention.keyValueLatentRank
-        let expandedSize = heads * (attention.plainHeadSize + attention.valueHeadSize)
         let intermediate = max(
             configuration.denseIntermediateSize, experts?.sharedIntermediateSize ?? 0, experts?.intermediateSize ?? 0)
         // A few sequences cost next to nothing, so the plan needn't weigh them.
@@ -103,16 +97,16 @@ struct ScratchLayout {
             case .chunkCosines, .chunkSines: chunk * attention.ropeHeadSize / 2
             case .stepCosines, .stepSines: sequences * attention.ropeHeadSize / 2
             case .normed, .delta, .shared: tokens * hidden
-            case .queryLatent: tokens * (attention.queryLatentRank ?? 0)
-            case .queries: tokens * heads * (attention.plainHeadSize + attention.ropeHeadSize)
-            case .keyValue: tokens * (rank + attention.ropeHeadSize)
-            case .attended: tokens * heads * attention.valueHeadSize
-            case .maxima, .sums: tokens * heads
-            case .attentionWeights: heads * Self.attentionBlock
-            case .blockLatents: Self.attentionBlock * rank
-            case .blockKeys: Self.attentionBlock * attention.ropeHeadSize
-            case .expanded: Self.attentionBlock * expandedSize
-            case .absorbed, .attendedLatents: heads * rank
+            case .queryLatent: tokens * attention.queryLatent
+            case .queries: tokens * attention.queries
+            case .keyValue: tokens * (attention.cached.first + attention.cached.second)
+            case .attended: tokens * attention.attended
+            case .maxima, .sums: tokens * attention.headCount
+            case .blockLatents: attention.blockLatents
+            case .expanded: attention.expanded
+            case .absorbed: attention.absorbed
+            case .spanValues: attention.spans(tokens: tokens).values
+            case .spanMaxima, .spanSums: attention.spans(tokens: tokens).heads
             case .gated: rowCount * intermediate
             case .expertOutputs: assignments * hidden
             case .routerScores, .ranking: tokens * expertCount
@@ -133,20 +127,12 @@ struct ScratchLayout {
         self.rowCount = rowCount
         assignmentCount = assignments
         intermediateSize = intermediate
-        inputSize = max(hidden, attention.queryLatentRank ?? 0, heads * attention.valueHeadSize)
+        inputSize = max(hidden, attention.queryLatent, attention.attended)
         self.offsets = offsets
         floatCount = end
     }
 
     func place(of buffer: Buffer, in memory: AlignedMemory) -> UnsafeMutablePointer<Float> {
         unsafe (memory.base + offsets[buffer.rawValue] * 4).assumingMemoryBound(to: Float.self)
-    }
-}
-
-extension ModelConfiguration.Attention {
-    var latent: ModelConfiguration.LatentAttention {
-        switch self {
-        case .latent(let attention): attention
-        }
     }
 }

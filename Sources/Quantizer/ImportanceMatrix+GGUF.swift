@@ -81,6 +81,8 @@ extension ImportanceMatrix {
         case "attn_q_b": role = .queryUp
         case "attn_kv_a_mqa": role = .keyValueDown
         case "attn_kv_b": role = .keyValueUp
+        case "attn_k": role = .key
+        case "attn_v": role = .value
         case "attn_output": role = .attentionOutput
         case "ffn_gate": role = .denseGate
         case "ffn_up": role = .denseUp

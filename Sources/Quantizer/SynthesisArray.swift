@@ -55,8 +55,8 @@ struct SynthesisArray {
         content = .tensor(tensor, shape)
         byteCount = shape.byteCount
         guard !tensor.isVector else {
-            // Norms leave the values as they are; a router's bias prefers no expert.
-            let value: Float = tensor.key.role == .routerBias ? 0 : 1
+            // Norms and biases leave the values as they are; a router's bias prefers no expert.
+            let value: Float = tensor.key.role.isBias ? 0 : 1
             parts = [
                 Part(
                     content: .constant(value, count: shape.columns), offset: 0, stride: byteCount, blockCount: 1,

@@ -9,6 +9,7 @@ package enum WeightKind: String, Sendable, CaseIterable {
     case queryUp = "attention.query_up"
     case keyValueDown = "attention.key_value_down"
     case keyValueUp = "attention.key_value_up"
+    case keyValue = "attention.{key,value}"
     case attentionOutput = "attention.output"
     case denseGateUp = "dense.{gate,up}"
     case denseDown = "dense.down"
@@ -27,13 +28,14 @@ package enum WeightKind: String, Sendable, CaseIterable {
         case .queryUp: self = .queryUp
         case .keyValueDown: self = .keyValueDown
         case .keyValueUp: self = .keyValueUp
+        case .key, .value: self = .keyValue
         case .attentionOutput: self = .attentionOutput
         case .denseGate, .denseUp: self = .denseGateUp
         case .denseDown: self = .denseDown
         case .sharedGate, .sharedUp: self = .sharedGateUp
         case .sharedDown: self = .sharedDown
         case .outputNorm, .attentionNorm, .queryLatentNorm, .keyValueLatentNorm, .feedForwardNorm, .router,
-            .routerBias:
+            .routerBias, .queryBias, .keyBias, .valueBias, .queryNorm, .keyNorm:
             return nil
         }
     }
@@ -81,6 +83,8 @@ extension WeightKind {
         case .queryUp: 9.1
         case .keyValueDown: 10.1
         case .keyValueUp: 9.9
+        // The model has none; these hold what a latent's projections do.
+        case .keyValue: 9.9
         case .attentionOutput: 5.9
         case .denseGateUp: 5.4
         case .denseDown: 6.9
@@ -104,6 +108,7 @@ extension WeightKind {
         case .queryUp: 64
         case .keyValueDown: 75
         case .keyValueUp: 52
+        case .keyValue: 75
         case .attentionOutput: 76
         case .denseGateUp: 43
         case .denseDown: 87

@@ -16,6 +16,13 @@ enum ReferenceModel: String, CaseIterable, CustomTestStringConvertible {
     case deepseekV2Lite = "deepseek-v2-lite"
     case moonlight
     case kimiK2 = "kimi-k2-int4"
+    case deepseekV1 = "deepseek-v1"
+    case qwen3MoE = "qwen3-moe"
+    case glm4MoE = "glm4-moe"
+    case mixtral
+    case olmoe
+    case qwen3
+    case llama
     case demo
 
     var testDescription: String { rawValue }

@@ -7,12 +7,14 @@ enum Preset: String, CaseIterable, ExpressibleByArgument {
     case v2Lite = "v2-lite"
     case moonlight
     case v3
+    case qwen3MoE30B = "qwen3-30b-a3b"
 
     var json: String {
         switch self {
         case .v2Lite: Self.deepSeekV2Lite
         case .moonlight: Self.moonlight16B
         case .v3: Self.deepSeekV3
+        case .qwen3MoE30B: Self.qwen3MoE30BA3B
         }
     }
 

@@ -1,7 +1,7 @@
 import Container
 
-/// The names that DeepSeek's checkpoints have given their tensors since V2.
-enum DeepSeekNames {
+/// The names that most checkpoints give their tensors: Llama's, and what DeepSeek added for latents and experts.
+enum CommonNames {
     /// The checkpoint's name of a resident tensor.
     static func name(of key: TensorKey, sharesEmbedding: Bool) -> String {
         let prefix = key.layer.map { "model.layers.\($0)." } ?? "model."
@@ -18,6 +18,13 @@ enum DeepSeekNames {
         case .keyValueLatentNorm: prefix + "self_attn.kv_a_layernorm.weight"
         case .keyValueUp: prefix + "self_attn.kv_b_proj.weight"
         case .attentionOutput: prefix + "self_attn.o_proj.weight"
+        case .key: prefix + "self_attn.k_proj.weight"
+        case .value: prefix + "self_attn.v_proj.weight"
+        case .queryBias: prefix + "self_attn.q_proj.bias"
+        case .keyBias: prefix + "self_attn.k_proj.bias"
+        case .valueBias: prefix + "self_attn.v_proj.bias"
+        case .queryNorm: prefix + "self_attn.q_norm.weight"
+        case .keyNorm: prefix + "self_attn.k_norm.weight"
         case .feedForwardNorm: prefix + "post_attention_layernorm.weight"
         case .denseGate: prefix + "mlp.gate_proj.weight"
         case .denseUp: prefix + "mlp.up_proj.weight"

@@ -1,0 +1,55 @@
+import Container
+
+/// What a kind of attention takes of the cache and of the scratch memory.
+struct AttentionSizes {
+    /// Elements of one position in the cache, in two parts: a latent and a rotary key, or keys and values of all heads.
+    let cached: (first: Int, second: Int)
+    /// Elements of a head that are rotated.
+    let ropeHeadSize: Int
+    let headCount: Int
+
+    /// Floats a token: the query latent, the queries and what the output projection gets.
+    let queryLatent: Int
+    let queries: Int
+    let attended: Int
+
+    /// Floats in all: recomputed keys and values, the latents that they come from, and absorbed queries.
+    let expanded: Int
+    let blockLatents: Int
+    let absorbed: Int
+
+    init(_ attention: ModelConfiguration.Attention) {
+        switch attention {
+        case .latent(let latent):
+            let (heads, rank) = (latent.headCount, latent.keyValueLatentRank)
+            cached = (rank, latent.ropeHeadSize)
+            ropeHeadSize = latent.ropeHeadSize
+            headCount = heads
+            queryLatent = latent.queryLatentRank ?? 0
+            queries = heads * (latent.plainHeadSize + latent.ropeHeadSize)
+            attended = heads * latent.valueHeadSize
+            expanded = heads * KeyValueCache.blockLength * (latent.plainHeadSize + latent.valueHeadSize)
+            blockLatents = KeyValueCache.blockLength * rank
+            absorbed = AttentionSpans.limit * heads * rank
+        case .grouped(let grouped):
+            let keyValueSize = grouped.keyValueHeadCount * grouped.headSize
+            cached = (keyValueSize, keyValueSize)
+            ropeHeadSize = grouped.ropeHeadSize
+            headCount = grouped.headCount
+            queryLatent = 0
+            queries = grouped.headCount * grouped.headSize
+            attended = queries
+            expanded = 0
+            blockLatents = 0
+            absorbed = 0
+        }
+    }
+
+    /// What spans of positions leave behind before they are joined: floats of values, and of maxima or sums.
+    ///
+    /// Absorbed attention computes a few rows' spans at once; grouped attention joins each span before the next.
+    func spans(tokens: Int) -> (values: Int, heads: Int) {
+        absorbed > 0
+            ? (absorbed, AttentionSpans.limit * headCount) : (tokens * attended, tokens * headCount)
+    }
+}

@@ -1,0 +1,128 @@
+import Compute
+import Container
+
+/// Attention whose heads share keys and values in groups (arXiv 2305.13245). The cache keeps a position's keys, after norm
+/// and rotation, and its values.
+///
+/// Prompts and single tokens go the same way, so that they give the same bits.
+extension LoadedModel {
+    /// Tokens whose attention one thread computes at a time.
+    private static let tokensAtOnce = 64
+
+    /// From `scratch.input`, the normed rows, into `attended`: [rows, heads, headSize].
+    func attend(_ weights: ResidentTensors.GroupedAttention, layer: Int, _ pass: ForwardPass, _ cache: KeyValueCache) {
+        let shape = weights.shape
+        let count = pass.count
+        let keyValueSize = shape.keyValueHeadCount * shape.headSize
+        let keys = unsafe scratch.floats(.keyValue)
+        let values = unsafe keys + count * keyValueSize
+        unsafe multiply(weights.query, scratch.input, tokens: count, into: scratch.floats(.queries))
+        unsafe multiply(weights.key, scratch.input, tokens: count, into: keys)
+        unsafe multiply(weights.value, scratch.input, tokens: count, into: values)
+        forEach(count, work: count * (shape.headCount + 2 * shape.keyValueHeadCount) * shape.headSize * 4) { row in
+            let query = unsafe scratch.floats(.queries) + row * shape.headCount * shape.headSize
+            let key = unsafe keys + row * keyValueSize
+            let value = unsafe values + row * keyValueSize
+            unsafe finish(query, heads: shape.headCount, bias: weights.queryBias, norm: weights.queryNorm, shape)
+            unsafe finish(key, heads: shape.keyValueHeadCount, bias: weights.keyBias, norm: weights.keyNorm, shape)
+            if let bias = unsafe weights.valueBias { unsafe kernels.add(bias, count: keyValueSize, into: value) }
+            unsafe rotate(query, heads: shape.headCount, stride: shape.headSize, row: row, of: pass)
+            unsafe rotate(key, heads: shape.keyValueHeadCount, stride: shape.headSize, row: row, of: pass)
+            let cached = unsafe CachedLayer(pass.rows[row].blocks, layer: layer, of: cache)
+            unsafe cached.store(key, value, at: pass.rows[row].position)
+        }
+        attendGroups(shape, layer: layer, pass, cache)
+    }
+
+    /// Adds the bias and norms the heads.
+    private func finish(
+        _ values: UnsafeMutablePointer<Float>, heads: Int, bias: UnsafePointer<Float>?, norm: UnsafePointer<Float>?,
+        _ shape: ModelConfiguration.GroupedAttention
+    ) {
+        if let bias = unsafe bias { unsafe kernels.add(bias, count: heads * shape.headSize, into: values) }
+        guard let norm = unsafe norm else { return }
+        let size = shape.headNorm == .perHead ? shape.headSize : heads * shape.headSize
+        for start in stride(from: 0, to: heads * shape.headSize, by: size) {
+            unsafe kernels.rmsNorm(
+                values + start, weight: norm, epsilon: configuration.normEpsilon, count: size, into: values + start)
+        }
+    }
+
+    private func attendGroups(
+        _ shape: ModelConfiguration.GroupedAttention, layer: Int, _ pass: ForwardPass, _ cache: KeyValueCache
+    ) {
+        let (count, heads) = (pass.count, shape.headCount)
+        unsafe scratch.floats(.maxima).update(repeating: -.infinity, count: count * heads)
+        unsafe scratch.floats(.sums).update(repeating: 0, count: count * heads)
+        unsafe scratch.floats(.attended).update(repeating: 0, count: count * heads * shape.headSize)
+        AttentionRun.cut(pass.rows, limit: Self.tokensAtOnce, into: &scratch.runs)
+        let runs = scratch.runs
+        let positions = runs.reduce(0) { $0 + $1.count * ($1.position + $1.count) }
+        forEach(runs.count * shape.keyValueHeadCount, work: 2 * positions * heads * shape.headSize) { item in
+            let (index, group) = item.quotientAndRemainder(dividingBy: shape.keyValueHeadCount)
+            let run = runs[index]
+            let cached = unsafe CachedLayer(pass.rows[run.firstRow].blocks, layer: layer, of: cache)
+            for span in 0..<run.spans.count {
+                attend(cached, run, span: span, group: group, rows: count, shape)
+            }
+        }
+        finishHeads(count: count, heads: heads, groups: shape.keyValueHeadCount, size: shape.headSize)
+    }
+
+    /// The heads of a group in a run's rows over one span of positions, joined with the spans before.
+    private func attend(
+        _ cached: CachedLayer, _ run: AttentionRun, span: Int, group: Int, rows: Int,
+        _ shape: ModelConfiguration.GroupedAttention
+    ) {
+        let (size, heads) = (shape.headSize, shape.headCount / shape.keyValueHeadCount)
+        let positions = run.spans.positions(of: span)
+        // Rows before the span don't see it.
+        let skipped = max(0, positions.lowerBound - run.position)
+        let row = run.firstRow + skipped
+        let count = run.count - skipped
+        let place = (group * rows + row) * heads
+        let vectors = (row * shape.headCount + group * heads) * size
+        let rowStride = shape.headCount * size
+        let whole = unsafe SpanResult(
+            maximum: scratch.floats(.maxima) + place, sum: scratch.floats(.sums) + place,
+            values: scratch.floats(.attended) + vectors)
+        var result = whole
+        if span > 0 {
+            unsafe result = SpanResult(
+                maximum: scratch.floats(.spanMaxima) + place, sum: scratch.floats(.spanSums) + place,
+                values: scratch.floats(.spanValues) + vectors)
+            unsafe result.maximum.update(repeating: -.infinity, count: count * heads)
+            unsafe result.sum.update(repeating: 0, count: count * heads)
+            for index in 0..<count {
+                unsafe (result.values + index * rowStride).update(repeating: 0, count: heads * size)
+            }
+        }
+        let queries = unsafe AttentionQueries(
+            scale: shape.softmaxScale, tokenCount: count, headCount: heads,
+            first: HeadRows(scratch.floats(.queries) + vectors, tokenStride: rowStride, headStride: size),
+            maxima: result.maximum, sums: result.sum,
+            attended: HeadRows(result.values, tokenStride: rowStride, headStride: size))
+        for start in stride(from: positions.lowerBound, to: positions.upperBound, by: KeyValueCache.blockLength) {
+            let block = start / KeyValueCache.blockLength
+            kernels.attend(
+                queries, keys: cached.firstRows(block: block, from: group * size, width: size),
+                values: cached.secondRows(block: block, from: group * size, width: size),
+                positions: min(KeyValueCache.blockLength, positions.upperBound - start),
+                visible: run.position + skipped + 1 - start)
+        }
+        guard span > 0 else { return }
+        for index in 0..<count {
+            for head in 0..<heads {
+                whole.part(index * heads + head, values: index * rowStride + head * size).join(
+                    result.part(index * heads + head, values: index * rowStride + head * size), count: size, kernels)
+            }
+        }
+    }
+}
+
+extension SpanResult {
+    /// Another head's or row's.
+    fileprivate func part(_ place: Int, values offset: Int) -> SpanResult {
+        unsafe SpanResult(maximum: maximum + place, sum: sum + place, values: values + offset)
+    }
+}

@@ -1,0 +1,87 @@
+import Checkpoint
+import Container
+import FoundationEssentials
+import TestSupport
+import Testing
+
+/// `config.json` of the families whose heads share keys and values.
+@Suite struct GroupedFamilyTests {
+    private func json(_ name: String) throws -> String {
+        String(decoding: try Data(contentsOf: URL(filePath: "\(Fixtures.checkpoint(name))/config.json")), as: UTF8.self)
+    }
+
+    private func configuration(_ json: String) throws -> ModelConfiguration {
+        try Checkpoint.configuration(json: [UInt8](json.utf8))
+    }
+
+    private func attention(_ name: String) throws -> ModelConfiguration.GroupedAttention {
+        guard case .grouped(let attention) = try configuration(json(name)).attention else {
+            throw CancellationError()
+        }
+        return attention
+    }
+
+    @Test func qwen3MoE() throws {
+        let model = try configuration(json("qwen3-moe"))
+        #expect(model.family == "qwen3_moe")
+        #expect(model.rotary == .init(theta: 1_000_000, pairing: .halves, yarn: nil))
+        #expect(model.sparseLayers == [true, true, true] && model.denseIntermediateSize == 0)
+        #expect(
+            try attention("qwen3-moe")
+                == .init(
+                    headCount: 4, keyValueHeadCount: 2, headSize: 16, ropeHeadSize: 16, hasBias: false,
+                    headNorm: .perHead, softmaxScale: 0.25))
+        #expect(
+            model.experts
+                == .init(
+                    routedExpertCount: 16, expertsPerToken: 4, intermediateSize: 32, sharedIntermediateSize: 0,
+                    router: .init(
+                        scoring: .softmax, hasSelectionBias: false, groupCount: 1, groupsPerToken: 1,
+                        groupScore: .maximum, normalizesWeights: true, weightScale: 1)))
+    }
+
+    @Test func qwen3MoEChoosesItsDenseLayers() throws {
+        let every = try json("qwen3-moe").replacing(#""decoder_sparse_step": 1"#, with: #""decoder_sparse_step": 2"#)
+        #expect(try configuration(every).sparseLayers == [false, true, false])
+        let listed = try json("qwen3-moe").replacing(#""mlp_only_layers": []"#, with: #""mlp_only_layers": [1]"#)
+        #expect(try configuration(listed).sparseLayers == [true, false, true])
+        #expect(try configuration(listed).denseIntermediateSize == 96)
+    }
+
+    @Test func whatSetsTheOthersApart() throws {
+        #expect(try attention("olmoe").headNorm == .whole)
+        #expect(try attention("mixtral").headNorm == .none)
+        #expect(try attention("mixtral").headSize == 16)
+        let partial = try attention("glm4-moe")
+        #expect(partial.ropeHeadSize == 8 && partial.hasBias)
+        #expect(try attention("deepseek-v1").keyValueHeadCount == 4)
+        #expect(try configuration(json("olmoe")).experts?.router.normalizesWeights == false)
+        #expect(try configuration(json("mixtral")).experts?.router.normalizesWeights == true)
+        #expect(try configuration(json("llama")).experts == nil)
+        let glm = try configuration(json("glm4-moe"))
+        #expect(glm.experts?.router.scoring == .sigmoid && glm.experts?.sharedIntermediateSize == 32)
+    }
+
+    @Test(arguments: [
+        ("qwen3-moe", #""attention_bias": false"#, #""attention_bias": true"#),
+        ("qwen3-moe", #""use_sliding_window": false"#, #""use_sliding_window": true"#),
+        ("qwen3-moe", #""num_key_value_heads": 2"#, #""num_key_value_heads": 3"#),
+        ("qwen3-moe", #""num_experts_per_tok": 4"#, #""num_experts_per_tok": 17"#),
+        ("qwen3-moe", #""mlp_only_layers": []"#, #""mlp_only_layers": [3]"#),
+        ("qwen3-moe", #""head_dim": 16"#, #""head_dim": 15"#),
+        ("qwen3-moe", #""hidden_act": "silu""#, #""hidden_act": "gelu""#),
+        ("qwen3-moe", #""rope_type": "default""#, #""rope_type": "default", "partial_rotary_factor": 0.5"#),
+        ("olmoe", #""clip_qkv": null"#, #""clip_qkv": 8"#),
+        ("mixtral", #""sliding_window": null"#, #""sliding_window": 4096"#),
+        ("qwen3", #""layer_types": ["#, #""layer_types": ["sliding_attention","#),
+        ("llama", #""mlp_bias": false"#, #""mlp_bias": true"#),
+        ("glm4-moe", #""partial_rotary_factor": 0.5"#, #""partial_rotary_factor": 0.01"#),
+    ])
+    func whatIsNotSupportedIsNamed(name: String, old: String, new: String) throws {
+        let text = try json(name)
+        try #require(text.contains(old))
+        let error = #expect(throws: CheckpointError.self) { try configuration(text.replacing(old, with: new)) }
+        #expect(error?.code == .configuration)
+        #expect(error?.key != nil)
+    }
+}
