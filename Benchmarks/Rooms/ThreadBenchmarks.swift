@@ -5,6 +5,10 @@ import Synchronization
 /// What it costs to share a job out, against what two cores need at least to answer one another.
 enum ThreadBenchmarks {
     static func run() -> [Verdict] {
+        guard ThreadCount.available > 1 else {
+            print("threads: left out, the process may use one processor only")
+            return []
+        }
         let roundTrip = roundTrip()
         let job = job()
         print("two threads answer each other in \(nanoseconds(roundTrip)) ns and share a job in \(nanoseconds(job)) ns")
