@@ -73,11 +73,12 @@ let package = Package(
 
         // The numeric rooms, lowest first.
         room("Compute", ["CKernels"], settings: memorySafe),
-        room("Container", ["Compute", "CLZ4", "CXXHash", systemPackage], settings: memorySafe),
-        room("Checkpoint", ["Container", "Compute", systemPackage], settings: memorySafe),
-        room("Quantizer", ["Checkpoint", "Container", "Compute"], settings: memorySafe),
-        room("Tokenizer", ["CPCRE2"], settings: memorySafe),
-        room("ChatTemplate"),
+        room("JSON", settings: memorySafe),
+        room("Container", ["Compute", "JSON", "CLZ4", "CXXHash", systemPackage], settings: memorySafe),
+        room("Checkpoint", ["Container", "Compute", "JSON", systemPackage], settings: memorySafe),
+        room("Quantizer", ["Checkpoint", "Container", "Compute", "JSON"], settings: memorySafe),
+        room("Tokenizer", ["JSON", "CPCRE2"], settings: memorySafe),
+        room("ChatTemplate", ["JSON"]),
         room("ExpertPaging", ["Container", "Compute"], settings: memorySafe),
         room("Model", ["ExpertPaging", "Container", "Compute"], settings: memorySafe),
         room("Evaluation", ["Model", "Quantizer", "Checkpoint", "Tokenizer", "Container"], settings: memorySafe),
@@ -90,7 +91,8 @@ let package = Package(
         room(
             "Serving",
             [
-                "API", "Generation", "Model", "ExpertPaging", "ChatTemplate", "Tokenizer", "Container", "Compute",
+                "API", "JSON", "Generation", "Model", "ExpertPaging", "ChatTemplate", "Tokenizer", "Container",
+                "Compute",
                 "CSystemd", hummingbird, hummingbirdCore, httpTypes, logging, lifecycle,
             ] + nio("NIOCore", "NIOPosix", "NIOHTTP1")),
 
@@ -102,7 +104,8 @@ let package = Package(
             ] + nio("NIOPosix"), swiftSettings: common),
         .executableTarget(
             name: "moectl",
-            dependencies: ["API", argumentParser] + nio("NIOCore", "NIOPosix", "NIOHTTP1"), swiftSettings: common),
+            dependencies: ["API", "JSON", argumentParser] + nio("NIOCore", "NIOPosix", "NIOHTTP1"),
+            swiftSettings: common),
         .executableTarget(
             name: "moe-quantize",
             dependencies: [
@@ -127,6 +130,7 @@ let package = Package(
         .target(
             name: "DemoSupport", dependencies: ["Quantizer", "Checkpoint", "Container", "TestSupport"],
             path: "Tests/DemoSupport", swiftSettings: common),
+        tests("JSONTests", ["JSON"]),
         tests("APITests", ["API"]),
         tests("MoectlTests", ["moectl", "API"]),
         tests("ContainerTests", ["Container", "Compute"]),
@@ -162,8 +166,8 @@ let package = Package(
 // What reads files of strangers, without the rooms and packages above it: `.ci/sanitize` builds only this.
 if Context.environment["MOED_PARSER_ROOMS"] != nil {
     let rooms: Set = [
-        "CLZ4", "CXXHash", "CPCRE2", "CKernels", "Compute", "Container", "Checkpoint", "Quantizer", "Tokenizer",
-        "TestSupport", "ContainerTests", "CheckpointTests", "TokenizerTests", "FuzzTests",
+        "CLZ4", "CXXHash", "CPCRE2", "CKernels", "Compute", "JSON", "Container", "Checkpoint", "Quantizer", "Tokenizer",
+        "TestSupport", "JSONTests", "ContainerTests", "CheckpointTests", "TokenizerTests", "FuzzTests",
     ]
     package.products = []
     package.targets.removeAll { !rooms.contains($0.name) }

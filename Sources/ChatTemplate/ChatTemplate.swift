@@ -1,4 +1,4 @@
-import FoundationEssentials
+import JSON
 
 /// Renders conversations as a model's chat template does, byte for byte.
 ///
@@ -97,7 +97,8 @@ private struct SpecialTokenNames: Decodable {
 
     init(_ json: [UInt8]?) throws(ChatTemplateError) {
         do {
-            self = try JSONDecoder().decode(Self.self, from: Data(json ?? []))
+            self = try StrictJSON.decode(
+                Self.self, from: json ?? [], limits: JSONLimits(byteCount: 16 << 20, valueCount: 1 << 20))
         } catch {
             throw ChatTemplateError(
                 .malformed, "the chat template needs bos_token and eos_token of tokenizer_config.json: \(error)")

@@ -1,3 +1,5 @@
+import JSON
+
 /// How FP8 weights are scaled: one factor a block of rows and columns, in `X.weight_scale_inv`.
 struct BlockScaling: Sendable, Equatable {
     var rows: Int

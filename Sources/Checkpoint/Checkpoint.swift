@@ -1,4 +1,5 @@
 package import Container
+import JSON
 
 /// A published checkpoint: its configuration and tensors in canonical terms, checked, with nothing loaded yet.
 package struct Checkpoint: Sendable {
@@ -31,7 +32,7 @@ package struct Checkpoint: Sendable {
     package init(directory: String) throws(CheckpointError) {
         self.directory = directory
         let file = try InputFile(path: "\(directory)/\(Self.configurationName)")
-        let json = try JSONCursor.value(of: try file.allBytes(atMost: Self.configurationLimit), path: file.path)
+        let json = try JSONValue(file: try file.allBytes(atMost: Self.configurationLimit), path: file.path)
         let reading = try Self.read(json, path: file.path)
         let text = try TextReading(directory: directory, vocabularySize: reading.configuration.vocabularySize)
         let weights = try WeightFiles(directory: directory)
@@ -68,7 +69,7 @@ package struct Checkpoint: Sendable {
     package static func configuration(
         json: [UInt8], path: String = configurationName
     ) throws(CheckpointError) -> ModelConfiguration {
-        try read(try JSONCursor.value(of: json, path: path), path: path).configuration
+        try read(try JSONValue(file: json, path: path), path: path).configuration
     }
 }
 

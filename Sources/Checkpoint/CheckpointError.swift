@@ -1,3 +1,5 @@
+import JSON
+
 /// What is wrong with a checkpoint, and where.
 package struct CheckpointError: Error, Sendable, CustomStringConvertible {
     package enum Code: Sendable, Equatable {
@@ -46,6 +48,13 @@ package struct CheckpointError: Error, Sendable, CustomStringConvertible {
         self.expected = expected
         self.found = found
         self.advice = advice
+    }
+
+    /// - Parameter fileOffset: where the JSON begins in its file.
+    init(_ error: JSONError, path: String, fileOffset: Int = 0) {
+        self.init(
+            .malformedJSON, error.message, path: path, offset: error.offset.map { fileOffset + $0 }, key: error.path,
+            expected: error.expected, found: error.found)
     }
 
     package var description: String {

@@ -1,3 +1,5 @@
+import JSON
+
 /// Reads the keys of a JSON object and remembers which, so that none goes unread.
 ///
 /// A key that nobody asked for might change the arithmetic, so `finish` makes it an error that names it.

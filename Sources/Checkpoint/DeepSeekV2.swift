@@ -1,4 +1,5 @@
 import Container
+import JSON
 
 /// DeepSeek-V2 and V2-Lite: latent attention, softmax router without a selection bias.
 enum DeepSeekV2: Family {

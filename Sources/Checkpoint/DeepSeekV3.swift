@@ -1,4 +1,5 @@
 import Container
+import JSON
 
 /// DeepSeek-V3, R1, V3.1, Moonlight and Kimi-K2: latent attention, sigmoid router with a selection bias.
 enum DeepSeekV3: Family {

@@ -1,4 +1,5 @@
 import Container
+import JSON
 
 /// What DeepSeek-V2 and its successors have in common: latent attention, dense layers first, experts in the others.
 enum LatentDecoder {

@@ -1,5 +1,6 @@
 import Container
 import Glibc
+import JSON
 
 /// Reads the rotary embedding's keys, in the older spelling (`rope_theta` beside `rope_scaling` with `type`) and the
 /// newer one (all in `rope_parameters`, with `rope_type`).

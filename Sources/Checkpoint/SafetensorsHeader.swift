@@ -1,3 +1,5 @@
+import JSON
+
 /// The header of a safetensors file: eight bytes of length, then a JSON object of names, types, shapes and ranges.
 package struct SafetensorsHeader: Sendable {
     package struct Tensor: Sendable, Equatable {
@@ -49,27 +51,69 @@ package struct SafetensorsHeader: Sendable {
                 .malformedHeader, "the header doesn't begin with '{'", path: path, offset: 8,
                 found: json.first.map { "byte \($0)" } ?? "nothing")
         }
-        var reader = EntryReader(path: path, dataOffset: byteCount, dataByteCount: fileByteCount - byteCount)
-        var cursor = JSONCursor(json, path: path, fileOffset: 8)
-        var tensors: [Tensor] = []
+        let entries: [Entry]
+        do {
+            (entries, metadata) = try Self.entries(json)
+        } catch {
+            throw CheckpointError(error, path: path, fileOffset: 8)
+        }
+        let check = EntryCheck(path: path, dataOffset: byteCount, dataByteCount: fileByteCount - byteCount)
+        tensors.reserveCapacity(entries.count)
+        for entry in entries { tensors.append(try check.tensor(entry)) }
+        tensors.sort { ($0.offset, $0.byteCount) < ($1.offset, $1.byteCount) }
+        try check.checkCover(tensors)
+    }
+
+    /// What is said of one tensor.
+    fileprivate struct Entry {
+        var name: String
+        /// Of the description in the header's text.
+        var offset: Int
+        var type: String?
+        var shape: [Int]?
+        var range: [Int]?
+    }
+
+    private static func entries(_ json: [UInt8]) throws(JSONError) -> ([Entry], metadata: [String: String]) {
+        var entries: [Entry] = []
         var metadata: [String: String] = [:]
-        try cursor.object { (cursor, name) throws(CheckpointError) in
-            if name == "__metadata__" {
-                try cursor.object { (cursor, key) throws(CheckpointError) in metadata[key] = try cursor.string() }
-            } else {
-                tensors.append(try reader.entry(name: name, at: &cursor))
+        var cursor = try JSONCursor(json, limits: JSONLimits(byteCount: greatestByteCount))
+        try cursor.object { (cursor, name) throws(JSONError) in
+            guard name != "__metadata__" else {
+                return try cursor.object { (cursor, key) throws(JSONError) in metadata[key] = try cursor.string() }
             }
+            var entry = Entry(name: name, offset: cursor.position)
+            try cursor.object { (cursor, field) throws(JSONError) in
+                switch field {
+                case "dtype": entry.type = try cursor.string()
+                case "shape": entry.shape = try cursor.counts(atMost: greatestRank)
+                case "data_offsets": entry.range = try cursor.counts(atMost: 2)
+                default: try cursor.skip()
+                }
+            }
+            entries.append(entry)
         }
         try cursor.end()
-        tensors.sort { ($0.offset, $0.byteCount) < ($1.offset, $1.byteCount) }
-        try reader.checkCover(tensors)
-        self.tensors = tensors
-        self.metadata = metadata
+        return (entries, metadata)
     }
 }
 
-/// Reads one tensor's description and bounds every number of it.
-private struct EntryReader {
+extension JSONCursor {
+    fileprivate mutating func counts(atMost limit: Int) throws(JSONError) -> [Int] {
+        var counts: [Int] = []
+        let start = position
+        try array { (cursor) throws(JSONError) in
+            counts.append(try cursor.count())
+            guard counts.count <= limit else {
+                throw JSONError(.mismatch, "more than \(limit) numbers in a list", offset: start)
+            }
+        }
+        return counts
+    }
+}
+
+/// Bounds every number of the tensors' descriptions.
+private struct EntryCheck {
     let path: String
     let dataOffset: Int
     let dataByteCount: Int
@@ -82,63 +126,35 @@ private struct EntryReader {
             expected: expected, found: found)
     }
 
-    mutating func entry(
-        name: String, at cursor: inout JSONCursor
-    ) throws(CheckpointError) -> SafetensorsHeader.Tensor {
-        let position = 8 + cursor.position
-        var element: ElementType?
-        var shape: [Int]?
-        var range: [Int]?
-        let reader = self
-        try cursor.object { (cursor, field) throws(CheckpointError) in
-            switch field {
-            case "dtype":
-                let text = try cursor.string()
-                element = ElementType(rawValue: text)
-                if element == nil {
-                    throw reader.failure(
-                        "an element type that isn't known", name, at: position,
-                        expected: ElementType.allCases.map(\.rawValue).joined(separator: ", "),
-                        found: String(text.prefix(40)))
-                }
-            case "shape": shape = try reader.counts(&cursor, atMost: SafetensorsHeader.greatestRank, name, position)
-            case "data_offsets": range = try reader.counts(&cursor, atMost: 2, name, position)
-            default: _ = try cursor.value()
-            }
-        }
-        guard let element, let shape, let range, range.count == 2 else {
+    func tensor(_ entry: SafetensorsHeader.Entry) throws(CheckpointError) -> SafetensorsHeader.Tensor {
+        let place = 8 + entry.offset
+        guard let type = entry.type, let shape = entry.shape, let range = entry.range, range.count == 2 else {
             throw failure(
-                "an incomplete description", name, at: position, expected: "dtype, shape and two data_offsets")
+                "an incomplete description", entry.name, at: place, expected: "dtype, shape and two data_offsets")
+        }
+        guard let element = ElementType(rawValue: type) else {
+            throw failure(
+                "an element type that isn't known", entry.name, at: place,
+                expected: ElementType.allCases.map(\.rawValue).joined(separator: ", "), found: String(type.prefix(40)))
         }
         guard range[0] <= range[1], range[1] <= dataByteCount else {
             throw failure(
-                "the data lie outside the file", name, at: position,
+                "the data lie outside the file", entry.name, at: place,
                 expected: "a range within 0 ..< \(dataByteCount)", found: "\(range[0]) ..< \(range[1])")
         }
         var byteCount = element.byteCount
         for extent in shape {
             let (product, overflow) = byteCount.multipliedReportingOverflow(by: extent)
-            guard !overflow else { throw failure("the shape overflows", name, at: position, found: "\(shape)") }
+            guard !overflow else { throw failure("the shape overflows", entry.name, at: place, found: "\(shape)") }
             byteCount = product
         }
         guard byteCount == range[1] - range[0] else {
             throw failure(
-                "the shape doesn't fit the data", name, at: position,
+                "the shape doesn't fit the data", entry.name, at: place,
                 expected: "\(byteCount) bytes for \(element.rawValue) \(shape)", found: "\(range[1] - range[0])")
         }
         return .init(
-            name: name, element: element, shape: shape, offset: dataOffset + range[0], byteCount: byteCount)
-    }
-
-    private func counts(
-        _ cursor: inout JSONCursor, atMost limit: Int, _ name: String, _ position: Int
-    ) throws(CheckpointError) -> [Int] {
-        var counts: [Int] = []
-        try cursor.array { (cursor) throws(CheckpointError) in
-            counts.append(try cursor.count())
-            if counts.count > limit { throw failure("more than \(limit) numbers in a list", name, at: position) }
-        }
-        return counts
+            name: entry.name, element: element, shape: shape, offset: dataOffset + range[0], byteCount: byteCount)
     }
 
     /// The format wants every byte of the data to belong to exactly one tensor.

@@ -1,4 +1,5 @@
 import Container
+import JSON
 
 /// Reads the text side of a checkpoint: tokenizer, chat template and generation defaults, each where there is one.
 struct TextReading {
@@ -40,7 +41,7 @@ struct TextReading {
             assets.chatTemplate = text
         } else if let json = assets.tokenizerConfigJSON {
             let path = "\(directory)/tokenizer_config.json"
-            assets.chatTemplate = try Self.template(in: try JSONCursor.value(of: json, path: path), path: path)
+            assets.chatTemplate = try Self.template(in: try JSONValue(file: json, path: path), path: path)
         }
         if assets.tokenizerJSON != nil, assets.chatTemplate == nil {
             warnings.append("There is no chat template: the model can complete text, but not hold a conversation.")
@@ -64,7 +65,7 @@ struct TextReading {
     private mutating func readGeneration(vocabularySize: Int) throws(CheckpointError) {
         guard let json = try bytes("generation_config.json", atMost: Self.smallLimit) else { return }
         let path = "\(directory)/generation_config.json"
-        let reader = try ConfigurationReader(try JSONCursor.value(of: json, path: path), path: path)
+        let reader = try ConfigurationReader(try JSONValue(file: json, path: path), path: path)
         // Everything else there concerns the program that generates, not the model.
         endTokens = try reader.tokens("eos_token_id", below: vocabularySize)
         let temperature = try reader.numberIfPresent("temperature", orZero: true, atMost: 100)

@@ -1,3 +1,5 @@
+import JSON
+
 /// How a checkpoint's quantised weights are stored, by `quantization_config`; which they are shows in their names and
 /// element types.
 enum WeightEncoding: Sendable, Equatable {

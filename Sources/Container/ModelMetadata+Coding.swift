@@ -1,4 +1,5 @@
 internal import FoundationEssentials
+internal import JSON
 
 extension ModelMetadata {
     /// The same bytes for the same metadata: keys are sorted.
@@ -16,28 +17,19 @@ extension ModelMetadata {
 
     /// - Parameter offset: of the JSON in the file.
     init(parsing bytes: ArraySlice<UInt8>, path: String, offset: UInt64) throws(ContainerError) {
-        guard bytes.count <= ContainerFormat.metadataByteLimit else {
-            throw ContainerError(
-                .tooLarge, path: path, offset: offset, field: "metadata",
-                expected: "at most \(ContainerFormat.metadataByteLimit) bytes", found: "\(bytes.count) bytes")
-        }
-        if let place = Self.tooDeep(bytes) {
-            throw ContainerError(
-                .malformed, path: path, offset: offset + UInt64(place), field: "metadata",
-                expected: "at most \(ContainerFormat.metadataDepthLimit) levels", found: "one more")
-        }
         do {
-            self = try JSONDecoder().decode(ModelMetadata.self, from: Data(bytes))
-        } catch let error as DecodingError {
-            throw ContainerError(
-                .malformed, path: path, offset: offset, field: error.field, expected: "the metadata of a model",
-                found: error.reason)
+            self = try StrictJSON.decode(ModelMetadata.self, from: Array(bytes), limits: Self.limits)
         } catch {
             throw ContainerError(
-                .malformed, path: path, offset: offset, field: "metadata", expected: "JSON", found: "\(error)")
+                error.code == .tooLarge ? .tooLarge : .malformed, path: path,
+                offset: offset + UInt64(error.offset ?? 0), field: error.path.map { "metadata.\($0)" } ?? "metadata",
+                expected: error.expected ?? "JSON that describes a model", found: error.found ?? error.message)
         }
         if let problem { throw Self.failure(problem, path: path, offset: offset) }
     }
+
+    private static let limits = JSONLimits(
+        byteCount: ContainerFormat.metadataByteLimit, depth: ContainerFormat.metadataDepthLimit)
 
     private static func failure(_ problem: ConfigurationProblem, path: String, offset: UInt64?) -> ContainerError {
         ContainerError(
@@ -76,57 +68,5 @@ extension ModelMetadata {
                 "16 hexadecimal digits", "\(source.checksum.utf8.count) characters")
         }
         return check.problem
-    }
-
-    /// The place of the bracket that nests too deep, found without recursion.
-    private static func tooDeep(_ bytes: ArraySlice<UInt8>) -> Int? {
-        var depth = 0
-        var inString = false
-        var isEscaped = false
-        for (place, byte) in bytes.enumerated() {
-            if inString {
-                if isEscaped {
-                    isEscaped = false
-                } else if byte == UInt8(ascii: "\\") {
-                    isEscaped = true
-                } else if byte == UInt8(ascii: "\"") {
-                    inString = false
-                }
-                continue
-            }
-            switch byte {
-            case UInt8(ascii: "\""): inString = true
-            case UInt8(ascii: "["), UInt8(ascii: "{"):
-                depth += 1
-                if depth > ContainerFormat.metadataDepthLimit { return place }
-            case UInt8(ascii: "]"), UInt8(ascii: "}"): depth -= 1
-            default: break
-            }
-        }
-        return nil
-    }
-}
-
-extension DecodingError {
-    private var context: (path: [any CodingKey], reason: String) {
-        switch self {
-        case .typeMismatch(let type, let context): (context.codingPath, "not a \(type): \(context.debugDescription)")
-        case .valueNotFound(_, let context): (context.codingPath, "null")
-        case .keyNotFound(let key, let context): (context.codingPath + [key], "nothing")
-        case .dataCorrupted(let context): (context.codingPath, context.debugDescription)
-        @unknown default: ([], "\(self)")
-        }
-    }
-
-    fileprivate var field: String {
-        (["metadata"] + context.path.map { $0.intValue.map(String.init) ?? $0.stringValue }).joined(separator: ".")
-    }
-
-    /// Short and without control characters, because it may quote the file.
-    fileprivate var reason: String {
-        String(
-            context.reason.unicodeScalars.prefix(200).map {
-                $0.properties.generalCategory == .control ? " " : Character($0)
-            })
     }
 }

@@ -1,6 +1,7 @@
 import Checkpoint
 import Container
 import FoundationEssentials
+import JSON
 
 /// By what a conversion knows that it would go on to write the same file: its recipe and its sources.
 struct ConversionFingerprint: Codable, Equatable {
@@ -33,7 +34,8 @@ struct ConversionFingerprint: Codable, Equatable {
 
     /// What is different now, each as a person would say it.
     func differences(from identity: [UInt8]) -> [String] {
-        guard let earlier = try? JSONDecoder().decode(Self.self, from: Data(identity)) else {
+        let limits = JSONLimits(byteCount: 64 << 20, valueCount: 4 << 20)
+        guard let earlier = try? StrictJSON.decode(Self.self, from: identity, limits: limits) else {
             return ["the version of moe-quantize"]
         }
         var differences = zip(Mirror(reflecting: earlier.recipe).children, Mirror(reflecting: recipe).children)

@@ -7,6 +7,7 @@ package struct ServerLimits: Sendable {
     package var headerFieldCount = 64
     package var bodyByteCount = 8 << 20
     package var jsonDepth = 64
+    package var jsonValueCount = 1 << 20
     package var choiceCount = 8
     package var stopStringCount = 16
     package var stopStringByteCount = 1024

@@ -1,11 +1,10 @@
-import FoundationEssentials
+import JSON
 
 /// `tokenizer.json`, as far as it is read. Decoding checks types only; `BytePairTokenizer` checks what they say.
 struct TokenizerFile: Decodable {
-    /// The largest published vocabularies (256,000 tokens) take 34 MB.
-    static let largestByteCount = 48 << 20
-    /// A decoder takes a multiple of a value's bytes in memory. Those vocabularies have less than half as many.
-    static let largestValueCount = 4 << 20
+    /// The largest published vocabularies (256,000 tokens) take 34 MB and less than half as many values. A decoder
+    /// takes a multiple of a value's bytes in memory.
+    private static let limits = JSONLimits(byteCount: 48 << 20, valueCount: 4 << 20)
 
     var addedTokens: [AddedTokenEntry]?
     var normalizer: Normalizer?
@@ -151,34 +150,11 @@ struct TokenizerFile: Decodable {
     static func decode<Value: Decodable>(
         _ type: Value.Type, from json: [UInt8], file: String
     ) throws(TokenizerError) -> Value {
-        guard json.count <= largestByteCount else {
-            throw TokenizerError(
-                .tooLarge, field: file, "\(json.count) bytes, where at most \(largestByteCount) are accepted")
-        }
-        let separator = UInt8(ascii: ",")
-        guard json.count(where: { $0 == separator }) < largestValueCount else {
-            throw TokenizerError(.tooLarge, field: file, "more than \(largestValueCount) values")
-        }
         do {
-            return try JSONDecoder().decode(type, from: Data(json))
-        } catch let error as DecodingError {
-            throw TokenizerError(.malformed, field: file, describe(error))
+            return try StrictJSON.decode(type, from: json, limits: limits)
         } catch {
-            throw TokenizerError(.malformed, field: file, "\(error)")
+            throw TokenizerError(error.code == .tooLarge ? .tooLarge : .malformed, field: file, error.description)
         }
-    }
-
-    private static func describe(_ error: DecodingError) -> String {
-        let (context, what): (DecodingError.Context, String) =
-            switch error {
-            case .typeMismatch(let type, let context): (context, "expected \(type)")
-            case .valueNotFound(let type, let context): (context, "expected \(type), found null")
-            case .keyNotFound(let key, let context): (context, "the key \(key.stringValue) is missing")
-            case .dataCorrupted(let context): (context, context.debugDescription)
-            @unknown default: (.init(codingPath: [], debugDescription: ""), "\(error)")
-            }
-        let path = context.codingPath.map { $0.intValue.map { "[\($0)]" } ?? ".\($0.stringValue)" }.joined()
-        return path.isEmpty ? what : "at \(path): \(what)"
     }
 }
 

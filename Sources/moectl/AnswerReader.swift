@@ -1,5 +1,5 @@
 package import API
-import FoundationEssentials
+import JSON
 
 /// What a streamed answer consists of.
 package enum AnswerEvent: Equatable, Sendable {
@@ -38,9 +38,12 @@ package struct AnswerReader {
     }
 
     private func answer(_ json: String) throws(ClientError) -> [AnswerEvent] {
-        let data = Data(json.utf8)
-        guard let chunk = try? JSONDecoder().decode(ChatCompletionChunk.self, from: data) else {
-            if let failure = try? JSONDecoder().decode(ErrorResponse.self, from: data) {
+        let bytes = Array(json.utf8)
+        let chunk: ChatCompletionChunk
+        do {
+            chunk = try StrictJSON.decode(ChatCompletionChunk.self, from: bytes, limits: .answer)
+        } catch {
+            if let failure = try? StrictJSON.decode(ErrorResponse.self, from: bytes, limits: .answer) {
                 throw ClientError(streamed: failure.error)
             }
             throw ClientError(
@@ -67,4 +70,9 @@ package struct AnswerReader {
         guard counts.count == 2, counts[1] > 0, 0...counts[1] ~= counts[0] else { return nil }
         return .prefill(processed: counts[0], total: counts[1])
     }
+}
+
+extension JSONLimits {
+    /// What a daemon may answer, whole or in one event.
+    static let answer = JSONLimits(byteCount: 64 << 20, valueCount: 4 << 20)
 }

@@ -1,5 +1,6 @@
 package import API
 import FoundationEssentials
+import JSON
 import NIOCore
 import NIOHTTP1
 
@@ -61,7 +62,7 @@ package struct DaemonClient: Sendable {
 
     private static func checked(_ head: HTTPResponseHead, _ body: [UInt8]) throws(ClientError) -> [UInt8] {
         guard head.status == .ok else {
-            let details = try? JSONDecoder().decode(ErrorResponse.self, from: Data(body)).error
+            let details = try? StrictJSON.decode(ErrorResponse.self, from: body, limits: .answer).error
             throw ClientError(status: Int(head.status.code), details: details)
         }
         return body
@@ -73,7 +74,7 @@ package struct DaemonClient: Sendable {
 
     private static func decode<Value: Decodable>(_ body: [UInt8]) throws(ClientError) -> Value {
         do {
-            return try JSONDecoder().decode(Value.self, from: Data(body))
+            return try StrictJSON.decode(Value.self, from: body, limits: .answer)
         } catch {
             throw ClientError(
                 .badAnswer, "the daemon's answer isn't understood: \(error)",

@@ -1,3 +1,5 @@
+package import JSON
+
 /// What one field of a request may hold.
 package indirect enum FieldRule: Sendable {
     case boolean
@@ -35,9 +37,9 @@ package struct FieldTable: Sendable {
         guard case .object(let members) = value else {
             throw FieldError(path: path.isEmpty ? nil : path, "expected an object, found \(value.kind)")
         }
-        for (name, value) in members {
-            guard let rule = rules[name], value != .null else { continue }
-            try rule.check(value, path: path.isEmpty ? name : "\(path).\(name)")
+        for member in members {
+            guard let rule = rules[member.name], member.value != .null else { continue }
+            try rule.check(member.value, path: path.isEmpty ? member.name : "\(path).\(member.name)")
         }
         for name in required {
             guard let value = value[name], value != .null else {
@@ -68,17 +70,16 @@ extension FieldRule {
         }
         switch self {
         case .boolean:
-            guard case .boolean = value else { throw fail("true or false") }
+            guard case .bool = value else { throw fail("true or false") }
         case .string:
             guard case .string = value else { throw fail("a string") }
         case .integer(let range):
             try Self.checkInteger(value, range, path)
         case .number(let range):
-            guard case .number(let number) = value else { throw fail("a number") }
-            guard range.contains(number.value) else {
+            guard let number = value.number else { throw fail("a number") }
+            guard range.contains(number) else {
                 throw FieldError(
-                    path: path,
-                    "\(number.value) is out of range: expected \(range.lowerBound) to \(range.upperBound)")
+                    path: path, "\(number) is out of range: expected \(range.lowerBound) to \(range.upperBound)")
             }
         case .oneOf(let names):
             let expected = names.map { "'\($0)'" }.joined(separator: " or ")
@@ -114,17 +115,16 @@ extension FieldRule {
     private static func checkInteger(
         _ value: JSONValue, _ range: ClosedRange<Int>, _ path: String
     ) throws(FieldError) {
-        guard case .number(let number) = value else {
+        guard let number = value.number else {
             throw FieldError(path: path, "expected a whole number, found \(value.kind)")
         }
-        guard let integer = number.integer, range.contains(integer) else {
-            let isWhole = number.integer != nil || number.value.magnitude >= 0x1p53
+        guard let integer = value.integer, range.contains(integer) else {
+            let isWhole = value.integer != nil || number.magnitude >= 0x1p53
             throw FieldError(
                 path: path,
                 isWhole
-                    ? "\(number.integer.map(String.init) ?? "\(number.value)") is out of range: "
-                        + "expected \(range.lowerBound) to \(range.upperBound)"
-                    : "expected a whole number, found \(number.value)")
+                    ? "\(value) is out of range: expected \(range.lowerBound) to \(range.upperBound)"
+                    : "expected a whole number, found \(value)")
         }
     }
 

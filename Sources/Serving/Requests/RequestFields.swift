@@ -1,3 +1,5 @@
+import JSON
+
 /// Every field that a request may have, with its range.
 enum RequestFields {
     static func chatCompletion(_ limits: ServerLimits) -> FieldTable {
@@ -31,11 +33,10 @@ enum RequestFields {
         rules["logprobs"] = .integer(0...limits.logprobCount)
         rules["echo"] = .boolean
         rules["suffix"] = .unsupported(neutral: [.string("")], advice: "")
-        rules["best_of"] = .unsupported(neutral: [one], advice: ": only one answer is made")
+        rules["best_of"] = .unsupported(neutral: [.integer(1)], advice: ": only one answer is made")
         return FieldTable(rules, required: ["prompt"])
     }
 
-    private static let one = JSONValue.number(JSONNumber(value: 1, integer: 1))
     private static let tokenCount = FieldRule.integer(1...Int(Int32.max))
 
     private static func shared(_ limits: ServerLimits) -> [String: FieldRule] {
@@ -102,8 +103,7 @@ extension FieldRule {
     fileprivate static func choices(_ limit: Int) -> FieldRule {
         .both(
             .integer(1...limit),
-            .unsupported(
-                neutral: [.number(JSONNumber(value: 1, integer: 1))], advice: " above 1: send the request again"))
+            .unsupported(neutral: [.integer(1)], advice: " above 1: send the request again"))
     }
 
     fileprivate static func tools(_ limit: Int) -> FieldRule {

@@ -1,6 +1,7 @@
 import API
 import FoundationEssentials
 import Hummingbird
+import JSON
 import NIOCore
 import NIOPosix
 
@@ -27,7 +28,10 @@ struct RequestReader: Sendable {
     ) throws(APIError) -> Body {
         let value: JSONValue
         do {
-            value = try JSONParser.parse(bytes, maximumDepth: limits.jsonDepth)
+            value = try JSONValue(
+                parsing: bytes,
+                limits: JSONLimits(
+                    byteCount: limits.bodyByteCount, depth: limits.jsonDepth, valueCount: limits.jsonValueCount))
         } catch {
             throw APIError.malformed("the body isn't JSON: \(error)")
         }
