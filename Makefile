@@ -1,7 +1,7 @@
 # make demo   installs what is missing, builds, and lets you talk to the demonstration model
 # make test   runs every test
 # make bench  runs the benchmarks, on the demonstration model or MODEL=NAME.moe, and compares them with their thresholds
-# make fuzz   feeds the parsers changed files, each for an hour or FUZZ_SECONDS
+# make fuzz   feeds the parsers changed files for hours, FUZZ_COUNT to each
 .PHONY: demo test bench fuzz build static install venv dependencies test-dependencies format lint clean
 .NOTPARALLEL:
 .DEFAULT_GOAL := build
@@ -31,10 +31,11 @@ test: dependencies test-dependencies build static venv
 	swift test $(SWIFT_FLAGS) --skip-build --filter '$(TIMED_TESTS)'
 
 # A new seed in each run; a failure names it and the input's number, and FUZZ_SEED repeats it.
-FUZZ_SECONDS ?= 3600
+FUZZ_COUNT ?= 20000000
 fuzz: dependencies
 	swift build $(SWIFT_FLAGS) --build-tests
-	FUZZ_SECONDS=$(FUZZ_SECONDS) swift test $(SWIFT_FLAGS) --skip-build --filter FuzzTests.ParserFuzzTests
+	FUZZ_COUNT=$(FUZZ_COUNT) FUZZ_SEED=$${FUZZ_SEED:-$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')} \
+		swift test $(SWIFT_FLAGS) --skip-build --filter FuzzTests.ParserFuzzTests
 
 MODEL ?= .build/demo/fable.moe
 bench: dependencies build $(MODEL)

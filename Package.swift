@@ -130,10 +130,18 @@ let package = Package(
         .target(
             name: "DemoSupport", dependencies: ["Quantizer", "Checkpoint", "Container", "TestSupport"],
             path: "Tests/DemoSupport", swiftSettings: common),
+        .target(
+            name: "ContainerFixtures", dependencies: ["Container", "Compute", "TestSupport"],
+            path: "Tests/ContainerFixtures", swiftSettings: common),
+        .target(
+            name: "FuzzTargets",
+            dependencies: [
+                "JSON", "Quantizer", "Tokenizer", "Checkpoint", "Container", "ContainerFixtures", "TestSupport",
+            ], path: "Tests/FuzzTargets", swiftSettings: common),
         tests("JSONTests", ["JSON"]),
         tests("APITests", ["API"]),
         tests("MoectlTests", ["moectl", "API"]),
-        tests("ContainerTests", ["Container", "Compute"]),
+        tests("ContainerTests", ["Container", "Compute", "ContainerFixtures"]),
         tests("ComputeTests", ["Compute"]),
         tests("ExpertPagingTests", ["ExpertPaging", "Container", "Compute"]),
         tests(
@@ -159,7 +167,7 @@ let package = Package(
                 "allocation-probe", "Benchmark", "Model", "Quantizer", "Checkpoint", "Container", "Compute",
                 "DemoSupport",
             ]),
-        tests("FuzzTests", ["Quantizer", "Tokenizer", "Checkpoint", "Container"]),
+        tests("FuzzTests", ["FuzzTargets"]),
     ]
 )
 
@@ -167,7 +175,8 @@ let package = Package(
 if Context.environment["MOED_PARSER_ROOMS"] != nil {
     let rooms: Set = [
         "CLZ4", "CXXHash", "CPCRE2", "CKernels", "Compute", "JSON", "Container", "Checkpoint", "Quantizer", "Tokenizer",
-        "TestSupport", "JSONTests", "ContainerTests", "CheckpointTests", "TokenizerTests", "FuzzTests",
+        "TestSupport", "ContainerFixtures", "FuzzTargets", "JSONTests", "ContainerTests", "CheckpointTests",
+        "TokenizerTests", "FuzzTests",
     ]
     package.products = []
     package.targets.removeAll { !rooms.contains($0.name) }

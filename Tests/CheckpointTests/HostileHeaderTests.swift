@@ -53,6 +53,7 @@ struct HostileHeaderTests {
         ("{\"a\":{S:[2],O:[0,8]},\"a\":{S:[2],O:[0,8]}}", 8), ("{\"a\":{S:[2]}}", 8), ("{\"a\":{O:[0,8]}}", 8),
         ("{\"a\":{\"dtype\":\"F31\",\"shape\":[2],O:[0,8]}}", 8), ("{\"a\":{\"dtype\":4,\"shape\":[2],O:[0,8]}}", 8),
         ("{\"a\":{\"dtype\":\"F32\",S:[2],O:[0,8]}}", 8), ("{\"a\":[]}", 0), ("{\"a\":null}", 0),
+        ("{\"a\":{S:[2],O:[0,8],\"more\":{\"x\":1,\"x\":2}}}", 8),
         ("{\"__metadata__\":{\"x\":1}}", 0), ("{\"__metadata__\":[]}", 0),
         // The text: cut, followed by more, not an object, not a string.
         ("{\"a\":{S:[2],O:[0,8]}", 8), ("{\"a\":{S:[2],O:[0,8]}}}", 8), ("{\"a\":{S:[2],O:[0,8]},}", 8), ("[]", 0),
@@ -86,52 +87,5 @@ struct HostileHeaderTests {
     @Test func aFolderIsNotAFile() throws {
         let error = #expect(throws: CheckpointError.self) { try SafetensorsFile(path: "/tmp") }
         #expect(error?.code == .inputOutput)
-    }
-
-    /// Every header that still parses must describe ranges inside the file that fit the shapes.
-    @Test func mutationsNeverBreakTheReader() throws {
-        let fixture = try SafetensorsFile(
-            path: Fixtures.checkpoint("deepseek-v3") + "/model-00001-of-00009.safetensors")
-        let original = try fixture.file.bytes(8..<fixture.header.byteCount)
-        let fileByteCount = fixture.file.byteCount
-        var generator = SplitMix(state: 20_251_121)
-        let inserts = Array("[]{}\",:0123456789eE.-\\u ".utf8) + [0, 0x80, 0xFF]
-        var parsed = 0
-        for _ in 0..<40_000 {
-            var json = original
-            for _ in 0...Int.random(in: 0..<4, using: &generator) {
-                let place = Int.random(in: 0..<json.count, using: &generator)
-                switch Int.random(in: 0..<4, using: &generator) {
-                case 0: json[place] ^= 1 << UInt8.random(in: 0..<8, using: &generator)
-                case 1: json[place] = inserts.randomElement(using: &generator) ?? 0
-                case 2: json.insert(inserts.randomElement(using: &generator) ?? 0, at: place)
-                default: json.removeSubrange(place..<min(json.count, place + Int.random(in: 1...9, using: &generator)))
-                }
-                if json.isEmpty { json = [0] }
-            }
-            guard let header = try? SafetensorsHeader(json: json, fileByteCount: fileByteCount, path: "mutated") else {
-                continue
-            }
-            parsed += 1
-            for tensor in header.tensors {
-                #expect(tensor.offset >= header.byteCount && tensor.offset + tensor.byteCount <= fileByteCount)
-                #expect(tensor.byteCount == tensor.shape.reduce(tensor.element.byteCount, *))
-            }
-        }
-        // Changes of names and of white space pass.
-        #expect((100..<30_000).contains(parsed))
-    }
-}
-
-/// A small generator whose numbers are the same everywhere (Steele, Lea, Flood 2014).
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
     }
 }

@@ -1,4 +1,5 @@
 import Container
+import ContainerFixtures
 import TestSupport
 import Testing
 
@@ -176,6 +177,7 @@ import Testing
         (#""routedExpertCount":3"#, #""routedExpertCount":65536"#),
         (#""routedExpertCount":3"#, #""routedExpertCount":2"#),
         (#""expertsPerToken":2"#, #""expertsPerToken":4"#), (#""expertsPerToken":2"#, #""expertsPerToken":0"#),
+        (#""layerCount":2"#, #""layerCount":2,"layerCount":2"#),
         (#""groupCount":1"#, #""groupCount":2"#), (#""groupCount":1"#, #""groupCount":0"#),
         (#""groupsPerToken":1"#, #""groupsPerToken":2"#), (#""groupCount":1"#, #""groupCount":3"#),
         (#""weightScale":2.5"#, #""weightScale":-2.5"#),

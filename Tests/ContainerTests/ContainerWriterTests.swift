@@ -1,4 +1,5 @@
 import Container
+import ContainerFixtures
 import Glibc
 import TestSupport
 import Testing

@@ -1,4 +1,5 @@
 import Container
+import TestSupport
 import Testing
 
 @Suite struct PackingTests {

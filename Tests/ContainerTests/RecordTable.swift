@@ -1,5 +1,6 @@
 import Compute
 import Container
+import ContainerFixtures
 
 /// Writes an index straight from `FORMAT.md`, for data that isn't there.
 struct RecordTable {

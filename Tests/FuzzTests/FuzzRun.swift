@@ -1,3 +1,4 @@
+import FuzzTargets
 import Glibc
 import TestSupport
 
@@ -6,8 +7,6 @@ struct FuzzRun: Codable, Sendable {
     var parser: FuzzedParser
     var seed: UInt64
     var inputCount: Int
-    /// Stops after so many seconds, whatever the count says; nil: the count decides.
-    var seconds: Int?
     /// Where the number of the current input is written, to name the one that ended the process.
     var progressPath: String
 
@@ -16,10 +15,6 @@ struct FuzzRun: Codable, Sendable {
     /// Of resident memory beyond what the first inputs took.
     static let greatestGrowth = 64 << 20
 
-    struct Failure: Error, CustomStringConvertible {
-        var description: String
-    }
-
     /// Throws for the first input that takes too long, grows memory, or gives what can't be.
     func callAsFunction() throws {
         let progress = open(progressPath, O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
@@ -27,26 +22,23 @@ struct FuzzRun: Codable, Sendable {
         let target = try parser.makeTarget()
         var accepted = 0
         var base = 0
-        let start = clock(CLOCK_MONOTONIC)
-        var number = 0
-        while seconds.map({ clock(CLOCK_MONOTONIC) - start < Double($0) }) ?? (number < inputCount) {
+        for number in 0..<inputCount {
             withUnsafeBytes(of: number) { _ = pwrite(progress, $0.baseAddress, $0.count, 0) }
             // What doesn't end at all ends by this signal.
             alarm(60)
-            let before = clock(CLOCK_THREAD_CPUTIME_ID)
+            let before = processorTime
             if try target.feed(input(number, of: target)) { accepted += 1 }
-            guard clock(CLOCK_THREAD_CPUTIME_ID) - before < Self.longestSeconds else {
-                throw Failure(description: "input \(number) took more than \(Self.longestSeconds) s")
+            guard processorTime - before < Self.longestSeconds else {
+                throw FuzzFailure("input \(number) took more than \(Self.longestSeconds) s")
             }
-            number += 1
             if number == 1000 { base = Self.peakMemory }
             guard number <= 1000 || number % 256 != 0 || Self.peakMemory - base <= Self.growthLimit else {
-                throw Failure(description: "\(Self.peakMemory - base) bytes more memory by input \(number)")
+                throw FuzzFailure("\(Self.peakMemory - base) bytes more memory by input \(number)")
             }
         }
         alarm(0)
-        guard number < 1000 || accepted > number / 1000 else {
-            throw Failure(description: "only \(accepted) of \(number) inputs were read: the inputs test nothing")
+        guard inputCount < 1000 || accepted > inputCount / 1000 else {
+            throw FuzzFailure("only \(accepted) of \(inputCount) inputs were read: the inputs test nothing")
         }
     }
 
@@ -56,9 +48,9 @@ struct FuzzRun: Codable, Sendable {
         return target.mutate(mutator.pick(target.samples), &mutator)
     }
 
-    private func clock(_ id: clockid_t) -> Double {
+    private var processorTime: Double {
         var time = timespec()
-        clock_gettime(id, &time)
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
         return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
     }
 

@@ -1,12 +1,11 @@
 import FoundationEssentials
+import FuzzTargets
 import TestSupport
 import Testing
 
 /// Files that may say anything: no crash, no hang, bounded memory, and what is read is well-formed.
 ///
-/// The inputs are the same in every run. `FUZZ_SECONDS` makes each run last so long, with a new seed each time, and
-/// `FUZZ_SEED` repeats one; `FUZZ_COUNT` changes how many inputs each parser gets. The .moe file has a fuzzer of its
-/// own in `ContainerTests`.
+/// The inputs are the same in every run: `FUZZ_SEED` changes them, and `FUZZ_COUNT` how many each parser gets.
 @Suite(.serialized) struct ParserFuzzTests {
     private static func setting(_ name: String) -> UInt64? {
         ProcessInfo.processInfo.environment[name].flatMap { UInt64($0) }
@@ -14,10 +13,9 @@ import Testing
 
     @Test(arguments: FuzzedParser.allCases) func anyFileIsReadOrRefused(parser: FuzzedParser) async throws {
         let directory = try TemporaryDirectory()
-        let seconds = Self.setting("FUZZ_SECONDS").map { Int(clamping: $0) }
         let run: FuzzRun = FuzzRun(
-            parser: parser, seed: Self.setting("FUZZ_SEED") ?? (seconds == nil ? 1 : .random(in: 1 ... .max)),
-            inputCount: Self.setting("FUZZ_COUNT").map { Int(clamping: $0) } ?? 100_000, seconds: seconds,
+            parser: parser, seed: Self.setting("FUZZ_SEED") ?? 1,
+            inputCount: Self.setting("FUZZ_COUNT").map { Int(clamping: $0) } ?? 100_000,
             progressPath: "\(directory.path)/progress")
         let result = await #expect(processExitsWith: .success, observing: [\.standardErrorContent]) {
             [run = run as FuzzRun] in

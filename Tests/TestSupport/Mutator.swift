@@ -45,6 +45,25 @@ package struct Mutator {
         return bytes
     }
 
+    /// One to four changes that leave everything else in its place, for formats whose parts are found by offsets.
+    package mutating func overwrite(_ bytes: [UInt8]) -> [UInt8] {
+        var bytes = bytes
+        guard !bytes.isEmpty else { return bytes }
+        for _ in 0..<Int.random(in: 1...4, using: &random) {
+            let place = Int.random(in: bytes.indices, using: &random)
+            switch Int.random(in: 0..<10, using: &random) {
+            case 0..<3: bytes[place] ^= 1 << UInt8.random(in: 0..<8, using: &random)
+            case 3..<6: writeExtreme(at: place, in: &bytes)
+            case 6..<8: shiftNumber(at: place, in: &bytes)
+            case 8:
+                let copied = Array(bytes[run(at: place, in: bytes)])
+                put(copied, at: Int.random(in: bytes.indices, using: &random), in: &bytes)
+            default: put(random.bytes(Int.random(in: 1...64, using: &random)), at: place, in: &bytes)
+            }
+        }
+        return bytes
+    }
+
     private mutating func change(_ bytes: inout [UInt8]) {
         let place = Int.random(in: bytes.indices, using: &random)
         switch Int.random(in: 0..<20, using: &random) {
@@ -80,10 +99,21 @@ package struct Mutator {
     private mutating func writeExtreme(at place: Int, in bytes: inout [UInt8]) {
         let width = pick([1, 2, 4, 8])
         let value = pick(Self.extremes)
-        let start = place / width * width
-        for byte in 0..<width where start + byte < bytes.count {
-            bytes[start + byte] = UInt8(truncatingIfNeeded: value >> UInt64(8 * byte))
-        }
+        let number = (0..<width).map { UInt8(truncatingIfNeeded: value >> UInt64(8 * $0)) }
+        put(number, at: place / width * width, in: &bytes)
+    }
+
+    /// A little-endian number of eight bytes becomes one near it.
+    private mutating func shiftNumber(at place: Int, in bytes: inout [UInt8]) {
+        let start = place / 8 * 8
+        let value = bytes[start...].prefix(8).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+        let near = value &+ UInt64(bitPattern: Int64.random(in: -64...64, using: &random))
+        put((0..<8).map { UInt8(truncatingIfNeeded: near >> UInt64(8 * $0)) }, at: start, in: &bytes)
+    }
+
+    private func put(_ new: [UInt8], at place: Int, in bytes: inout [UInt8]) {
+        let end = min(place + new.count, bytes.count)
+        bytes.replaceSubrange(place..<end, with: new.prefix(end - place))
     }
 
     private mutating func repeated() -> [UInt8] {

@@ -68,7 +68,7 @@ import Tokenizer
 
     /// One with the size of the published DeepSeek-V3 vocabulary.
     @Test func aLargeVocabularyLoadsInTime() throws {
-        var generator = SplitMix(state: 1)
+        var generator = SplitMix(seed: 1)
         let alphabet = (33...126).map { String(Unicode.Scalar(UInt8($0))) }
         var definition = try #require(
             try JSONSerialization.jsonObject(with: Data(DemoTokenizer.json())) as? [String: Any])

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 import Tokenizer
 
@@ -139,6 +140,16 @@ import Tokenizer
         }
     }
 
+    /// Two readers could take it for two vocabularies.
+    @Test func aNameThatComesTwiceIsRefused() throws {
+        let json = String(decoding: try DemoTokenizer.json(), as: UTF8.self)
+        let doubled = json.replacing("\"model\":", with: "\"model\": {}, \"model\":", maxReplacements: 1)
+        #expect(doubled != json)
+        let error = #expect(throws: TokenizerError.self) { try load(Array(doubled.utf8)) }
+        #expect(error?.code == .malformed)
+        #expect(error?.message.contains("twice") == true)
+    }
+
     @Test func deepNestingIsRefused() {
         let nested = String(repeating: #"{"type":"Sequence","pretokenizers":["#, count: 50_000)
         #expect(throws: TokenizerError.self) { try load(Array(#"{"pre_tokenizer":\#(nested)"#.utf8)) }
@@ -148,15 +159,12 @@ import Tokenizer
     /// Whatever a damaged file still loads as, it encodes text without a crash.
     @Test func damagedFilesNeverCrash() throws {
         let json = try DemoTokenizer.json()
-        var generator = SplitMix(state: 7)
         var loaded = 0
-        for _ in 0..<300 {
-            var damaged = json
-            for _ in 0..<Int.random(in: 1...4, using: &generator) {
-                // Half of the damage is done outside the vocabulary, which is most of the file.
-                let limit = Bool.random(using: &generator) ? 4000 : damaged.count
-                damaged[Int.random(in: 0..<limit, using: &generator)] = UInt8.random(in: 32...126, using: &generator)
-            }
+        for seed in 0..<500 as Range<UInt64> {
+            var mutator = Mutator(seed: seed)
+            // Half of the damage is done outside the vocabulary, which is most of the file.
+            let end = mutator.chance(1, in: 2) ? 4000 : json.count
+            let damaged = mutator.mutate(Array(json[..<end])) + json[end...]
             guard let tokenizer = try? load(damaged) else { continue }
             loaded += 1
             let text = "<｜User｜>Once upon a time, 1234 \u{1FAE8}\r\n</think>"
@@ -167,18 +175,5 @@ import Tokenizer
             }
         }
         #expect(loaded > 10)
-    }
-}
-
-/// A generator whose numbers are the same in each run.
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var value = state
-        value = (value ^ (value >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        value = (value ^ (value >> 27)) &* 0x94D0_49BB_1331_11EB
-        return value ^ (value >> 31)
     }
 }

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 import Tokenizer
 
@@ -48,7 +49,7 @@ import Tokenizer
 
     @Test func anyTextComesBackWhole() throws {
         let tokenizer = try DemoTokenizer.load()
-        var generator = SplitMix(state: 3)
+        var generator = SplitMix(seed: 3)
         for _ in 0..<3000 {
             var text = ""
             for _ in 0..<Int.random(in: 0...40, using: &generator) {

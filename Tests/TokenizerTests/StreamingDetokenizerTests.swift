@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 import Tokenizer
 
@@ -44,7 +45,7 @@ import Tokenizer
         var sequences = kinds.map { [$0] }
         sequences += kinds.flatMap { first in kinds.map { [first, $0] } }
         sequences += sequences.filter { $0.count == 2 }.flatMap { pair in kinds.map { pair + [$0] } }
-        var generator = SplitMix(state: 2)
+        var generator = SplitMix(seed: 2)
         for _ in 0..<5000 {
             sequences.append((0..<8).compactMap { _ in kinds.randomElement(using: &generator) })
         }

@@ -1,31 +1,13 @@
 import Checkpoint
 import Container
 import FoundationEssentials
-import Glibc
 import Quantizer
 import TestSupport
 
-/// A file in memory that is rewritten for each input, because these parsers read files.
-final class FuzzedFile {
-    private let descriptor: CInt
-    private let path: String
-
-    init() throws {
-        let name = "/moed-fuzz-\(getpid())"
-        descriptor = shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0o600)
-        guard descriptor >= 0 else { throw SystemCallFailure(call: "shm_open", code: errno) }
-        shm_unlink(name)
-        path = "/proc/self/fd/\(descriptor)"
-    }
-
-    deinit { close(descriptor) }
-
+extension FuzzedFile {
     /// Whether it reads as an importance matrix, all of whose weights must be finite and not negative.
     func readImportanceMatrix(_ bytes: [UInt8]) throws -> Bool {
-        let written = bytes.withUnsafeBytes { pwrite(descriptor, $0.baseAddress, $0.count, 0) }
-        guard written == bytes.count, ftruncate(descriptor, written) == 0 else {
-            throw SystemCallFailure(call: "pwrite", code: errno)
-        }
+        try replace(with: bytes)
         guard let matrix = try? ImportanceMatrix(path: path) else { return false }
         for key in matrix.moments.keys {
             let weights =
@@ -34,7 +16,7 @@ final class FuzzedFile {
                 case .experts(let layer, let input): matrix.weights(for: ExpertKey(layer: layer, expert: 0), input)
                 }
             guard weights?.allSatisfy({ $0.isFinite && $0 >= 0 }) != false else {
-                throw FuzzRun.Failure(description: "\(key) has weights that can't be")
+                throw FuzzFailure("\(key) has weights that can't be")
             }
         }
         _ = matrix.silentExperts
@@ -69,7 +51,17 @@ struct ImportanceMatrixTarget: FuzzTarget {
         let length = sample[..<8].reversed().reduce(0) { $0 << 8 | Int($1) }
         var (json, data) = (Array(sample[8..<8 + length]), Array(sample[(8 + length)...]))
         if mutator.chance(1, in: 2) { json = mutator.mutate(json) } else { data = mutator.mutate(data) }
-        return (0..<8).map { UInt8(truncatingIfNeeded: json.count >> (8 * $0)) } + json + data
+        return Self.length(json.count) + json + data
+    }
+
+    /// The header reaches to the last bracket.
+    func sealed(_ bytes: [UInt8]) -> [UInt8] {
+        guard bytes.count > 8, let end = bytes.lastIndex(of: UInt8(ascii: "}")), end >= 8 else { return bytes }
+        return Self.length(end - 7) + bytes[8...]
+    }
+
+    private static func length(_ count: Int) -> [UInt8] {
+        (0..<8).map { UInt8(truncatingIfNeeded: count >> (8 * $0)) }
     }
 
     func feed(_ bytes: [UInt8]) throws -> Bool { try file.readImportanceMatrix(bytes) }

@@ -1,22 +1,22 @@
-import Compute
-import Container
+package import Compute
+package import Container
 import TestSupport
 
 /// A model of the smallest shape that has every role, with random contents, and containers made from it.
-struct SmallModel {
-    var configuration: ModelConfiguration
-    var text = TextAssets(
+package struct SmallModel {
+    package var configuration: ModelConfiguration
+    package var text = TextAssets(
         tokenizerJSON: Array(#"{"model":{"type":"BPE"}}"#.utf8), tokenizerConfigJSON: Array("{}".utf8),
         chatTemplate: "{{ messages }}")
-    var recipe = Recipe(tool: "tests 1.0", type: "mixed", isPure: false, packing: .auto)
-    var format = BlockFormat.q8
-    var scaleFormat = ScaleFormat.f16
-    var packing = Packing.auto
-    var seed: UInt64 = 1
+    package var recipe = Recipe(tool: "tests 1.0", type: "mixed", isPure: false, packing: .auto)
+    package var format = BlockFormat.q8
+    package var scaleFormat = ScaleFormat.f16
+    package var packing = Packing.auto
+    package var seed: UInt64 = 1
     /// Compressible blobs for these experts.
-    var isSparse: (ExpertKey) -> Bool = { $0.expert == 1 }
+    package var isSparse: (ExpertKey) -> Bool = { $0.expert == 1 }
 
-    init(layerCount: Int = 2, expertCount: Int = 3) {
+    package init(layerCount: Int = 2, expertCount: Int = 3) {
         configuration = ModelConfiguration(
             family: "small", vocabularySize: 24, hiddenSize: 32, layerCount: layerCount, contextLength: 64,
             normEpsilon: 1e-6,
@@ -36,42 +36,42 @@ struct SmallModel {
             beginToken: 0, endTokens: [1])
     }
 
-    var metadata: ModelMetadata {
+    package var metadata: ModelMetadata {
         ModelMetadata(
             configuration: configuration, generationDefaults: .init(temperature: 0.6, topP: 0.95), recipe: recipe,
             sources: [SourceFile(name: "model.safetensors", byteCount: 4711, checksum: 0xABC)])
     }
 
-    var tensors: [TensorRequirement] {
+    package var tensors: [TensorRequirement] {
         configuration.modelTensors + (0..<configuration.layerCount).flatMap { configuration.tensors(ofLayer: $0) }
     }
 
-    var experts: [ExpertKey] {
+    package var experts: [ExpertKey] {
         (0..<configuration.layerCount).filter { configuration.sparseLayers[$0] }.flatMap { layer in
             (0..<(configuration.experts?.routedExpertCount ?? 0)).map { ExpertKey(layer: layer, expert: $0) }
         }
     }
 
-    var layout: ExpertLayout {
+    package var layout: ExpertLayout {
         ExpertLayout(
             hiddenSize: configuration.hiddenSize, intermediateSize: configuration.experts?.intermediateSize ?? 32,
             gateUpFormat: format, gateUpTable: .linear, downFormat: format, downTable: .linear,
             gateUpScaleFormat: scaleFormat, downScaleFormat: scaleFormat)
     }
 
-    func shape(_ tensor: TensorRequirement) -> MatrixShape {
+    package func shape(_ tensor: TensorRequirement) -> MatrixShape {
         MatrixShape(
             rows: tensor.rows, columns: tensor.columns, format: tensor.mustBeF32 ? .f32 : format,
             layout: tensor.isRowMajor ? .rows : .panels, scaleFormat: tensor.mustBeF32 ? .f16 : scaleFormat)
     }
 
-    func bytes(_ tensor: TensorRequirement) -> [UInt8] {
+    package func bytes(_ tensor: TensorRequirement) -> [UInt8] {
         var random = SplitMix(
             seed: seed &+ UInt64(bitPattern: Int64("\(tensor.key)".utf8.reduce(7) { $0 &* 31 &+ Int($1) })))
         return random.bytes(shape(tensor).byteCount)
     }
 
-    func bytes(_ expert: ExpertKey) -> [UInt8] {
+    package func bytes(_ expert: ExpertKey) -> [UInt8] {
         var random = SplitMix(seed: seed &+ UInt64(expert.layer * 1000 + expert.expert + 77))
         var bytes = random.bytes(layout.byteCount)
         if isSparse(expert) {
@@ -80,13 +80,13 @@ struct SmallModel {
         return bytes
     }
 
-    func write(to path: String, replacing: Bool = false) throws {
+    package func write(to path: String, replacing: Bool = false) throws {
         let writer = try ContainerWriter(path: path, replacing: replacing)
         try append(to: writer)
         try writer.finish(metadata: metadata, text: text)
     }
 
-    func append(to writer: ContainerWriter) throws {
+    package func append(to writer: ContainerWriter) throws {
         for tensor in tensors {
             try bytes(tensor).withUnsafeBytes { try writer.append(tensor: tensor.key, shape: shape(tensor), bytes: $0) }
         }
@@ -98,26 +98,9 @@ struct SmallModel {
     }
 }
 
-/// Random numbers that are the same in every run.
-struct SplitMix: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var value = state
-        value = (value ^ value >> 30) &* 0xBF58_476D_1CE4_E5B9
-        value = (value ^ value >> 27) &* 0x94D0_49BB_1331_11EB
-        return value ^ value >> 31
-    }
-
-    mutating func bytes(_ count: Int) -> [UInt8] { (0..<count).map { _ in UInt8(truncatingIfNeeded: next()) } }
-}
-
 extension ContainerReader {
     /// One tensor's bytes, verified.
-    func bytes(_ record: TensorRecord) throws -> [UInt8] {
+    package func bytes(_ record: TensorRecord) throws -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: record.byteCount)
         try bytes.withUnsafeMutableBytes { buffer in
             guard let base = buffer.baseAddress else { return }
@@ -127,7 +110,7 @@ extension ContainerReader {
     }
 
     /// One expert's bytes, unpacked.
-    func bytes(_ record: ExpertRecord, verify: Bool = true) throws -> [UInt8] {
+    package func bytes(_ record: ExpertRecord, verify: Bool = true) throws -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: record.byteCount)
         var scratch = [UInt8](repeating: 0, count: record.storedByteCount)
         try bytes.withUnsafeMutableBytes { buffer in

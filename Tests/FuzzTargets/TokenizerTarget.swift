@@ -57,7 +57,7 @@ struct TokenizerTarget: FuzzTarget {
                 continue
             }
             guard ids.allSatisfy({ (0..<Int32(tokenizer.vocabularySize)).contains($0) }) else {
-                throw FuzzRun.Failure(description: "the ids \(ids) aren't all of the vocabulary")
+                throw FuzzFailure("the ids \(ids) aren't all of the vocabulary")
             }
             _ = tokenizer.decode(ids, skipSpecial: false)
         }
