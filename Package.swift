@@ -81,7 +81,9 @@ let package = Package(
         room("ChatTemplate", ["JSON"]),
         room("ExpertPaging", ["Container", "Compute"], settings: memorySafe),
         room("Model", ["ExpertPaging", "Container", "Compute"], settings: memorySafe),
-        room("Evaluation", ["Model", "Quantizer", "Checkpoint", "Tokenizer", "Container"], settings: memorySafe),
+        room(
+            "Evaluation", ["Model", "Quantizer", "Checkpoint", "Tokenizer", "Container", "Compute"],
+            settings: memorySafe),
 
         room("Benchmark", ["Model", "ExpertPaging", "Container", "Compute"], settings: memorySafe),
 

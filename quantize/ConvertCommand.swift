@@ -25,8 +25,9 @@ struct ConvertCommand: ParsableCommand {
 
     @Option(
         help: """
-            How matrices are quantised: search finds the code tables and scales that lose least; rtn rounds to nearest, \
-            for comparison.
+            How matrices are quantised: search finds the code tables and scales that lose least; gptq also lets columns \
+            make up for each other's errors, and needs an --imatrix from 'calibrate --hessians'; rtn rounds to nearest, for \
+            comparison.
             """)
     var method: QuantizationMethod = .search
 
@@ -57,6 +58,9 @@ struct ConvertCommand: ParsableCommand {
 
     func validate() throws {
         if method == .rtn, imatrix != nil { throw ValidationError("--method rtn has no use for --imatrix.") }
+        if method == .gptq, imatrix == nil {
+            throw ValidationError("--method gptq needs --imatrix, from 'moe-quantize calibrate --hessians'.")
+        }
         if let threads, !(1...1024).contains(threads) { throw ValidationError("--threads must be from 1 to 1024.") }
         if output.isEmpty || output.hasSuffix("/") { throw ValidationError("--output must be a file's name.") }
         if json, !dryRun { throw ValidationError("--json is for --dry-run.") }
@@ -75,7 +79,13 @@ struct ConvertCommand: ParsableCommand {
     private var threadCount: Int { threads ?? ThreadCount.available }
 
     private func encoding(_ source: Checkpoint) throws -> EncodingOptions {
-        EncodingOptions(method: method, importance: try ImportanceMatrix.read(imatrix, for: source.configuration))
+        let importance = try ImportanceMatrix.read(imatrix, for: source.configuration)
+        if method == .gptq, let imatrix, importance?.hessians == nil {
+            throw QuantizerError(
+                code: .badRule, message: "\(imatrix) has no second-order matrices, which --method gptq needs",
+                advice: "Make it with 'moe-quantize calibrate --hessians'")
+        }
+        return EncodingOptions(method: method, importance: importance)
     }
 
     private func forecast(

@@ -30,6 +30,7 @@ struct Summary {
                     index == 0 ? "greatest errors" : "",
                     "\(Amount.fixed(matrix.loss.relative * 100, 2)) % in \(matrix.name) (\(matrix.format))"))
         }
+        lines += Self.uncompensated(report)
         for skipped in report.skipped {
             let size = "\(skipped.tensorCount) tensors, \(Amount.bytes(skipped.byteCount))"
             lines.append(Self.row("left out", "\(skipped.reason): \(size)"))
@@ -41,6 +42,19 @@ struct Summary {
                     "\(report.unquantized.count) matrices whose rows 32 doesn't divide, such as \(first)"))
         }
         text = lines.joined(separator: "\n")
+    }
+
+    /// By name, because someone may want more calibration for them.
+    private static func uncompensated(_ report: ConversionReport) -> [String] {
+        guard !report.uncompensated.isEmpty else { return [] }
+        let head = row("rounded alone", "\(report.uncompensated.count), by the search instead of gptq:")
+        return [head]
+            + report.uncompensated.map { matrix in
+                switch matrix.reason {
+                case .notRecorded: row("", "\(matrix.name): not in the importance matrix")
+                case .fewTokens(let count): row("", "\(matrix.name): only \(count) tokens of calibration")
+                }
+            }
     }
 
     private static func format(_ plan: FormatPlan) -> String {

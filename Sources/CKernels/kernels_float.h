@@ -489,5 +489,6 @@ static void multiply_gated(
         .softmax = softmax,                           \
         .attend = attend,                             \
         .encode = encode,                             \
+        .encode_group = encode_group,                 \
         .spend_multiply_adds = spend_multiply_adds,   \
     }

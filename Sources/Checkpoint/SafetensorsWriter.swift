@@ -31,8 +31,15 @@ package struct SafetensorsWriter {
         add(name, .i64, shape: shape, bytes: integers.flatMap { littleEndian(UInt64(bitPattern: $0)) })
     }
 
-    /// The header with its length, padded with spaces so that the data begin at a multiple of 8.
     private var header: [UInt8] {
+        Self.header(metadata, entries.map { ($0.name, $0.element, $0.shape) })
+    }
+
+    /// The header with its length, padded with spaces so that the data begin at a multiple of 8. The tensors' bytes
+    /// follow it without gaps.
+    static func header(
+        _ metadata: [String: String], _ tensors: [(name: String, element: ElementType, shape: [Int])]
+    ) -> [UInt8] {
         var text = "{"
         if !metadata.isEmpty {
             let pairs = metadata.sorted { $0.key < $1.key }
@@ -41,11 +48,11 @@ package struct SafetensorsWriter {
             text += "}"
         }
         var offset = 0
-        for entry in entries {
-            let end = offset + entry.bytes.count
-            text += (text == "{" ? "" : ",") + "\"\(Self.escaped(entry.name))\":"
-            text += "{\"dtype\":\"\(entry.element.rawValue)\",\"shape\":["
-            text += entry.shape.map(String.init).joined(separator: ",") + "],\"data_offsets\":[\(offset),\(end)]}"
+        for tensor in tensors {
+            let end = offset + tensor.shape.reduce(tensor.element.byteCount, *)
+            text += (text == "{" ? "" : ",") + "\"\(Self.escaped(tensor.name))\":"
+            text += "{\"dtype\":\"\(tensor.element.rawValue)\",\"shape\":["
+            text += tensor.shape.map(String.init).joined(separator: ",") + "],\"data_offsets\":[\(offset),\(end)]}"
             offset = end
         }
         text += "}"

@@ -44,7 +44,7 @@ package struct GenerationDefaults: Codable, Sendable, Equatable {
 package struct Recipe: Codable, Sendable, Equatable {
     /// The importance matrix that weighted the columns.
     package var importance: ImportanceSource?
-    /// `rtn` or `search`; nil where nothing says.
+    /// `rtn`, `search` or `gptq`; nil where nothing says.
     package var method: String?
     /// The tool and its version.
     package var tool: String

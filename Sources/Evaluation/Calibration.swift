@@ -1,3 +1,4 @@
+import Compute
 import Container
 package import Model
 package import Quantizer
@@ -9,21 +10,54 @@ package enum Calibration {
         _ model: LoadedModel, text: EvaluationText, progress: TextProgress, cancelled: () -> Bool = { false }
     ) throws -> ImportanceMatrix {
         let recorder = MomentRecorder(model.configuration)
+        try read(text, model, recorder, progress, cancelled)
+        return try recorder.matrix(origin(of: text))
+    }
+
+    /// The same with second-order matrices, for `--method gptq`, written to `path`.
+    ///
+    /// The text is read as often as `passes` says; each time as many of them are recorded as memory holds.
+    ///
+    /// - Throws: `ModelError`, `EvaluationError`, or `CheckpointError` if the file can't be written.
+    package static func run(
+        _ model: LoadedModel, text: EvaluationText, passes: HessianPasses, to path: String, threadCount: Int,
+        progress: TextProgress, cancelled: () -> Bool = { false }
+    ) throws -> ImportanceMatrix {
+        let moments = MomentRecorder(model.configuration)
+        let writer = try HessianWriter(
+            path: path, model: model.configuration, origin: origin(of: text), hessians: passes.inputs)
+        let pool = ThreadPool(threadCount: threadCount)
+        for (number, inputs) in passes.passes.enumerated() {
+            let recorder = try HessianRecorder(inputs, pool: pool, beside: number == 0 ? moments : nil)
+            try read(text, model, recorder, progress, cancelled)
+            try recorder.write(to: writer)
+        }
+        let matrix = try moments.matrix(origin(of: text))
+        try writer.finish(matrix)
+        return matrix
+    }
+
+    private static func origin(of text: EvaluationText) -> ImportanceMatrix.Origin {
+        ImportanceMatrix.Origin(
+            textChecksums: [text.identity.checksum], textNames: [text.identity.name],
+            contextLength: text.contextLength, tokenCount: text.tokenCount)
+    }
+
+    private static func read(
+        _ text: EvaluationText, _ model: LoadedModel, _ observer: any ForwardObserver, _ progress: TextProgress,
+        _ cancelled: () -> Bool
+    ) throws {
         let state = try model.makeState()
         for chunk in text.chunks {
             state.reset()
-            try model.prefill(chunk, state: state, observer: recorder, cancelled: cancelled)
+            try model.prefill(chunk, state: state, observer: observer, cancelled: cancelled)
             progress.advance(chunk.count)
         }
-        return try recorder.matrix(
-            ImportanceMatrix.Origin(
-                textChecksums: [text.identity.checksum], textNames: [text.identity.name],
-                contextLength: text.contextLength, tokenCount: text.tokenCount))
     }
 }
 
 /// Σ x² of every input, in f64, with the tokens of each.
-private final class MomentRecorder: ForwardObserver {
+final class MomentRecorder: ForwardObserver {
     let observesLogits = false
     let observesInputs = true
     private let configuration: ModelConfiguration

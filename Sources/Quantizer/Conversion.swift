@@ -82,7 +82,7 @@ package struct Conversion {
         let hashing = SourceHashing(checkpoint.files, units)
         let start = try takeUp(writer, fingerprint, &report, hashing)
         var losses: [MatrixEncoder.Loss] = []
-        for range in ConversionWorkers.batches(units[start...]) {
+        for range in workers.batches(units[start...]) {
             let files = hashing.startDue()
             try workers.make(
                 Array(units[range]), beside: files.count,
@@ -179,6 +179,7 @@ package struct Conversion {
             report.packedExpertCount += record.codec == .stored ? 0 : 1
         }
         report.losses.add(unit, losses)
+        report.uncompensated += workers.encoding.uncompensated(unit)
         for (part, loss) in zip(unit.parts, losses) {
             let format = part.encoder.shape.format
             report.add(.init(name: part.source.name, format: format, loss: loss), weightCount: part.source.weightCount)

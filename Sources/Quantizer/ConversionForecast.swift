@@ -72,10 +72,26 @@ package struct ConversionForecast: Sendable {
         arrayByteCount = lines.reduce(0) { $0 + $1.byteCount }
         byteCountPerToken = plan.byteCountPerToken
         fileByteCount = try size.fileByteCount(metadata: metadata, text: checkpoint.text)
-        peakByteCount = Conversion.peakByteCount(
-            greatestArray: lines.filter { $0.matrixCount == 1 }.map(\.byteCount).max() ?? 0,
-            greatestExpert: expertByteCounts.max() ?? 0, matrixCount: checkpoint.tensors.count + 3 * layouts.count,
-            textByteCount: (checkpoint.text.tokenizerJSON?.count ?? 0), threadCount: threadCount)
+        peakByteCount =
+            Conversion.peakByteCount(
+                greatestArray: lines.filter { $0.matrixCount == 1 }.map(\.byteCount).max() ?? 0,
+                greatestExpert: expertByteCounts.max() ?? 0, matrixCount: checkpoint.tensors.count + 3 * layouts.count,
+                textByteCount: (checkpoint.text.tokenizerJSON?.count ?? 0), threadCount: threadCount)
+            + Self.compensationByteCount(lines, encoding, threadCount: threadCount)
+    }
+
+    /// An upper estimate of what `gptq` needs beside the rest: as many factors are made at a time as threads and a
+    /// batch's limit allow.
+    private static func compensationByteCount(_ lines: [Line], _ encoding: EncodingOptions, threadCount: Int) -> Int {
+        guard encoding.method == .gptq else { return 0 }
+        let columns = Set(lines.filter { $0.format.isQuantized }.map(\.columns))
+        let making =
+            columns.map { columns in
+                let together = ConversionWorkers.batchByteCount / max(1, Compensation.byteCount(columns: columns))
+                return min(threadCount, max(1, together)) * Compensation.workByteCount(columns: columns)
+            }.max() ?? 0
+        let kept = columns.map { Compensation.byteCount(columns: $0) }.max() ?? 0
+        return making + ConversionWorkers.batchByteCount + HessianStore.cacheCount * kept
     }
 
     /// As many losses as will be recorded, each as long as its text can get.

@@ -27,6 +27,8 @@ package struct ConversionReport: Sendable {
     package var worst: [Matrix] = []
     /// Matrices that stayed bf16 because 32 doesn't divide their rows.
     package var unquantized: [String] = []
+    /// What the method `gptq` could only search.
+    package var uncompensated: [Uncompensated] = []
     package var losses = LossTable()
     package var skipped: [Checkpoint.Skipped] = []
     package var warnings: [String] = []

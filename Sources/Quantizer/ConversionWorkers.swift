@@ -28,17 +28,18 @@ struct ConversionWorkers {
         let losses: [MatrixEncoder.Loss]
     }
 
-    static func batches(_ units: ArraySlice<ConversionUnit>) -> [Range<Int>] {
+    func batches(_ units: ArraySlice<ConversionUnit>) -> [Range<Int>] {
         var batches: [Range<Int>] = []
         var start = units.startIndex
         var byteCount = 0
         for (index, unit) in zip(units.indices, units) {
-            if index > start, byteCount + unit.byteCount > batchByteCount {
+            let size = unit.byteCount + encoding.compensationByteCount(of: unit)
+            if index > start, byteCount + size > Self.batchByteCount {
                 batches.append(start..<index)
                 start = index
                 byteCount = 0
             }
-            byteCount += unit.byteCount
+            byteCount += size
         }
         return start < units.endIndex ? batches + [start..<units.endIndex] : batches
     }

@@ -4,6 +4,8 @@ package enum QuantizationMethod: String, Sendable, CaseIterable {
     case rtn
     /// The code table and the scales of least squared error.
     case search
+    /// Every column also makes up for the errors of those before it, by the second moments of the inputs.
+    case gptq
 }
 
 /// How the matrices of a model are quantised, whatever their formats.

@@ -3,6 +3,8 @@ import Container
 
 /// The file: safetensors, so that anyone can read it. For each key NAME it holds `NAME.sums`, F32 [rows, columns], the
 /// sums of squares, and `NAME.counts`, I64 [rows], the tokens; `__metadata__` says what it is and what it was made from.
+/// Second-order matrices are `NAME.hessian`, F32 [n · (n + 1) / 2], the lower triangle of Σ x xᵀ row after row, with their
+/// XXH3-64 in `hessians.checksums`, I64, in the order of their names.
 extension ImportanceMatrix {
     private static let format = "moed importance matrix 1"
     /// Of any one row; far more than anyone reads, and sums of them can't overflow.
@@ -11,19 +13,23 @@ extension ImportanceMatrix {
     static let greatestRowCount = 1 << 16
 
     package func write(to path: String) throws(CheckpointError) {
-        var writer = SafetensorsWriter(metadata: [
-            "format": Self.format,
-            "text.checksums": origin.textChecksums.joined(separator: "\n"),
-            "text.names": origin.textNames.joined(separator: "\n"),
-            "context": "\(origin.contextLength)",
-            "tokens": "\(origin.tokenCount)",
-        ])
+        var writer = SafetensorsWriter(metadata: Self.metadata(origin))
         for (key, moments) in moments.sorted(by: { $0.key.description < $1.key.description }) {
             let rows = moments.counts.count
             writer.add("\(key).sums", shape: [rows, moments.columnCount], floats: moments.sums)
             writer.add("\(key).counts", shape: [rows], integers: moments.counts.map(Int64.init))
         }
         try writer.write(to: path)
+    }
+
+    static func metadata(_ origin: Origin) -> [String: String] {
+        [
+            "format": format,
+            "text.checksums": origin.textChecksums.joined(separator: "\n"),
+            "text.names": origin.textNames.joined(separator: "\n"),
+            "context": "\(origin.contextLength)",
+            "tokens": "\(origin.tokenCount)",
+        ]
     }
 
     /// Reads a file of either kind, ours or llama.cpp's, told apart by its first bytes.
@@ -73,12 +79,14 @@ extension ImportanceMatrix {
             }
             moments[key] = try Self.moments(file, sums: tensor, counts: counts, key)
         }
-        guard moments.count * 2 == file.header.tensors.count, !moments.isEmpty else {
+        let hessians = try HessianStore(file)
+        let expected = moments.count * 2 + (hessians.map { $0.count + 1 } ?? 0)
+        guard expected == file.header.tensors.count, !moments.isEmpty else {
             throw CheckpointError(
                 .unexpectedTensor, "the tensors aren't pairs of sums and counts", path: file.path,
-                expected: "\(moments.count * 2) tensors", found: "\(file.header.tensors.count)")
+                expected: "\(expected) tensors", found: "\(file.header.tensors.count)")
         }
-        self.init(moments: moments, origin: origin)
+        self.init(moments: moments, origin: origin, hessians: hessians)
     }
 
     private static func moments(

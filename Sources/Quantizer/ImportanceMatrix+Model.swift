@@ -41,6 +41,14 @@ extension ImportanceMatrix {
                     found: "\(moments.counts.count) rows of \(moments.columnCount)")
             }
         }
+        if let hessians {
+            for (key, columns) in HessianKey.inputs(of: model) {
+                guard let found = hessians.columns(of: key), found != columns else { continue }
+                throw CheckpointError(
+                    .wrongTensor, "this importance matrix was made for another model", path: path,
+                    tensor: "\(key)\(HessianStore.suffix)", expected: "\(columns) columns", found: "\(found)")
+            }
+        }
         let missing = missing(from: model)
         guard missing.count * 2 <= inputs.count else {
             throw CheckpointError(

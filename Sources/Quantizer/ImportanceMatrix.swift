@@ -31,13 +31,16 @@ package struct ImportanceMatrix: Sendable, Equatable {
     package private(set) var moments: [Key: Moments]
     /// What it was made from.
     package private(set) var origin: Origin
-    /// XXH3-64 of keys, counts, sums and origin: the same for the same content in any file.
+    /// How the inputs' columns go together; nil where nobody recorded it.
+    package let hessians: HessianStore?
+    /// XXH3-64 of keys, counts, sums, origin and second-order matrices: the same for the same content in any file.
     package let fingerprint: UInt64
 
-    package init(moments: [Key: Moments], origin: Origin) {
+    package init(moments: [Key: Moments], origin: Origin, hessians: HessianStore? = nil) {
         self.moments = moments
         self.origin = origin
-        fingerprint = Self.fingerprint(moments, origin)
+        self.hessians = hessians
+        fingerprint = Self.fingerprint(moments, origin, hessians)
     }
 
     /// The text and how it was read.
@@ -152,7 +155,9 @@ extension ImportanceMatrix {
         package func row(_ row: Int) -> ArraySlice<Float> { sums[row * columnCount..<(row + 1) * columnCount] }
     }
 
-    private static func fingerprint(_ moments: [Key: Moments], _ origin: Origin) -> UInt64 {
+    private static func fingerprint(
+        _ moments: [Key: Moments], _ origin: Origin, _ hessians: HessianStore?
+    ) -> UInt64 {
         var bytes: [UInt8] = []
         func append(_ text: String) { bytes += Array(text.utf8) + [0] }
         func append(_ number: UInt64) {
@@ -164,6 +169,10 @@ extension ImportanceMatrix {
             append(UInt64(moments.columnCount))
             for count in moments.counts { append(UInt64(bitPattern: Int64(count))) }
             append(unsafe moments.sums.withUnsafeBytes { unsafe XXH3.hash($0) })
+        }
+        for (name, checksum) in hessians?.checksums ?? [] {
+            append(name)
+            append(checksum)
         }
         return XXH3.hash(bytes)
     }

@@ -13,6 +13,8 @@ package struct MatrixEncoder: Sendable {
     private let method: ScaleMethod
     /// How much an error in each column counts; nil: all the same.
     private let weights: [Float]?
+    /// What errors in several columns cost together; then `weights` aren't looked at.
+    private let compensation: Compensation?
     private let kernels: Kernels
 
     /// What encoding lost.
@@ -28,7 +30,7 @@ package struct MatrixEncoder: Sendable {
 
         package init() {}
 
-        fileprivate init(_ loss: Kernels.EncodingLoss) {
+        init(_ loss: Kernels.EncodingLoss) {
             (error, energy, weightedError, weightedEnergy) = loss
         }
 
@@ -52,17 +54,20 @@ package struct MatrixEncoder: Sendable {
     /// - Parameters:
     ///   - method: plain rounding needs the linear table.
     ///   - weights: one a column, finite and not negative.
+    ///   - compensation: instead of weights, for a quantised format: what is lost is then e H eᵀ, not Σ w e².
     package init(
         _ shape: MatrixShape, stride: Int? = nil, table: CodeTable = .linear, method: ScaleMethod = .search,
-        weights: [Float]? = nil, kernels: Kernels = .best
+        weights: [Float]? = nil, compensation: Compensation? = nil, kernels: Kernels = .best
     ) {
         precondition(weights == nil || weights?.count == shape.columns)
+        precondition(compensation == nil || compensation?.columnCount == shape.columns && method == .search)
         precondition(method == .search || table == .linear)
         packing = MatrixPacking(shape)
         self.stride = stride ?? shape.strideByteCount
         self.table = table
         self.method = method
         self.weights = weights
+        self.compensation = compensation
         self.kernels = kernels
     }
 
@@ -70,10 +75,10 @@ package struct MatrixEncoder: Sendable {
     ///
     /// - Precondition: a quantised format.
     package func loss(of values: UnsafePointer<Float>, rows: Int) -> Loss? {
-        let scratch = Scratch(columns: shape.columns)
+        let scratch = Scratch(rows: rowsTogether, columns: shape.columns)
         var total = Loss()
-        for first in Swift.stride(from: 0, to: rows, by: MatrixShape.panelRows) {
-            let count = min(MatrixShape.panelRows, rows - first)
+        for first in Swift.stride(from: 0, to: rows, by: rowsTogether) {
+            let count = min(rowsTogether, rows - first)
             guard let loss = unsafe quantize(values + first * shape.columns, count, scratch) else { return nil }
             total += loss
         }
@@ -90,10 +95,10 @@ package struct MatrixEncoder: Sendable {
     ) throws(QuantizerError) -> Loss {
         precondition(rows.lowerBound.isMultiple(of: MatrixShape.panelRows) && rows.upperBound <= shape.rows)
         var loss = Loss()
-        let scratch = Scratch(columns: shape.columns)
-        for first in Swift.stride(from: rows.lowerBound, to: rows.upperBound, by: MatrixShape.panelRows) {
+        let scratch = Scratch(rows: rowsTogether, columns: shape.columns)
+        for first in Swift.stride(from: rows.lowerBound, to: rows.upperBound, by: rowsTogether) {
             let source = unsafe values + (first - rows.lowerBound) * shape.columns
-            let count = min(MatrixShape.panelRows, rows.upperBound - first)
+            let count = min(rowsTogether, rows.upperBound - first)
             switch shape.format {
             case .q4, .q8:
                 guard let lost = unsafe quantize(source, count, scratch) else {
@@ -118,15 +123,17 @@ package struct MatrixEncoder: Sendable {
         return loss
     }
 
-    /// Eight rows in their format, before they are put in their layout.
+    /// A panel, or with compensation as many as one reading of the factor serves.
+    private var rowsTogether: Int { compensation == nil ? MatrixShape.panelRows : 4 * Kernels.compensatedRows }
+
+    /// Some rows in their format, before they are put in their layout.
     @safe private struct Scratch: ~Copyable {
-        /// Codes or floats, [8, columns].
+        /// Codes or floats, [rows, columns].
         let bytes: UnsafeMutableRawPointer
-        /// f16, [8, columns / 32].
+        /// f16, [rows, columns / 32].
         let scales: UnsafeMutablePointer<UInt16>
 
-        init(columns: Int) {
-            let rows = MatrixShape.panelRows
+        init(rows: Int, columns: Int) {
             unsafe bytes = .allocate(byteCount: rows * columns * 4, alignment: 64)
             unsafe scales = .allocate(capacity: rows * (columns / BlockFormat.groupSize + 1))
         }
@@ -137,10 +144,14 @@ package struct MatrixEncoder: Sendable {
         }
     }
 
-    /// Eight rows at a time, whatever the layout: the search takes a group a lane.
+    /// Whole panels, whatever the layout: the search takes a group a lane.
     private func quantize(_ values: UnsafePointer<Float>, _ rows: Int, _ scratch: borrowing Scratch) -> Loss? {
         let codes = unsafe scratch.bytes.assumingMemoryBound(to: UInt8.self)
         let scales = unsafe scratch.scales
+        if let compensation {
+            return unsafe Self.compensate(
+                values, rows: rows, compensation, shape.format, table, kernels, codes: codes, scales: scales)
+        }
         return unsafe withWeights { weights in
             unsafe kernels.encode(
                 shape.format, table: table, method: method, values, rowStride: shape.columns, rows: rows,

@@ -79,7 +79,7 @@ package struct Remaking {
         var problems: [ContainerProblem] = []
         var checksum = try PieceChecksum()
         var next = 0
-        for range in ConversionWorkers.batches(units[...]) {
+        for range in workers.batches(units[...]) {
             try workers.make(Array(units[range])) { made in
                 let record = records[owners[next]]
                 next += 1

@@ -103,6 +103,8 @@ typedef struct moed_kernels {
 
     /// Quantises rows and says what it lost. Returns 0, or 1 if a value is too large for an f16 scale.
     int32_t (*encode)(const moed_encoding *encoding, moed_loss *loss);
+    /// The same for one group with second-order error compensation; the weighted error is e H eᵀ.
+    int32_t (*encode_group)(const moed_group_encoding *encoding, moed_loss *loss);
 
     /// Multiplies and adds bytes in registers, by the instructions of `multiply`, as fast as they can be issued, and
     /// returns how many multiply-adds it did: what the entry's products can be measured against.

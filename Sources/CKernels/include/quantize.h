@@ -42,4 +42,28 @@ typedef struct moed_encoding {
     uint8_t *codes;
 } moed_encoding;
 
+/// One group of up to sixteen rows, whose columns make up for the errors of those before them.
+typedef struct moed_group_encoding {
+    /// As in `moed_encoding`.
+    uint8_t format;
+    uint8_t table;
+    uint8_t method;
+    int64_t rows;
+    /// 32 finite floats a row.
+    const float *x;
+    /// For each of them Σ e_i R_ik over the errors e of earlier groups.
+    const float *drift;
+    /// R of H = R Rᵀ within the group, [32, 32]; only its upper triangle is read. The diagonal is positive.
+    const float *factor;
+    /// q8 values or q4 indices.
+    uint8_t *codes;
+    /// From one row of x, drift and codes to the next.
+    int64_t stride;
+    /// An f16 a row.
+    uint16_t *scales;
+    int64_t scale_stride;
+    /// x less what it became, [rows, 32].
+    float *errors;
+} moed_group_encoding;
+
 #endif

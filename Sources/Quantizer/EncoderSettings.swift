@@ -1,0 +1,68 @@
+import Checkpoint
+import Compute
+
+/// What an encoder of some matrices is made of, but for the code table.
+struct EncoderSettings {
+    let shape: MatrixShape
+    let method: QuantizationMethod
+    let weights: [Float]?
+    let compensation: Compensation?
+    let stride: Int
+
+    /// A table is chosen by every 32nd panel, and by no fewer than this.
+    private static let leastPanelCount = 4
+    private static let panelsPerSample = 32
+
+    init(
+        _ shape: MatrixShape, _ options: EncodingOptions, weights: [Float]?, compensation: Compensation? = nil,
+        stride: Int? = nil
+    ) {
+        self.shape = shape
+        method = options.method
+        // Moments of another model's matrix were refused before; unquantised formats have no use for them.
+        self.weights = shape.format.isQuantized && weights?.count == shape.columns ? weights : nil
+        self.compensation = compensation
+        self.stride = stride ?? shape.strideByteCount
+    }
+
+    /// An encoder for all of `matrices`, with the table that loses least.
+    func encoder(for matrices: [SourceMatrix]) throws -> MatrixEncoder {
+        // Codes that are taken over as they are mean whole numbers.
+        let isImported = matrices.contains { $0.importScaleFormat != nil }
+        guard method != .rtn, shape.format == .q4, !isImported else {
+            return encoder(.linear, method == .rtn ? .plain : .search)
+        }
+        let candidates = CodeTable.allCases.map { encoder($0, .search) }
+        var losses = [Double](repeating: 0, count: candidates.count)
+        for matrix in matrices {
+            for rows in sample {
+                let values = UnsafeMutableBufferPointer<Float>.allocate(capacity: rows.count * matrix.columns)
+                defer { unsafe values.deallocate() }
+                try unsafe matrix.readRows(rows, into: values)
+                guard let start = values.baseAddress else { continue }
+                for (index, candidate) in candidates.enumerated() {
+                    // What can't be encoded is reported, with its name, where it is encoded.
+                    losses[index] += unsafe candidate.loss(of: start, rows: rows.count)?.weightedError ?? 0
+                }
+            }
+        }
+        var best = 0
+        for index in losses.indices where losses[index] < losses[best] { best = index }
+        return candidates[best]
+    }
+
+    private func encoder(_ table: CodeTable, _ method: ScaleMethod) -> MatrixEncoder {
+        MatrixEncoder(
+            shape, stride: stride, table: table, method: method, weights: weights, compensation: compensation)
+    }
+
+    /// Panels spread evenly over the rows.
+    var sample: [Range<Int>] {
+        let panelCount = (shape.rows + MatrixShape.panelRows - 1) / MatrixShape.panelRows
+        let count = min(panelCount, max(Self.leastPanelCount, panelCount / Self.panelsPerSample))
+        return (0..<count).map { index in
+            let first = index * panelCount / count * MatrixShape.panelRows
+            return first..<min(first + MatrixShape.panelRows, shape.rows)
+        }
+    }
+}
