@@ -61,7 +61,7 @@ struct CalibrateCommand: ParsableCommand {
         let signals = StopSignals(cancellation)
         defer { signals.stop() }
         let container = try ContainerReader(path: model)
-        if container.metadata.recipe.type == "int4" {
+        if container.metadata.recipe.type.hasPrefix("int4") {
             Terminal.complain(
                 "warning: \(model) is int4, whose inputs differ from the real ones; int8 is close to them")
         }

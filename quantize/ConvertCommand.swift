@@ -100,6 +100,7 @@ struct ConvertCommand: ParsableCommand {
         let encoding = try encoding(source)
         let plan = try recipe.plan(
             for: source, importance: encoding.importance, threadCount: threadCount, cancellation: Cancellation())
+        try plan.check(method)
         let result = try DryRun(
             try forecast(source, plan, encoding), plan: plan,
             recipe: plan.recipe(tool: MoeQuantize.tool, packing: pack, encoding: encoding), output: output)
@@ -121,6 +122,7 @@ struct ConvertCommand: ParsableCommand {
         let encoding = try encoding(source)
         let plan = try recipe.plan(
             for: source, importance: encoding.importance, threadCount: threadCount, cancellation: cancellation)
+        try plan.check(method)
         let progress = ConversionProgress(
             totalByteCount: Conversion.sourceByteCount(of: source),
             hashByteCount: source.files.reduce(0) { $0 + $1.byteCount })

@@ -7,7 +7,11 @@ import Quantizer
 
 /// Which type each tensor gets.
 struct RecipeOptions: ParsableArguments {
-    @Option(help: "What most matrices become: int4, int8, bf16 or f32.")
+    @Option(
+        help: """
+            What most matrices become: int4, int8, bf16 or f32; int4-linear and int4-nonlinear insist on one code table, \
+            where int4 takes the better one for each matrix.
+            """)
     var type: ConversionType = .int4
 
     @Option(
@@ -39,7 +43,10 @@ struct RecipeOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Pick types for so many bits a weight by what each would lose, instead of --recipe; such as 4.75.",
+            """
+            Pick types for so many bits a weight by what each would lose, instead of --recipe; such as 4.75. Rules of your \
+            own stay as they are, and the rest gets what they leave.
+            """,
             valueName: "bits"))
     var targetBits: Double?
 
@@ -53,9 +60,8 @@ struct RecipeOptions: ParsableArguments {
             guard targetBits > 0, targetBits <= 32 else {
                 throw ValidationError("--target-bits must be from 4.5 to 32.")
             }
-            if type != .int4 || recipe != nil || pure || !ownRules.isEmpty || rulesFile != nil {
-                throw ValidationError(
-                    "--target-bits picks every type, so --type, --recipe, --pure and rules exclude it.")
+            if type != .int4 || recipe != nil || pure {
+                throw ValidationError("--target-bits picks types itself, so --type, --recipe and --pure exclude it.")
             }
         }
         if pure, let recipe, recipe != .pure { throw ValidationError("--pure and --recipe exclude each other.") }
@@ -67,13 +73,6 @@ struct RecipeOptions: ParsableArguments {
     func plan(
         for checkpoint: Checkpoint, importance: ImportanceMatrix?, threadCount: Int, cancellation: Cancellation
     ) throws -> FormatPlan {
-        if let targetBits {
-            let picked = try TargetRecipe(
-                checkpoint, targetBits: targetBits, importance: importance, pool: ThreadPool(threadCount: threadCount),
-                cancellation: cancellation)
-            return try FormatPlan(
-                checkpoint.configuration, own: [], recipe: picked.rules, name: "target", targetBits: targetBits)
-        }
         var own: [FormatRule] = []
         for rule in ownRules { own.append(try FormatRule(rule, place: "--rule")) }
         if let rulesFile {
@@ -81,10 +80,19 @@ struct RecipeOptions: ParsableArguments {
                 decoding: try InputFile(path: rulesFile).allBytes(atMost: Self.rulesByteLimit), as: UTF8.self)
             own += try FormatRule.rules(inFile: text, path: rulesFile)
         }
+        let sourceNames = SourceNames(checkpoint)
+        if let targetBits {
+            let picked = try TargetRecipe(
+                checkpoint, targetBits: targetBits, fixed: FixedTypes(own, sourceNames: sourceNames),
+                importance: importance, pool: ThreadPool(threadCount: threadCount), cancellation: cancellation)
+            return try FormatPlan(
+                checkpoint.configuration, own: own, recipe: picked.rules,
+                name: own.isEmpty ? "target" : "target with rules", targetBits: targetBits, sourceNames: sourceNames)
+        }
         let recipe = chosenRecipe
         return try FormatPlan(
             checkpoint.configuration, own: own, recipe: recipe.rules(for: checkpoint.configuration, type: type),
-            name: own.isEmpty ? recipe.rawValue : "\(recipe.rawValue) with rules", sourceNames: SourceNames(checkpoint))
+            name: own.isEmpty ? recipe.rawValue : "\(recipe.rawValue) with rules", sourceNames: sourceNames)
     }
 }
 

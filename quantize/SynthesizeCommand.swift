@@ -39,6 +39,9 @@ struct SynthesizeCommand: ParsableCommand {
 
     func validate() throws {
         if (config == nil) == (preset == nil) { throw ValidationError("Give either --config or --preset.") }
+        if type == .int4Linear || type == .int4NonLinear {
+            throw ValidationError("Random weights have no better code table; use --type int4.")
+        }
         if !(0...1 << 53).contains(seed) { throw ValidationError("--seed must be from 0 to 2^53.") }
         if let threads, !(1...1024).contains(threads) { throw ValidationError("--threads must be from 1 to 1024.") }
         if output.isEmpty || output.hasSuffix("/") { throw ValidationError("--output must be a file's name.") }

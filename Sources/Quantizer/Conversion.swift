@@ -25,11 +25,16 @@ package struct Conversion {
             progress: progress, cancellation: cancellation)
         // Resident tensors first, so that loading them is one sequential read.
         var units = checkpoint.tensors.flatMap {
-            ConversionUnit.units(of: $0, plan.shape(of: $0.requirement).importing($0.matrix))
+            ConversionUnit.units(
+                of: $0, plan.shape(of: $0.requirement).importing($0.matrix),
+                table: plan.type(of: $0.requirement.key).table)
         }
         for expert in checkpoint.experts {
             guard let layout = plan.layout(of: expert.key) else { continue }
-            units.append(ConversionUnit(expert, layout.importing(expert)))
+            let types = plan.types(of: expert.key)
+            units.append(
+                ConversionUnit(
+                    expert, layout.importing(expert), .init(first: types.gateUp.table, down: types.down.table)))
         }
         self.units = units
     }

@@ -2,17 +2,29 @@ package import Compute
 
 /// A number format as `--type` and rules name it.
 package enum ConversionType: String, Sendable, CaseIterable {
+    /// In each matrix with the code table that loses less.
     case int4
+    case int4Linear = "int4-linear"
+    case int4NonLinear = "int4-nonlinear"
     case int8
     case bf16
     case f32
 
     package var format: BlockFormat {
         switch self {
-        case .int4: .q4
+        case .int4, .int4Linear, .int4NonLinear: .q4
         case .int8: .q8
         case .bf16: .bf16
         case .f32: .f32
+        }
+    }
+
+    /// The code table that it insists on.
+    var table: CodeTable? {
+        switch self {
+        case .int4Linear: .linear
+        case .int4NonLinear: .nonLinear
+        case .int4, .int8, .bf16, .f32: nil
         }
     }
 

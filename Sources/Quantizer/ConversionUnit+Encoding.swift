@@ -14,7 +14,8 @@ extension ConversionUnit {
             let settings = EncoderSettings(
                 shape, options, weights: options.importance?.weights(for: tensor.requirement.key),
                 compensation: try options.compensation(of: tensor, shape))
-            return ConversionUnit(tensor, shape, rows: rows, try settings.encoder(for: [tensor.matrix]))
+            return ConversionUnit(
+                tensor, shape, tables, rows: rows, try settings.encoder(for: [tensor.matrix], table: tables.first))
         case .expert(let expert, let layout):
             let importance = options.importance
             let gateUp = EncoderSettings(
@@ -25,8 +26,9 @@ extension ConversionUnit {
                 layout.downShape, options, weights: importance?.weights(for: expert.key, .down),
                 compensation: try options.compensation(of: expert, .down, layout.downShape))
             return ConversionUnit(
-                expert, layout, gateUp: try gateUp.encoder(for: [expert.gate, expert.up]),
-                down: try down.encoder(for: [expert.down]))
+                expert, layout, tables,
+                gateUp: try gateUp.encoder(for: [expert.gate, expert.up], table: tables.first),
+                down: try down.encoder(for: [expert.down], table: tables.down))
         }
     }
 }

@@ -30,21 +30,32 @@ struct ConversionUnit {
         }
     }
 
+    /// Code tables that were decided beforehand; nil: the one that loses less.
+    struct Tables {
+        /// Of a tensor, or of gate and up.
+        var first: CodeTable?
+        var down: CodeTable?
+    }
+
     let content: Content
+    let tables: Tables
     let parts: [Part]
     let byteCount: Int
 
     /// Bytes of a piece of a tensor that is stored larger than it was, as floats are.
     private static let pieceByteCount = 32 << 20
 
-    init(_ expert: SourceExpert, _ layout: ExpertLayout) {
+    init(_ expert: SourceExpert, _ layout: ExpertLayout, _ tables: Tables = Tables()) {
         self.init(
-            expert, layout, gateUp: MatrixEncoder(layout.gateShape, stride: layout.gateUpStride),
+            expert, layout, tables, gateUp: MatrixEncoder(layout.gateShape, stride: layout.gateUpStride),
             down: MatrixEncoder(layout.downShape))
     }
 
     /// - Parameter gateUp: with the stride of the layout's alternating panels.
-    init(_ expert: SourceExpert, _ layout: ExpertLayout, gateUp: MatrixEncoder, down: MatrixEncoder) {
+    init(
+        _ expert: SourceExpert, _ layout: ExpertLayout, _ tables: Tables, gateUp: MatrixEncoder, down: MatrixEncoder
+    ) {
+        self.tables = tables
         var layout = layout
         layout.gateUpTable = gateUp.table
         layout.downTable = down.table
@@ -58,14 +69,17 @@ struct ConversionUnit {
         byteCount = layout.byteCount
     }
 
-    private init(_ tensor: SourceTensor, _ shape: MatrixShape, rows: Range<Int>) {
+    private init(_ tensor: SourceTensor, _ shape: MatrixShape, _ tables: Tables, rows: Range<Int>) {
         var piece = shape
         piece.rows = rows.count
-        self.init(tensor, shape, rows: rows, MatrixEncoder(piece))
+        self.init(tensor, shape, tables, rows: rows, MatrixEncoder(piece))
     }
 
     /// - Parameter encoder: of the piece that has the rows.
-    init(_ tensor: SourceTensor, _ shape: MatrixShape, rows: Range<Int>, _ encoder: MatrixEncoder) {
+    init(
+        _ tensor: SourceTensor, _ shape: MatrixShape, _ tables: Tables, rows: Range<Int>, _ encoder: MatrixEncoder
+    ) {
+        self.tables = tables
         content = .tensor(tensor, shape, encoder.table, rows: rows)
         parts = [Part(source: tensor.matrix, rows: rows, encoder: encoder, offset: 0)]
         byteCount = encoder.shape.byteCount
@@ -74,13 +88,13 @@ struct ConversionUnit {
     /// One unit, or several for a large tensor of floats: a quantised one isn't larger than it was, and an expert is
     /// never large.
     static func units(
-        of tensor: SourceTensor, _ shape: MatrixShape
+        of tensor: SourceTensor, _ shape: MatrixShape, table: CodeTable? = nil
     ) -> [ConversionUnit] {
         let panels =
             pieceByteCount / max(1, shape.strideByteCount * (shape.layout == .panels ? 1 : MatrixShape.panelRows))
         let step = shape.format.isQuantized ? shape.rows : max(1, panels) * MatrixShape.panelRows
         return stride(from: 0, to: shape.rows, by: step).map { start in
-            ConversionUnit(tensor, shape, rows: start..<min(start + step, shape.rows))
+            ConversionUnit(tensor, shape, Tables(first: table), rows: start..<min(start + step, shape.rows))
         }
     }
 

@@ -25,13 +25,16 @@ struct EncoderSettings {
         self.stride = stride ?? shape.strideByteCount
     }
 
-    /// An encoder for all of `matrices`, with the table that loses least.
-    func encoder(for matrices: [SourceMatrix]) throws -> MatrixEncoder {
+    /// An encoder for all of `matrices`.
+    ///
+    /// - Parameter table: nil for the one that loses less.
+    func encoder(for matrices: [SourceMatrix], table: CodeTable? = nil) throws -> MatrixEncoder {
         // Codes that are taken over as they are mean whole numbers.
         let isImported = matrices.contains { $0.importScaleFormat != nil }
         guard method != .rtn, shape.format == .q4, !isImported else {
             return encoder(.linear, method == .rtn ? .plain : .search)
         }
+        if let table { return encoder(table, .search) }
         let candidates = CodeTable.allCases.map { encoder($0, .search) }
         var losses = [Double](repeating: 0, count: candidates.count)
         for matrix in matrices {

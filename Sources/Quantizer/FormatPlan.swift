@@ -90,6 +90,16 @@ package struct FormatPlan: Sendable {
             layout: tensor.isRowMajor ? .rows : .panels)
     }
 
+    /// Plain rounding has linear codes only.
+    ///
+    /// - Throws: `badRule` if a rule asks for others.
+    package func check(_ method: QuantizationMethod) throws(QuantizerError) {
+        guard method == .rtn, let rule = rules.first(where: { $0.type == .int4NonLinear }) else { return }
+        throw QuantizerError(
+            code: .badRule, message: "the rule '\(rule)' wants other codes than plain rounding has",
+            advice: "Use another --method, or the type int4-linear")
+    }
+
     /// - Precondition: the layer is sparse and has that expert.
     package func types(of key: ExpertKey) -> ExpertTypes { expertTypes[key.layer][key.expert] }
 

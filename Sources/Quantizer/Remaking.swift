@@ -59,8 +59,12 @@ package struct Remaking {
     private func units(of record: ArrayRecord) -> [ConversionUnit] {
         switch record {
         case .tensor(let record):
-            tensors[record.key].map { ConversionUnit.units(of: $0, record.shape) } ?? []
-        case .expert(let record): experts[record.key].map { [ConversionUnit($0, record.layout)] } ?? []
+            tensors[record.key].map { ConversionUnit.units(of: $0, record.shape, table: record.table) } ?? []
+        case .expert(let record):
+            experts[record.key].map { expert in
+                let tables = ConversionUnit.Tables(first: record.layout.gateUpTable, down: record.layout.downTable)
+                return [ConversionUnit(expert, record.layout, tables)]
+            } ?? []
         }
     }
 

@@ -9,21 +9,24 @@ package struct TargetRecipe: Sendable {
     /// Bits a weight that came of it: every stored weight and scale, but no padding.
     package let bitsPerWeight: Double
 
-    /// - Parameter targetBits: bits a weight, norms and routers included.
-    /// - Throws: `badRule` if int4 throughout is larger, `CheckpointError`, or `cancelled`.
+    /// - Parameters:
+    ///   - targetBits: bits a weight, norms and routers included.
+    ///   - fixed: what is decided already; the size holds for all together.
+    /// - Throws: `badRule` if int4 for all the rest is larger, `CheckpointError`, or `cancelled`.
     package init(
-        _ checkpoint: Checkpoint, targetBits: Double, importance: ImportanceMatrix?, pool: ThreadPool,
+        _ checkpoint: Checkpoint, targetBits: Double, fixed: FixedTypes = FixedTypes(), importance: ImportanceMatrix?,
+        pool: ThreadPool,
         cancellation: Cancellation = Cancellation()
     ) throws {
-        let inventory = WeightInventory(checkpoint.configuration)
+        let inventory = WeightInventory(checkpoint.configuration, fixed: fixed)
         let weightCount = Double(inventory.weightCount)
         let least = inventory.bitCount(inventory.groups.map { _ in .int4 }) / weightCount
         guard least <= targetBits else {
             throw QuantizerError(
                 code: .badRule,
                 message: "\(targetBits) bits a weight are too few: int4 throughout takes "
-                    + "\((least * 1000).rounded(.up) / 1000), norms and routers included",
-                advice: "Give more bits, or --pure for the least")
+                    + "\((least * 1000).rounded(.up) / 1000), norms, routers and what your rules fix included",
+                advice: "Give more bits, or coarser rules, or --pure for the least")
         }
         let survey = try ErrorSurvey(
             checkpoint, inventory, importance: importance, pool: pool, cancellation: cancellation)
@@ -39,6 +42,6 @@ package struct TargetRecipe: Sendable {
 extension WeightInventory {
     /// Bits of every weight and its share of a scale, those of what is never quantised included.
     func bitCount(_ types: [ConversionType]) -> Double {
-        zip(groups, types).reduce(Double(fixedWeightCount) * 32) { $0 + $1.0.bitCount($1.1) }
+        zip(groups, types).reduce(fixedBitCount) { $0 + $1.0.bitCount($1.1) }
     }
 }

@@ -38,29 +38,46 @@ package struct WeightInventory: Sendable {
     /// Bytes of what is never quantised; every token reads them all.
     package let fixedByteCount: Int
     package let weightCount: Int
-    let fixedWeightCount: Int
+    /// Of what is never quantised, and of the matrices whose types are fixed: their weights with their scales.
+    let fixedBitCount: Double
 
-    package init(_ configuration: ModelConfiguration) {
+    /// - Parameter types: of matrices that aren't to be decided here, and so belong to no group.
+    package init(_ configuration: ModelConfiguration, fixed types: FixedTypes = FixedTypes()) {
         var shapes: [Place: [(rows: Int, columns: Int, count: Int)]] = [:]
         var fixed = 0
         var fixedWeights = 0
+        var fixedBits = 0.0
+        /// - Returns: whether the matrix has a fixed type.
+        func isFixed(_ type: ConversionType?, rows: Int, columns: Int, _ layout: MatrixLayout) -> Bool {
+            guard let type else { return false }
+            let format = FormatPlan.fitting(type.format, columns: columns)
+            fixed += MatrixShape(rows: rows, columns: columns, format: format, layout: layout).byteCount
+            fixedWeights += rows * columns
+            fixedBits += Double(rows * columns) * format.bitsPerElement
+            return true
+        }
         for tensor in configuration.residentTensors {
-            guard !tensor.mustBeF32, let kind = WeightKind(tensor.key.role) else {
-                let layout: MatrixLayout = tensor.isRowMajor ? .rows : .panels
-                let shape = MatrixShape(rows: tensor.rows, columns: tensor.columns, format: .f32, layout: layout)
-                fixed += shape.byteCount
-                fixedWeights += tensor.rows * tensor.columns
-                continue
-            }
+            let layout: MatrixLayout = tensor.isRowMajor ? .rows : .panels
+            let kind = tensor.mustBeF32 ? nil : WeightKind(tensor.key.role)
+            let type = kind == nil ? .f32 : types.type(of: tensor.key)
+            guard !isFixed(type, rows: tensor.rows, columns: tensor.columns, layout), let kind else { continue }
             shapes[Place(kind: kind, layer: tensor.key.layer), default: []].append((tensor.rows, tensor.columns, 1))
         }
         if let experts = configuration.experts {
             let hidden = configuration.hiddenSize
             let width = experts.intermediateSize
-            let count = experts.routedExpertCount
             for layer in 0..<configuration.layerCount where configuration.sparseLayers[layer] {
-                shapes[Place(kind: .expertGateUp, layer: layer)] = [(width, hidden, 2 * count)]
-                shapes[Place(kind: .expertDown, layer: layer)] = [(hidden, width, count)]
+                var counts = (gateUp: 0, down: 0)
+                for expert in 0..<experts.routedExpertCount {
+                    let own = types.types(of: ExpertKey(layer: layer, expert: expert))
+                    // Both at once: they have one shape.
+                    if !isFixed(own.gateUp, rows: 2 * width, columns: hidden, .panels) { counts.gateUp += 2 }
+                    if !isFixed(own.down, rows: hidden, columns: width, .panels) { counts.down += 1 }
+                }
+                if counts.gateUp > 0 {
+                    shapes[Place(kind: .expertGateUp, layer: layer)] = [(width, hidden, counts.gateUp)]
+                }
+                if counts.down > 0 { shapes[Place(kind: .expertDown, layer: layer)] = [(hidden, width, counts.down)] }
             }
         }
         groups = shapes.sorted { $0.key < $1.key }.map { place, shapes in
@@ -78,7 +95,7 @@ package struct WeightInventory: Sendable {
                 readShare: readShare)
         }
         fixedByteCount = fixed
-        fixedWeightCount = fixedWeights
+        fixedBitCount = fixedBits
         weightCount = groups.reduce(fixedWeights) { $0 + $1.weightCount }
     }
 

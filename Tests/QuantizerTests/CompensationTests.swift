@@ -51,9 +51,10 @@ struct CompensationTests {
             let h = damped
             return (0..<rows).reduce(0) { sum, row in
                 let e = (0..<columns).map { Double(weights[row * columns + $0]) - Double(stored[row * columns + $0]) }
-                return sum + (0..<columns).reduce(0) { inner, i in
-                    inner + e[i] * (0..<columns).reduce(0) { $0 + h[i][$1] * e[$1] }
-                }
+                return sum
+                    + (0..<columns).reduce(0) { inner, i in
+                        inner + e[i] * (0..<columns).reduce(0) { $0 + h[i][$1] * e[$1] }
+                    }
             }
         }
     }

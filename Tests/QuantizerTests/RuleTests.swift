@@ -69,4 +69,39 @@ struct RuleTests {
             try FormatPlan(configuration, recipe: Recipe(tool: "old", type: "int4", isPure: true, packing: .auto))
         }
     }
+
+    /// A type that names a code table gets it, by every method that has it, and the file is made the same again.
+    @Test(arguments: ["search", "rtn"]) func codeTablesCanBeChosen(method: String) throws {
+        let directory = try TemporaryDirectory()
+        let target = "\(directory.path)/model.moe"
+        let rules = [
+            "layers.1.experts.*.down=int4-linear", "layers.1.experts.*=int4-nonlinear", "output.head=int4-linear",
+        ]
+        let usable = method == "rtn" ? rules.filter { !$0.contains("nonlinear") } : rules
+        let outcome = try Program.run(
+            ["convert", Fixtures.demo, "-o", target, "--pure", "--method", method]
+                + usable.flatMap { ["--rule", $0] })
+        try #require(outcome.code == 0, "\(outcome.error)")
+        let reader = try ContainerReader(path: target)
+        for expert in reader.experts.values where expert.key.layer == 1 {
+            #expect(expert.layout.downTable == .linear)
+            #expect(expert.layout.gateUpTable == (method == "rtn" ? .linear : .nonLinear))
+        }
+        #expect(reader.tensors[TensorKey(.outputHead)]?.table == .linear)
+        #expect(reader.metadata.recipe.rules?.starts(with: usable) == true)
+        #expect(try Program.run(["verify", target, "--against", Fixtures.demo]).code == 0)
+    }
+
+    @Test func plainRoundingHasLinearCodesOnly() throws {
+        let directory = try TemporaryDirectory()
+        let outcome = try Program.run(
+            ["convert", Fixtures.demo, "-o", "\(directory.path)/x.moe", "--method", "rtn", "--type", "int4-nonlinear"])
+        #expect(outcome.code == 64 && outcome.error.contains("plain rounding"))
+        let pure = try Program.run(
+            ["convert", Fixtures.demo, "-o", "\(directory.path)/x.moe", "--type", "int4-nonlinear"])
+        #expect(pure.code == 0, "\(pure.error)")
+        let reader = try ContainerReader(path: "\(directory.path)/x.moe")
+        #expect(reader.tensors.values.allSatisfy { $0.shape.format == .f32 || $0.table == .nonLinear })
+        #expect(reader.experts.values.allSatisfy { $0.layout.gateUpTable == .nonLinear })
+    }
 }

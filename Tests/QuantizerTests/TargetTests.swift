@@ -51,9 +51,58 @@ struct TargetTests {
         #expect(outcome.code == 0, "\(outcome.error)")
         let recipe = try ContainerReader(path: target).metadata.recipe
         #expect(recipe.targetBits == 4.75 && recipe.name == "target" && recipe.rules?.last == "*=int4")
-        for other in [["--pure"], ["--recipe", "small"], ["--rule", "*=int8"], ["--type", "int8"]] {
+        for other in [["--pure"], ["--recipe", "small"], ["--type", "int8"]] {
             let refused = try Program.run(["convert", Fixtures.demo, "-o", target, "--target-bits", "4.75"] + other)
             #expect(refused.code == 64)
         }
+    }
+
+    /// A person's rules stay, the rest gets what they leave, and the size holds for both together.
+    @Test(arguments: [
+        ["layers.*.experts.{0-7}.down=int8"], ["token.embedding=bf16", "output.head=int4-linear"],
+        ["layers.{1-2}.experts.*=int4-nonlinear", "model.layers.3.self_attn.*=int8"],
+    ])
+    func ownRulesAreKeptWithinTheSize(rules: [String]) throws {
+        let checkpoint = try Checkpoint(directory: Fixtures.demo)
+        let own = try rules.map { try FormatRule($0, place: "--rule") }
+        let names = SourceNames(checkpoint)
+        let picked = try TargetRecipe(
+            checkpoint, targetBits: 6, fixed: FixedTypes(own, sourceNames: names), importance: nil,
+            pool: ThreadPool(threadCount: 2))
+        let plan = try FormatPlan(
+            checkpoint.configuration, own: own, recipe: picked.rules, name: "target", sourceNames: names)
+        let alone = try FormatPlan(
+            checkpoint.configuration, own: own, recipe: [try FormatRule("*=f32", place: "")], name: "alone",
+            sourceNames: names)
+        var bits = 0.0
+        var count = 0
+        for tensor in checkpoint.configuration.residentTensors {
+            let shape = plan.shape(of: tensor)
+            bits += Double(shape.rows * shape.columns) * shape.format.bitsPerElement
+            count += shape.rows * shape.columns
+            let type = alone.type(of: tensor.key)
+            #expect(type == .f32 || plan.type(of: tensor.key) == type, "\(tensor.key)")
+        }
+        for key in plan.expertKeys {
+            let layout = try #require(plan.layout(of: key))
+            for shape in [layout.gateShape, layout.gateShape, layout.downShape] {
+                bits += Double(shape.rows * shape.columns) * shape.format.bitsPerElement
+                count += shape.rows * shape.columns
+            }
+            let (types, fixed) = (plan.types(of: key), alone.types(of: key))
+            #expect(fixed.down == .f32 || types.down == fixed.down)
+            #expect(fixed.gateUp == .f32 || types.gateUp == fixed.gateUp)
+        }
+        #expect(abs(bits / Double(count) - picked.bitsPerWeight) < 1e-9)
+        #expect(picked.bitsPerWeight <= 6 && picked.bitsPerWeight > 5.9)
+    }
+
+    @Test func rulesThatLeaveNoRoomAreRefused() throws {
+        let directory = try TemporaryDirectory()
+        let arguments = ["convert", Fixtures.demo, "-o", "\(directory.path)/model.moe", "--target-bits", "4.75"]
+        let outcome = try Program.run(arguments + ["--rule", "layers.*.experts.*=int8"])
+        #expect(outcome.code == 64 && outcome.error.contains("your rules"), "\(outcome.error)")
+        let other = try Program.run(arguments + ["--rule", "no.such=int4"])
+        #expect(other.code == 64 && other.error.contains("matches no tensor"), "\(other.error)")
     }
 }
