@@ -28,7 +28,8 @@ extension FuzzedFile {
 struct ImportanceMatrixTarget: FuzzTarget {
     let samples: [[UInt8]]
     let words = [
-        "layers.1.experts.down", ".sums", ".counts", "__metadata__", "format", #""shape":[1,4]"#, "I64", "F32",
+        "layers.1.experts.down", ".sums", ".counts", ".hessian", "__metadata__", "format", #""shape":[1,4]"#, "I64",
+        "F32",
     ]
     private let file: FuzzedFile
 
@@ -43,7 +44,15 @@ struct ImportanceMatrixTarget: FuzzTarget {
             ],
             origin: .init(textChecksums: ["0123456789abcdef"], textNames: ["text"], contextLength: 8, tokenCount: 9))
         try matrix.write(to: path)
-        samples = [[UInt8](try Data(contentsOf: URL(filePath: path)))]
+        let plain = [UInt8](try Data(contentsOf: URL(filePath: path)))
+        var writer = SafetensorsWriter(metadata: ["format": "moed importance matrix 1", "context": "8", "tokens": "9"])
+        writer.add("output.head.sums", shape: [1, 2], floats: [1, 2])
+        writer.add("output.head.counts", shape: [1], integers: [Int64(9)])
+        writer.add("output.norm.hessian", shape: [3], floats: [1, 0.5, 2])
+        writer.add("layers.1.experts.0.down.hessian", shape: [1], floats: [4])
+        writer.add("hessians.checksums", shape: [2], integers: [Int64(1), 2])
+        try writer.write(to: path)
+        samples = [plain, [UInt8](try Data(contentsOf: URL(filePath: path)))]
     }
 
     func mutate(_ sample: [UInt8], _ mutator: inout Mutator) -> [UInt8] {
