@@ -34,7 +34,8 @@ func room(_ name: String, _ dependencies: [Target.Dependency] = [], settings: [S
 
 /// Prose that stands beside the code it describes.
 let roomDocuments: [String: [String]] = [
-    "Container": ["FORMAT.md"]
+    "Container": ["FORMAT.md"],
+    "ExpertPaging": ["README.md"],
 ]
 
 func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {

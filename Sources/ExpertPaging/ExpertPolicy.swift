@@ -1,127 +1,280 @@
 import Glibc
 
-/// Who gives up a slot: the expert with the lowest decayed count of uses (LFU with a half-life).
+/// Who gives up a slot: decayed LFU with counts that outlive eviction, weighed with how recently an expert was used, in
+/// quotas of the layers where the arena is small and in a pool that the layers share where it is large.
 ///
-/// Counts belong to experts, not to slots, so an expert that was evicted comes back with what it had earned (a
-/// "ghost" count; without them LFU degrades to LRU). Instead of shrinking every count as time passes, a later use adds
-/// more: after `t` steps a use adds `2^(t / halfLife)`, which orders experts the same way and changes one count a use.
+/// An expert's key is
 ///
-/// Only experts that were offered with `makeEvictable` are ever chosen. Every operation costs O(log n).
+///     log2 Σ 2^(visit / halfLife)  −  r · log2(age + ½)
+///
+/// over its uses. The first term is the count of uses, each worth half as much for every `halfLife` visits of its layer
+/// since; it is kept as it grows instead of shrinking all the others, so that a use changes one key. The second is an
+/// expectation of the time until the next use: `age` is how many visits of the layer have passed without one, known
+/// in the steps 0, 1, 2, 4 and 8, so that an expert's key changes at most four times between uses. Counts belong to
+/// experts, not to slots: one that was evicted comes back with what it had earned.
+///
+/// Time runs eight times as fast while the last tokens missed clearly more often than those before, because the subject
+/// has changed then and old counts mislead.
+///
+/// A *group* is one layer's experts of one size. Below 15 % of a size's experts every group keeps to its quota and
+/// gives up its own: what a layer will ask for next is known only to its own history, and in a shared pool the other
+/// layers would evict it before its turn comes. Where a quota would hardly exceed one token's experts, and above
+/// 15 %, the lowest key of all goes, with a bias against groups that hold more than their share.
+///
+/// Only experts that were offered with `makeEvictable` are ever chosen. Choosing costs O(log n); a use costs O(log n),
+/// and the change of layer one pass over the layer's ages.
 package struct ExpertPolicy: Sendable {
-    /// [experts], in units of `2^(steps / halfLife)` since the last rescaling.
-    private var scores: [Double]
-    /// What one use is worth now.
-    private var increment = 1.0
-    private let growth: Double
-    /// [experts]: which slots an expert fits in.
-    private let sizeClasses: [UInt8]
-    /// [size classes]: min-heaps of evictable experts.
-    private var heaps: [[Int32]]
-    /// [experts]: place in its heap, -1 when it isn't evictable.
-    private var places: [Int32]
+    package struct Tuning: Sendable {
+        /// Visits of a layer until a use is worth half.
+        package var halfLife = 64.0
+        /// Tokens that the recent and the usual part of misses look back on, by which part the recent one must exceed the
+        /// usual one, and how much faster counts decay then.
+        package var recentTokens = 8.0
+        package var usualTokens = 64.0
+        package var surprise = 1.2
+        package var haste = 8.0
+        /// `r` where layers share a pool.
+        package var pooledRecency = 0.6
+        /// `r` where layers keep to quotas.
+        package var quotaRecency = 0.15
+        /// Quotas are kept while the slots are a smaller part of the experts than this.
+        package var quotaBelow = 0.15
+        /// …and a quota is larger than one token's experts by this at least.
+        package var leastQuotaRoom = 2
+        /// Half-life of `popularity`, in visits.
+        package var popularityHalfLife = 4096.0
 
-    /// One entry of `sizeClasses` an expert; victims are chosen within one class. `halfLife` in steps (`advance`).
-    package init(sizeClasses: [UInt8], halfLife: Double) {
-        self.sizeClasses = sizeClasses
-        scores = Array(repeating: 0, count: sizeClasses.count)
-        places = Array(repeating: -1, count: sizeClasses.count)
-        heaps = Array(repeating: [], count: Int(sizeClasses.max() ?? 0) + 1)
-        growth = exp2(1 / halfLife)
-        for sizeClass in heaps.indices {
-            heaps[sizeClass].reserveCapacity(sizeClasses.count { $0 == sizeClass })
+        package init() {}
+    }
+
+    private struct Group {
+        let sizeClass: Int
+        /// Slots that belong to it.
+        let quota: Int
+        /// The same before rounding.
+        let share: Double
+        let keepsQuota: Bool
+        /// Experts that have a slot.
+        var residentCount = 0
+    }
+
+    private let tuning: Tuning
+    private let expertsPerLayer: Int
+    /// [experts]
+    private let groupOfExpert: [Int32]
+    private var groups: [Group]
+    /// Evictable experts, a heap a group.
+    private var evictable: ExpertHeaps
+    /// Groups that have any, a heap a size class.
+    private var candidates: ExpertHeaps
+
+    /// [layers]
+    private var visits: [Int]
+    /// [layers]: visits, of which hasty ones count for more: the time by which counts decay.
+    private var clocks: [Double]
+    /// Parts of the uses that missed, 0…1, as moving averages.
+    private var recentMisses = 0.5
+    private var usualMisses = 0.5
+    private let usesPerToken: Double
+    /// The layer that is being visited; -1 before the first.
+    private var layer = -1
+    /// [experts]: the visit of the last use; `never` before.
+    private var lastVisits: [Int]
+    /// [experts]: the first term of the key.
+    private var logCounts: [Double]
+    /// [experts]: log2 of the uses, with the half-life of `popularity`.
+    private var logPopularity: [Double]
+
+    private static let never = Int.min / 2
+    private static let oldestStep = 8
+
+    /// - Parameters:
+    ///   - sizeClasses: one entry an expert, layer after layer.
+    ///   - slotCounts: one entry a size class.
+    package init(
+        sizeClasses: [UInt8], expertsPerLayer: Int, slotCounts: [Int], expertsPerToken: Int, tuning: Tuning = Tuning()
+    ) {
+        self.tuning = tuning
+        self.expertsPerLayer = max(expertsPerLayer, 1)
+        let layerCount = (sizeClasses.count + self.expertsPerLayer - 1) / self.expertsPerLayer
+        var classSizes = Array(repeating: 0, count: slotCounts.count)
+        for sizeClass in sizeClasses { classSizes[Int(sizeClass)] += 1 }
+
+        var groupOf: [Int32] = []
+        var members: [(sizeClass: Int, count: Int)] = []
+        var known: [Int] = []
+        for (expert, sizeClass) in sizeClasses.enumerated() {
+            if expert % self.expertsPerLayer == 0 { known = Array(repeating: -1, count: slotCounts.count) }
+            if known[Int(sizeClass)] < 0 {
+                known[Int(sizeClass)] = members.count
+                members.append((Int(sizeClass), 0))
+            }
+            members[known[Int(sizeClass)]].count += 1
+            groupOf.append(Int32(known[Int(sizeClass)]))
+        }
+        // What rounding leaves goes to the first groups of the class.
+        var left = slotCounts
+        for (sizeClass, count) in members { left[sizeClass] -= slotCounts[sizeClass] * count / classSizes[sizeClass] }
+        groups = members.map { sizeClass, count in
+            let (slots, size) = (slotCounts[sizeClass], classSizes[sizeClass])
+            let quota = slots * count / size
+            let extra = left[sizeClass] > 0 ? 1 : 0
+            left[sizeClass] -= extra
+            return Group(
+                sizeClass: sizeClass, quota: quota + extra, share: Double(slots * count) / Double(size),
+                keepsQuota: Double(slots) < tuning.quotaBelow * Double(size)
+                    && quota >= expertsPerToken + tuning.leastQuotaRoom)
+        }
+        groupOfExpert = groupOf
+        evictable = ExpertHeaps(owners: groupOf)
+        candidates = ExpertHeaps(owners: groups.map { Int32($0.sizeClass) })
+        visits = Array(repeating: 0, count: layerCount)
+        clocks = Array(repeating: 0, count: layerCount)
+        usesPerToken = Double(max(layerCount * expertsPerToken, 1))
+        lastVisits = Array(repeating: Self.never, count: sizeClasses.count)
+        logCounts = Array(repeating: -.infinity, count: sizeClasses.count)
+        logPopularity = logCounts
+    }
+
+    // MARK: Use
+
+    /// Counts a use of an expert, which was in memory or not. Another layer's expert than the last one's, or one that this visit has used already, begins the
+    /// next visit of its layer.
+    package mutating func recordUse(of expert: Int, isResident: Bool = true) {
+        let itsLayer = expert / expertsPerLayer
+        if itsLayer != layer || lastVisits[expert] == visits[itsLayer] { beginVisit(of: itsLayer) }
+        let visit = visits[itsLayer]
+        lastVisits[expert] = visit
+        logCounts[expert] = Self.adding(1, at: clocks[itsLayer] / tuning.halfLife, to: logCounts[expert])
+        logPopularity[expert] = Self.adding(
+            1, at: Double(visit) / tuning.popularityHalfLife, to: logPopularity[expert])
+        let missed = isResident ? 0.0 : 1
+        recentMisses += (missed - recentMisses) / (tuning.recentTokens * usesPerToken)
+        usualMisses += (missed - usualMisses) / (tuning.usualTokens * usesPerToken)
+        if evictable.contains(expert) { place(expert) }
+    }
+
+    /// The layer that was visited until now grows older by that visit.
+    private mutating func beginVisit(of next: Int) {
+        let left = layer
+        let visit = left >= 0 ? visits[left] : 0
+        layer = next
+        visits[next] += 1
+        clocks[next] += recentMisses > tuning.surprise * usualMisses ? tuning.haste : 1
+        guard left >= 0 else { return }
+        for expert in experts(ofLayer: left) {
+            let age = visit - lastVisits[expert]
+            // At 1, 2, 4 and 8 the key changes.
+            if age > 0, age <= Self.oldestStep, age & (age - 1) == 0, evictable.contains(expert) { place(expert) }
         }
     }
 
-    /// Lets one step pass.
-    package mutating func advance() {
-        increment *= growth
-        if increment > 1e200 { rescale() }
+    private func experts(ofLayer layer: Int) -> Range<Int> {
+        layer * expertsPerLayer..<min((layer + 1) * expertsPerLayer, lastVisits.count)
     }
 
-    package mutating func recordUse(of expert: Int) {
-        scores[expert] += increment
-        if places[expert] >= 0 { siftDown(from: Int(places[expert]), in: Int(sizeClasses[expert])) }
+    /// log2(2^total + amount · 2^time)
+    private static func adding(_ amount: Double, at time: Double, to total: Double) -> Double {
+        time + log2(amount + exp2(total - time))
+    }
+
+    private func key(of expert: Int) -> Double {
+        let itsLayer = expert / expertsPerLayer
+        // While its layer is visited, the visit hasn't passed for those that it doesn't use.
+        let passed = visits[itsLayer] - lastVisits[expert] - (itsLayer == layer ? 1 : 0)
+        let age = min(max(passed, 0), Self.oldestStep)
+        // The power of two below.
+        let step = age == 0 ? 0 : 1 << (Int.bitWidth - 1 - age.leadingZeroBitCount)
+        let recency =
+            groups[Int(groupOfExpert[expert])].keepsQuota ? tuning.quotaRecency : tuning.pooledRecency
+        return logCounts[expert] - recency * log2(Double(step) + 0.5)
+    }
+
+    // MARK: Slots
+
+    /// The expert was given a slot.
+    package mutating func admit(_ expert: Int) {
+        let group = Int(groupOfExpert[expert])
+        groups[group].residentCount += 1
+        weigh(group)
+    }
+
+    /// The expert lost its slot, other than by `takeVictim`.
+    package mutating func dismiss(_ expert: Int) {
+        makeUnevictable(expert)
+        let group = Int(groupOfExpert[expert])
+        groups[group].residentCount -= 1
+        weigh(group)
     }
 
     /// The expert is in memory and nobody uses it.
     package mutating func makeEvictable(_ expert: Int) {
-        guard places[expert] < 0 else { return }
-        let sizeClass = Int(sizeClasses[expert])
-        places[expert] = Int32(heaps[sizeClass].count)
-        heaps[sizeClass].append(Int32(expert))
-        siftUp(from: heaps[sizeClass].count - 1, in: sizeClass)
+        if !evictable.contains(expert) { place(expert) }
     }
 
-    /// The expert is in use, or no longer in memory.
+    /// The expert is in use.
     package mutating func makeUnevictable(_ expert: Int) {
-        let place = Int(places[expert])
-        guard place >= 0 else { return }
-        let sizeClass = Int(sizeClasses[expert])
-        let last = heaps[sizeClass].count - 1
-        swap(place, last, in: sizeClass)
-        heaps[sizeClass].removeLast()
-        places[expert] = -1
-        if place < last {
-            siftDown(from: place, in: sizeClass)
-            siftUp(from: place, in: sizeClass)
-        }
+        evictable.remove(expert)
+        weigh(Int(groupOfExpert[expert]))
     }
 
-    /// Chooses the least used evictable expert of a size class, the lower index among equals, and withdraws it.
-    package mutating func takeVictim(ofClass sizeClass: Int) -> Int? {
-        guard let victim = heaps[sizeClass].first else { return nil }
-        makeUnevictable(Int(victim))
-        return Int(victim)
+    /// Chooses an evictable expert that makes room for `newcomer`, and dismisses it.
+    package mutating func takeVictim(for newcomer: Int) -> Int? {
+        let own = Int(groupOfExpert[newcomer])
+        var group = own
+        if !groups[own].keepsQuota || groups[own].residentCount < groups[own].quota || evictable.count(of: own) == 0 {
+            guard let lowest = candidates.minimum(of: groups[own].sizeClass) else { return nil }
+            group = lowest
+        }
+        guard let victim = evictable.minimum(of: group) else { return nil }
+        dismiss(victim)
+        return victim
     }
+
+    private mutating func place(_ expert: Int) {
+        evictable.set(expert, key: key(of: expert))
+        weigh(Int(groupOfExpert[expert]))
+    }
+
+    /// Renews a group's place among the others.
+    private mutating func weigh(_ index: Int) {
+        guard let lowest = evictable.minimum(of: index) else { return candidates.remove(index) }
+        let group = groups[index]
+        // With quotas, whoever exceeds its own comes first; in the pool, it is only likelier to.
+        let weight = group.keepsQuota ? 64.0 : 1
+        let excess = log2(Double(group.residentCount + 1) / (group.share + 1))
+        candidates.set(index, key: evictable.key(of: lowest) - weight * excess)
+    }
+
+    // MARK: Counts
+
+    package var expertCount: Int { logCounts.count }
 
     /// Uses of an expert, each worth half as much for every half-life since.
-    package func score(of expert: Int) -> Double { scores[expert] / increment }
-
-    package func evictableCount(ofClass sizeClass: Int) -> Int { heaps[sizeClass].count }
-
-    private func isLess(_ left: Int32, _ right: Int32) -> Bool {
-        let (first, second) = (scores[Int(left)], scores[Int(right)])
-        return first < second || (first == second && left < right)
+    package func count(of expert: Int) -> Double {
+        exp2(logCounts[expert] - clocks[expert / expertsPerLayer] / tuning.halfLife)
     }
 
-    private mutating func swap(_ first: Int, _ second: Int, in sizeClass: Int) {
-        heaps[sizeClass].swapAt(first, second)
-        places[Int(heaps[sizeClass][first])] = Int32(first)
-        places[Int(heaps[sizeClass][second])] = Int32(second)
+    /// The same with the half-life of `popularity`: what is known for long rather than what is in use now.
+    package func popularity(of expert: Int) -> Double {
+        exp2(logPopularity[expert] - Double(visits[expert / expertsPerLayer]) / tuning.popularityHalfLife)
     }
 
-    private mutating func siftUp(from start: Int, in sizeClass: Int) {
-        var place = start
-        while place > 0 {
-            let parent = (place - 1) / 2
-            guard isLess(heaps[sizeClass][place], heaps[sizeClass][parent]) else { return }
-            swap(place, parent, in: sizeClass)
-            place = parent
-        }
-    }
-
-    private mutating func siftDown(from start: Int, in sizeClass: Int) {
-        var place = start
-        while true {
-            var least = place
-            for child in (2 * place + 1)...(2 * place + 2) where child < heaps[sizeClass].count {
-                if isLess(heaps[sizeClass][child], heaps[sizeClass][least]) { least = child }
-            }
-            guard least != place else { return }
-            swap(place, least, in: sizeClass)
-            place = least
-        }
-    }
-
-    /// Keeps the scores finite. What is too small to matter becomes zero, which can tie experts that weren't, so the
-    /// heaps are made anew.
-    private mutating func rescale() {
-        for expert in scores.indices { scores[expert] /= increment }
-        increment = 1
-        for sizeClass in heaps.indices {
-            for place in stride(from: heaps[sizeClass].count / 2 - 1, through: 0, by: -1) {
-                siftDown(from: place, in: sizeClass)
+    /// Begins with what an earlier run learnt, if nothing was counted yet. Its rates are worth so many tokens of
+    /// observation that what is asked for now soon outweighs them.
+    package mutating func restore(popularity: [Float]) {
+        guard popularity.count == logCounts.count, layer < 0 else { return }
+        for layer in visits.indices {
+            let its = experts(ofLayer: layer)
+            let most = Double(popularity[its].max() ?? 0)
+            guard most > 0 else { continue }
+            for expert in its where popularity[expert] > 0 {
+                logPopularity[expert] = log2(Double(popularity[expert]))
+                logCounts[expert] = log2(Double(popularity[expert]) / most * Self.restoredCount)
             }
         }
     }
+
+    /// What the most popular expert of a layer begins with.
+    private static let restoredCount = 4.0
 }

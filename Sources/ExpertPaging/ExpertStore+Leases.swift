@@ -14,7 +14,7 @@ extension ExpertStore {
 
         core.monitor.lock()
         defer { core.monitor.unlock() }
-        core.table.advance()
+        if !core.guesses.isEmpty { core.lastDemand = .now }
         for position in experts.indices {
             let index: Int
             do {
@@ -44,6 +44,10 @@ extension ExpertStore {
         }
         core.hits.add(UInt64(tickets.count - missing), ordering: .relaxed)
         core.misses.add(UInt64(missing), ordering: .relaxed)
+        if !tickets.isEmpty {
+            core.layerUses[layer] += UInt64(tickets.count)
+            core.layerHits[layer] += UInt64(tickets.count - missing)
+        }
         if missing == 1 {
             core.workArrived.signal()
         } else if missing > 1 {

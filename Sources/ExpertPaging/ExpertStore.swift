@@ -38,8 +38,6 @@ package final class ExpertStore: Sendable {
     let expertsPerLayer: Int
 
     package static let defaultLaneCount = 2
-    /// Half-life of a use, in tokens. Replays of public routing traces are flat between 16 and 64.
-    static let halfLifeTokens = 64.0
 
     /// Makes the arena and starts the lanes; reads nothing yet.
     package init(container: ContainerReader, slotCount wanted: Int, laneCount: Int) throws(PagingError) {
@@ -77,12 +75,12 @@ package final class ExpertStore: Sendable {
             throw PagingError(.outOfMemory, "the arena for \(wanted) expert slots, \(byteCount) bytes: \(error)")
         }
 
-        let halfLife = Self.halfLifeTokens * Double(max(1, configuration.sparseLayers.count { $0 }))
         let core = PagingCore(
             container: container, records: records, arena: arena, slotOffsets: offsets,
             table: SlotTable(
-                sizeClasses: records.map { UInt8(shape.sizeClass(ofBlob: $0.byteCount) ?? 0) }, slotCounts: counts,
-                halfLife: halfLife))
+                sizeClasses: records.map { UInt8(shape.sizeClass(ofBlob: $0.byteCount) ?? 0) },
+                expertsPerLayer: configuration.experts?.routedExpertCount ?? 0, slotCounts: counts,
+                expertsPerToken: shape.expertsPerToken), layerCount: firstIndices.count)
 
         var lanes: [WorkerThread] = []
         for (index, scratch) in scratch.enumerated() where !records.isEmpty {
@@ -157,6 +155,7 @@ package final class ExpertStore: Sendable {
         counters.misses = core.misses.load(ordering: .relaxed)
         counters.evictions = core.evictions.load(ordering: .relaxed)
         counters.reads = core.reads.load(ordering: .relaxed)
+        counters.guessedReads = core.guessedReads.load(ordering: .relaxed)
         counters.failures = core.failures.load(ordering: .relaxed)
         counters.bytesRead = core.bytesRead.load(ordering: .relaxed)
         counters.readDuration = .nanoseconds(core.readNanoseconds.load(ordering: .relaxed))

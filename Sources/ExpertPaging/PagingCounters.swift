@@ -8,6 +8,8 @@ package struct PagingCounters: Sendable, Equatable {
     package var evictions: UInt64 = 0
     /// Reads that ended, well or badly.
     package var reads: UInt64 = 0
+    /// Reads of experts that nobody had asked for, among `reads`.
+    package var guessedReads: UInt64 = 0
     /// Reads that failed.
     package var failures: UInt64 = 0
     /// Bytes that the good reads took from the file.

@@ -15,6 +15,8 @@ package struct PagingError: Error, CustomStringConvertible {
         case unknownExpert
         /// The blob could not be read, or isn't what was written.
         case unreadable
+        /// What is kept of the experts' use can't be read or written.
+        case badPopularity
         /// The caller no longer wants it.
         case cancelled
     }

@@ -32,16 +32,22 @@ struct SlotTable {
     /// [size classes]: stacks of free slots.
     private var free: [[Int32]]
     private let sizeClasses: [UInt8]
-    private var policy: ExpertPolicy
+    private(set) var policy: ExpertPolicy
     private var queueHead: Int32 = -1
     private var queueTail: Int32 = -1
     private(set) var residentCount = 0
 
-    /// `sizeClasses`: one entry an expert. `slotCounts`: one a size class; slots are numbered class by class.
-    init(sizeClasses: [UInt8], slotCounts: [Int], halfLife: Double) {
+    /// `sizeClasses`: one entry an expert, layer after layer. `slotCounts`: one a size class; slots are numbered class by
+    /// class.
+    init(
+        sizeClasses: [UInt8], expertsPerLayer: Int, slotCounts: [Int], expertsPerToken: Int,
+        tuning: ExpertPolicy.Tuning = .init()
+    ) {
         self.sizeClasses = sizeClasses
         slotOfExpert = Array(repeating: -1, count: sizeClasses.count)
-        policy = ExpertPolicy(sizeClasses: sizeClasses, halfLife: halfLife)
+        policy = ExpertPolicy(
+            sizeClasses: sizeClasses, expertsPerLayer: expertsPerLayer, slotCounts: slotCounts,
+            expertsPerToken: expertsPerToken, tuning: tuning)
         free = slotCounts.map { _ in [] }
         slots.reserveCapacity(slotCounts.reduce(0, +))
         for (sizeClass, count) in slotCounts.enumerated() {
@@ -53,13 +59,10 @@ struct SlotTable {
 
     // MARK: The engine's side
 
-    /// Lets one unit of the policy's time pass.
-    mutating func advance() { policy.advance() }
-
     /// Counts a use of the expert and holds its slot if it is in memory or on its way.
     mutating func holdIfPresent(_ expert: Int) -> Int? {
-        policy.recordUse(of: expert)
         let slot = Int(slotOfExpert[expert])
+        policy.recordUse(of: expert, isResident: slot >= 0)
         guard slot >= 0 else { return nil }
         hold(slot)
         return slot
@@ -85,7 +88,7 @@ struct SlotTable {
         var evicted = false
         if let unused = free[sizeClass].popLast() {
             slot = Int(unused)
-        } else if let victim = policy.takeVictim(ofClass: sizeClass) {
+        } else if let victim = policy.takeVictim(for: expert) {
             slot = Int(slotOfExpert[victim])
             slotOfExpert[victim] = -1
             residentCount -= 1
@@ -93,13 +96,27 @@ struct SlotTable {
         } else {
             return .none
         }
-        slotOfExpert[expert] = Int32(slot)
-        slots[slot].expert = Int32(expert)
+        occupy(slot, with: expert)
         slots[slot].holderCount = 1
         slots[slot].phase = .queued
         enqueue(slot)
         return .queued(slot, evicted: evicted)
     }
+
+    /// Gives a free slot to an expert that nobody asked for, and begins its read. nil when it is in memory already or there is no
+    /// free slot: nothing is evicted for a guess.
+    mutating func takeGuess(_ expert: Int) -> Int? {
+        guard slotOfExpert[expert] < 0, let unused = free[Int(sizeClasses[expert])].popLast() else { return nil }
+        let slot = Int(unused)
+        occupy(slot, with: expert)
+        slots[slot].phase = .reading
+        return slot
+    }
+
+    mutating func restore(popularity: [Float]) { policy.restore(popularity: popularity) }
+
+    /// Whether the expert is in memory, or a lane is about to bring it.
+    func isResident(_ expert: Int) -> Bool { slotOfExpert[expert] >= 0 }
 
     func phase(of slot: Int) -> Phase { slots[slot].phase }
 
@@ -138,6 +155,7 @@ struct SlotTable {
         if let failure {
             // Whoever asks from now on reads again.
             slotOfExpert[Int(slots[slot].expert)] = -1
+            policy.dismiss(Int(slots[slot].expert))
             slots[slot].expert = -1
             slots[slot].phase = .failed(failure)
             if !isHeld { vacate(slot) }
@@ -150,6 +168,12 @@ struct SlotTable {
 
     // MARK: Details
 
+    private mutating func occupy(_ slot: Int, with expert: Int) {
+        slotOfExpert[expert] = Int32(slot)
+        slots[slot].expert = Int32(expert)
+        policy.admit(expert)
+    }
+
     private mutating func hold(_ slot: Int) {
         if case .ready = slots[slot].phase, slots[slot].holderCount == 0 {
             policy.makeUnevictable(Int(slots[slot].expert))
@@ -160,7 +184,10 @@ struct SlotTable {
     /// Returns a slot whose content is worthless.
     private mutating func vacate(_ slot: Int) {
         let expert = Int(slots[slot].expert)
-        if expert >= 0 { slotOfExpert[expert] = -1 }
+        if expert >= 0 {
+            slotOfExpert[expert] = -1
+            policy.dismiss(expert)
+        }
         slots[slot].expert = -1
         slots[slot].phase = .free
         free[slots[slot].sizeClass].append(Int32(slot))

@@ -24,7 +24,10 @@ package struct AvailableMemory: Sendable, Equatable {
         var found: [AvailableMemory] = []
         let meminfo = "\(root)/proc/meminfo"
         if let available = field("MemAvailable:", in: meminfo) {
-            found.append(AvailableMemory(byteCount: available * 1024, source: meminfo))
+            // It counts the page cache as free, and with it pages that processes have mapped and work with: their
+            // code, or another program's model. Shared memory is among the mapped pages, but not in the figure.
+            let mapped = max((field("Mapped:", in: meminfo) ?? 0) - (field("Shmem:", in: meminfo) ?? 0), 0)
+            found.append(AvailableMemory(byteCount: max(available - mapped, 0) * 1024, source: meminfo))
         }
         for line in lines(of: "\(root)/proc/self/cgroup") {
             let parts = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
@@ -39,16 +42,20 @@ package struct AvailableMemory: Sendable, Equatable {
     }
 
     private struct ControlGroupFiles {
-        let limit: String
+        /// What it may take before it is slowed down or killed. Swap isn't in any of them.
+        let limits: [String]
         let usage: String
-        /// The field of `memory.stat` that says how much of the usage is file cache.
+        /// The fields of `memory.stat` that say how much of the usage is file cache, and how much of that is mapped and
+        /// therefore in use.
         let reclaimable: [String]
+        let mapped: String
 
         static let version2 = ControlGroupFiles(
-            limit: "memory.max", usage: "memory.current", reclaimable: ["inactive_file", "active_file"])
+            limits: ["memory.max", "memory.high"], usage: "memory.current",
+            reclaimable: ["inactive_file", "active_file"], mapped: "file_mapped")
         static let version1 = ControlGroupFiles(
-            limit: "memory.limit_in_bytes", usage: "memory.usage_in_bytes",
-            reclaimable: ["total_inactive_file", "total_active_file"])
+            limits: ["memory.limit_in_bytes"], usage: "memory.usage_in_bytes",
+            reclaimable: ["total_inactive_file", "total_active_file"], mapped: "total_mapped_file")
     }
 
     /// What the group and every group above it leave. In a namespace of its own a group sees itself at the mount's
@@ -58,14 +65,14 @@ package struct AvailableMemory: Sendable, Equatable {
         var found: [AvailableMemory] = []
         while true {
             let directory = ([Substring(mount)] + components).joined(separator: "/")
-            if let limit = number(in: "\(directory)/\(files.limit)"),
-                let usage = number(in: "\(directory)/\(files.usage)")
-            {
-                let reclaimable = files.reclaimable.reduce(0) {
-                    $0 + (field($1, in: "\(directory)/memory.stat") ?? 0)
-                }
+            for file in files.limits {
+                guard let limit = number(in: "\(directory)/\(file)"),
+                    let usage = number(in: "\(directory)/\(files.usage)")
+                else { continue }
+                let cached = files.reclaimable.reduce(0) { $0 + (field($1, in: "\(directory)/memory.stat") ?? 0) }
+                let reclaimable = max(cached - (field(files.mapped, in: "\(directory)/memory.stat") ?? 0), 0)
                 let left = max(limit - max(usage - reclaimable, 0), 0)
-                found.append(AvailableMemory(byteCount: left, source: "\(directory)/\(files.limit)"))
+                found.append(AvailableMemory(byteCount: left, source: "\(directory)/\(file)"))
             }
             guard components.popLast() != nil else { return found }
         }

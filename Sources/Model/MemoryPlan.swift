@@ -59,10 +59,16 @@ package struct MemoryPlan: Sendable {
     package let slotCount: Int
     package let leastSlotCount: Int
     package let expertCount: Int
+    /// Bytes of the experts that one token uses, all layers together, and how many those are.
+    package let tokenByteCount: Int
+    package let tokenExpertCount: Int
     /// nil for the model's own.
     package let expertsPerToken: Int?
     /// What the person should know before it starts.
     package let warnings: [String]
+
+    /// Part of the experts that have a slot, 0…1.
+    package var slotFraction: Double { expertCount == 0 ? 1 : Double(slotCount) / Double(expertCount) }
 
     package var byteCount: Int { denseByteCount + cacheByteCount + scratchByteCount + arenaByteCount }
 
@@ -155,6 +161,8 @@ package struct MemoryPlan: Sendable {
         slotCount = min(slots, arena.expertCount)
         leastSlotCount = arena.leastSlotCount
         expertCount = arena.expertCount
+        tokenByteCount = footprint.expertBytesOfOneToken
+        tokenExpertCount = footprint.expertsOfOneToken
         expertsPerToken = options.expertsPerToken
         warnings = Self.warnings(slots: min(slots, arena.expertCount), footprint)
     }

@@ -7,5 +7,5 @@ struct Moed: AsyncParsableCommand {
         commandName: "moed",
         abstract: "Run a mixture-of-experts language model behind a Unix socket.",
         version: Version.current,
-        subcommands: [ServeCommand.self, TraceCommand.self, BenchCommand.self])
+        subcommands: [ServeCommand.self, TraceCommand.self, BenchCommand.self, PlanCommand.self, ReplayCommand.self])
 }

@@ -42,6 +42,28 @@ import Testing
         #expect(available.source.hasSuffix("moed.service/memory.max"))
     }
 
+    @Test func pagesThatAreMappedAreInUse() throws {
+        try write("proc/meminfo", "MemAvailable:    4000000 kB\nMapped:  700000 kB\nShmem:  200000 kB\n")
+        #expect(AvailableMemory.current(root: directory.path)?.byteCount == 3_500_000 * 1024)
+        try write("proc/self/cgroup", "0::/box\n")
+        try write("sys/fs/cgroup/box/memory.max", "1000000000\n")
+        try write("sys/fs/cgroup/box/memory.current", "300000000\n")
+        try write(
+            "sys/fs/cgroup/box/memory.stat", "inactive_file 150000000\nactive_file 50000000\nfile_mapped 60000000\n")
+        #expect(AvailableMemory.current(root: directory.path)?.byteCount == 840_000_000)
+    }
+
+    @Test func whereAGroupIsSlowedDownItEnds() throws {
+        try writeMeminfo()
+        try write("proc/self/cgroup", "0::/box\n")
+        try write("sys/fs/cgroup/box/memory.max", "max\n")
+        try write("sys/fs/cgroup/box/memory.high", "600000000\n")
+        try write("sys/fs/cgroup/box/memory.current", "100000000\n")
+        let available = try #require(AvailableMemory.current(root: directory.path))
+        #expect(available.byteCount == 500_000_000)
+        #expect(available.source.hasSuffix("box/memory.high"))
+    }
+
     @Test func theGroupAboveCountsToo() throws {
         try writeMeminfo()
         try write("proc/self/cgroup", "0::/system.slice/moed.service\n")

@@ -1,0 +1,65 @@
+import Container
+import Synchronization
+
+extension ExpertStore {
+    /// What is known of the experts' use, to be kept for the next run.
+    package var popularity: PopularityFile {
+        core.monitor.lock()
+        defer { core.monitor.unlock() }
+        let policy = core.table.policy
+        return PopularityFile(
+            identity: core.container.indexChecksum,
+            popularity: (0..<policy.expertCount).map { Float(policy.popularity(of: $0)) })
+    }
+
+    /// Begins with what an earlier run learnt: the policy counts on it, and while nothing is asked for the lanes read
+    /// the most popular experts into free slots. Does nothing after the first use, or with another model's file.
+    ///
+    /// Each layer's experts are taken by their part of the layer's uses, so that no layer is left out.
+    package func warm(with file: PopularityFile) {
+        guard file.identity == core.container.indexChecksum, file.popularity.count == core.records.count else { return }
+        var rates: [(expert: Int32, rate: Float)] = []
+        for first in firstIndices where first >= 0 {
+            let its = first..<first + expertsPerLayer
+            let sum = file.popularity[its].reduce(0, +)
+            guard sum > 0, sum.isFinite else { continue }
+            for expert in its where file.popularity[expert] > 0 {
+                rates.append((Int32(expert), file.popularity[expert] / sum))
+            }
+        }
+        rates.sort { ($0.rate, $1.expert) < ($1.rate, $0.expert) }
+        core.monitor.lock()
+        defer { core.monitor.unlock() }
+        guard core.hits.load(ordering: .relaxed) + core.misses.load(ordering: .relaxed) == 0 else { return }
+        core.table.restore(popularity: file.popularity)
+        core.guesses = rates.suffix(slotCount).map(\.expert)
+        core.lastDemand = .now - .seconds(1)
+        core.workArrived.broadcast()
+    }
+
+    /// How one layer's experts are used and which are in memory, for a heat map.
+    package struct LayerUse: Sendable, Equatable {
+        package let layer: Int
+        /// [experts]
+        package let popularity: [Float]
+        /// [experts]
+        package let isResident: [Bool]
+        /// Experts asked for since the start, and how many of them were in memory.
+        package let useCount: UInt64
+        package let hitCount: UInt64
+    }
+
+    /// One entry a layer with routed experts.
+    package var layers: [LayerUse] {
+        core.monitor.lock()
+        defer { core.monitor.unlock() }
+        return firstIndices.enumerated().compactMap { layer, first in
+            guard first >= 0 else { return nil }
+            let its = first..<first + expertsPerLayer
+            return LayerUse(
+                layer: layer, popularity: its.map { Float(core.table.policy.popularity(of: $0)) },
+                isResident: its.map { core.table.isResident($0) },
+                useCount: core.layerUses[layer], hitCount: core.layerHits[layer])
+        }
+    }
+}
