@@ -42,13 +42,22 @@ extension Status {
         package var byteCount: Int
         /// How long the engine waited for experts.
         package var stallSeconds: Double
+        /// Reads of experts that ended, well or badly; nil from daemons that don't say.
+        package var readCount: Int?
+        /// Experts in memory now; nil from daemons that don't say.
+        package var residentCount: Int?
 
-        package init(hitCount: Int, missCount: Int, evictionCount: Int, byteCount: Int, stallSeconds: Double) {
+        package init(
+            hitCount: Int, missCount: Int, evictionCount: Int, byteCount: Int, stallSeconds: Double,
+            readCount: Int? = nil, residentCount: Int? = nil
+        ) {
             self.hitCount = hitCount
             self.missCount = missCount
             self.evictionCount = evictionCount
             self.byteCount = byteCount
             self.stallSeconds = stallSeconds
+            self.readCount = readCount
+            self.residentCount = residentCount
         }
 
         /// Hits among all uses; nil before the first.
@@ -63,6 +72,8 @@ extension Status {
             case evictionCount = "evictions"
             case byteCount = "bytes_read"
             case stallSeconds = "stall_seconds"
+            case readCount = "reads"
+            case residentCount = "resident"
         }
     }
 }

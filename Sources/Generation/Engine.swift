@@ -1,4 +1,4 @@
-import ExpertPaging
+package import ExpertPaging
 package import Model
 package import Tokenizer
 
@@ -44,6 +44,9 @@ package final class Engine: Sendable {
     package func submit(_ request: GenerationRequest) throws(GenerationError) -> GenerationStream {
         try loop.submit(request)
     }
+
+    /// The experts in memory: their use and their counters may be asked for from anywhere.
+    package var experts: ExpertStore { loop.model.experts }
 
     package var contextLength: Int { loop.model.plan.contextLength }
 

@@ -41,9 +41,11 @@ package struct Daemon: Service {
         try await withThrowingTaskGroup { tasks in
             tasks.addTask { try await server.run() }
             tasks.addTask { try await reporter.run() }
-            // The server ends when it is told to, the reporter only with it.
+            tasks.addTask { try await model.keepPopularityRegularly(logger) }
+            // The server ends when it is told to, the others only with it.
             try await tasks.next()
             tasks.cancelAll()
         }
+        model.keepPopularity(logger)
     }
 }

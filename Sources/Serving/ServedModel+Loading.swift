@@ -17,6 +17,8 @@ extension ServedModel {
         package var plan = MemoryPlan.Options()
         package var threadCount: Int?
         package var queueLimit = 16
+        /// Where what is learnt of the experts' use is kept; nil to keep nothing.
+        package var stateDirectory: String?
 
         package init() {}
     }
@@ -48,6 +50,11 @@ extension ServedModel {
             model: model, tokenizer: tokenizer,
             options: Engine.Options(queueLimit: options.queueLimit, endTokens: endTokens))
 
+        let popularityPath = options.stateDirectory.map {
+            "\($0)/\(hexadecimal(container.indexChecksum)).heat"
+        }
+        let unlearnt = warm(engine.experts, container, from: popularityPath)
+
         let fingerprint = fingerprint(container, kernels: kernels, cacheFormat: plan.cacheFormat)
         return ServedModel(
             id: identifier(path: path), engine: engine, tokenizer: tokenizer, template: template,
@@ -56,7 +63,8 @@ extension ServedModel {
             defaults: container.metadata.generationDefaults,
             facts: facts(container, contextLength: engine.contextLength, fingerprint: fingerprint),
             memory: Status.Memory(plan, isBudgeted: options.plan.memory != nil), created: modificationTime(path),
-            planLines: plan.lines, warnings: plan.warnings + template.problem)
+            planLines: plan.lines + plan.demandLines, warnings: plan.warnings + template.problem + unlearnt,
+            popularityPath: popularityPath)
     }
 
     /// Whatever may change an answer's bits stands in it: the model, the build, the kernels and the cache's format.

@@ -24,6 +24,8 @@ package struct ServedModel: Sendable {
     /// The plan, one line a part, and what the person should know of it.
     package let planLines: [String]
     package let warnings: [String]
+    /// The file that keeps what is learnt of the experts' use.
+    let popularityPath: String?
 
     package var contextLength: Int { facts.contextLength }
 

@@ -20,6 +20,10 @@ package struct DaemonClient: Sendable {
         try Self.decode(await get("/moed/status"))
     }
 
+    package func experts() async throws -> ExpertUse {
+        try Self.decode(await get("/moed/experts"))
+    }
+
     /// The daemon's answer as it came, for `--json`.
     package func get(_ path: String) async throws -> [UInt8] {
         try await DaemonConnection(location).send(.GET, path) { head, body in

@@ -12,7 +12,7 @@ struct Moectl: AsyncParsableCommand {
             failed, 74 input or output failed, 75 the daemon is busy (try again), 76 its answer isn't understood, \
             77 no permission, 130 interrupted.
             """,
-        subcommands: [ChatCommand.self, RunCommand.self, StatusCommand.self, ModelsCommand.self])
+        subcommands: [ChatCommand.self, RunCommand.self, StatusCommand.self, ModelsCommand.self, ExpertsCommand.self])
 
     static func main() async {
         // A reader that goes away is an error of its write, not a silent death in the middle of a sequence.

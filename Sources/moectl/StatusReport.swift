@@ -41,6 +41,13 @@ package enum StatusReport {
             experts += ", \(Quantity.percent(rate)) of uses were there, \(Quantity.bytes(paging.byteCount)) read, "
             experts += "\(Quantity.duration(seconds: paging.stallSeconds)) waited"
         }
+        let tokenCount = throughput.promptTokenCount + throughput.completionTokenCount
+        if let readCount = paging.readCount, readCount > 0, tokenCount > 0 {
+            let milliseconds = 1000 * paging.stallSeconds / Double(tokenCount)
+            experts += "; a token: \(Quantity.bytes(paging.byteCount / tokenCount)) in "
+            experts += "\((10 * Double(readCount) / Double(tokenCount)).rounded() / 10) reads, "
+            experts += "\((10 * milliseconds).rounded() / 10) ms waited"
+        }
         rows.append(("experts", experts))
         return rows.map { (name: $0.0, value: $0.1) }
     }

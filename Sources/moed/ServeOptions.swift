@@ -40,6 +40,9 @@ struct ServeOptions: ParsableArguments {
     @Option(help: "Exactly so many experts in memory, whatever the budget would hold.")
     var expertSlots: Int?
 
+    @Option(help: "Where to keep which experts are used most (default: systemd's state directory, or nowhere).")
+    var state: String?
+
     @Option(help: "trace, debug, info, notice, warning, error or critical (default: info).")
     var logLevel: LogLevel?
 }
@@ -92,6 +95,10 @@ struct ServeSettings {
         serving.plan.chunk = try setting(options.chunk, "MOED_CHUNK", "a number of tokens")
         serving.plan.expertSlots = try setting(options.expertSlots, "MOED_EXPERT_SLOTS", "a number of experts")
         serving.plan.sequences = try setting(options.parallel, "MOED_PARALLEL", "a number of answers")
+        // systemd separates several directories by colons.
+        serving.stateDirectory =
+            options.state
+            ?? variable("STATE_DIRECTORY").flatMap { $0.split(separator: ":").first.map(String.init) }
         let threads = try setting(options.threads, "MOED_THREADS", "a number of threads")
         serving.threadCount = try bounded(threads, 1...1024, "threads")
         let queue = try setting(options.queue, "MOED_QUEUE", "a number of requests")

@@ -204,6 +204,27 @@ extension ServingSuite {
                 #expect(status.paging.missCount > 0)
                 #expect(status.paging.byteCount > 0)
                 #expect(status.memory.expertCount == 128)
+
+                let use = try decode(ExpertUse.self, await daemon.get("/moed/experts"))
+                #expect(use.layers.map(\.layer) == Array(use.layers[0].layer..<use.layers[0].layer + use.layers.count))
+                #expect(use.layers.allSatisfy { $0.popularity.count == $0.isResident.count })
+                #expect(use.layers.reduce(0) { $0 + $1.popularity.count } == 128)
+                #expect(use.layers.reduce(0) { $0 + $1.hitCount } == status.paging.hitCount)
+                #expect(
+                    use.layers.reduce(0) { $0 + $1.useCount } == status.paging.hitCount + status.paging.missCount)
+                #expect(
+                    use.layers.reduce(0) { $0 + $1.isResident.count { $0 } } == status.paging.residentCount)
+
+                let metrics = try await daemon.get("/metrics")
+                #expect(metrics.headers["content-type"]?.hasPrefix("text/plain; version=0.0.4") == true)
+                let lines = metrics.body.split(separator: "\n")
+                #expect(lines.contains("moed_tokens_total{kind=\"completion\"} 4"))
+                #expect(lines.contains("moed_expert_reads_total \(try #require(status.paging.readCount))"))
+                for line in lines where !line.hasPrefix("#") {
+                    #expect(line.split(separator: " ").last.flatMap { Double($0) } != nil, "\(line)")
+                    let name = line.prefix { $0 != " " && $0 != "{" }
+                    #expect(lines.contains { $0.hasPrefix("# TYPE \(name) ") }, "\(line)")
+                }
             }
         }
 

@@ -41,6 +41,10 @@ struct Routes: Sendable {
             return (.get, { _, _ in health() })
         case "/moed/status":
             return (.get, { _, _ in json(status()) })
+        case "/moed/experts":
+            return (.get, { _, _ in json(expertUse()) })
+        case "/metrics":
+            return (.get, { _, _ in metrics() })
         default:
             return apiHandler(path: path)
         }
@@ -83,6 +87,24 @@ struct Routes: Sendable {
         return response
     }
 
+    private func expertUse() -> ExpertUse {
+        ExpertUse(
+            layers: model.engine.experts.layers.map {
+                ExpertUse.Layer(
+                    layer: $0.layer, useCount: Int(clamping: $0.useCount), hitCount: Int(clamping: $0.hitCount),
+                    popularity: $0.popularity, isResident: $0.isResident)
+            })
+    }
+
+    private func metrics() -> Response {
+        let metrics = MetricsText(
+            engine: model.engine.status(), layers: model.engine.experts.layers, memory: model.memory,
+            uptime: ContinuousClock.now - start)
+        return Response(
+            status: .ok, headers: [.contentType: MetricsText.contentType],
+            body: .init(byteBuffer: ByteBuffer(string: metrics.text)))
+    }
+
     private func status() -> Status {
         let engine = model.engine.status()
         let paging = engine.paging
@@ -104,7 +126,8 @@ struct Routes: Sendable {
             paging: .init(
                 hitCount: Int(clamping: paging.hits), missCount: Int(clamping: paging.misses),
                 evictionCount: Int(clamping: paging.evictions), byteCount: Int(clamping: paging.bytesRead),
-                stallSeconds: paging.stallDuration.seconds))
+                stallSeconds: paging.stallDuration.seconds, readCount: Int(clamping: paging.reads),
+                residentCount: engine.residentExpertCount))
     }
 }
 

@@ -1,0 +1,86 @@
+import API
+import ExpertPaging
+import Generation
+
+/// The answer of `GET /metrics`: the daemon's counters in Prometheus' text format, version 0.0.4.
+struct MetricsText {
+    static let contentType = "text/plain; version=0.0.4; charset=utf-8"
+
+    private(set) var text = ""
+
+    init(engine: EngineStatus, layers: [ExpertStore.LayerUse], memory: Status.Memory, uptime: Duration) {
+        add("moed_uptime_seconds", "gauge", "Time since the daemon began to serve.", [([], uptime.seconds)])
+        let totals = engine.totals
+        add(
+            "moed_requests_total", "counter", "Requests by how they ended.",
+            [
+                ([("outcome", "completed")], Double(totals.completed)),
+                ([("outcome", "failed")], Double(totals.failed)),
+                ([("outcome", "cancelled")], Double(totals.cancelled)),
+                ([("outcome", "rejected")], Double(totals.rejected)),
+            ])
+        add(
+            "moed_tokens_total", "counter", "Tokens computed.",
+            [
+                ([("kind", "prompt")], Double(totals.promptTokens)),
+                ([("kind", "completion")], Double(totals.completionTokens)),
+            ])
+        add("moed_queue_waiting", "gauge", "Requests that wait.", [([], Double(engine.waitingCount))])
+        add("moed_queue_limit", "gauge", "Requests that may wait.", [([], Double(engine.queueLimit))])
+        add(
+            "moed_memory_bytes", "gauge", "The memory plan.",
+            [
+                ([("part", "dense")], Double(memory.denseByteCount)),
+                ([("part", "kv_cache")], Double(memory.cacheByteCount)),
+                ([("part", "scratch")], Double(memory.scratchByteCount)),
+                ([("part", "expert_arena")], Double(memory.arenaByteCount)),
+            ])
+        addPaging(engine, layers)
+    }
+
+    private mutating func addPaging(_ engine: EngineStatus, _ layers: [ExpertStore.LayerUse]) {
+        let paging = engine.paging
+        add("moed_expert_slots", "gauge", "Experts that fit in memory.", [([], Double(engine.slotCount))])
+        add(
+            "moed_expert_uses_total", "counter", "Experts asked for, in memory or not.",
+            layers.flatMap { layer in
+                [
+                    ([("layer", "\(layer.layer)"), ("result", "hit")], Double(layer.hitCount)),
+                    ([("layer", "\(layer.layer)"), ("result", "miss")], Double(layer.useCount - layer.hitCount)),
+                ]
+            })
+        add(
+            "moed_expert_resident", "gauge", "Experts in memory.",
+            layers.map { ([("layer", "\($0.layer)")], Double($0.isResident.count { $0 })) })
+        add(
+            "moed_expert_evictions_total", "counter", "Experts that gave up their slot.",
+            [([], Double(paging.evictions))])
+        add("moed_expert_reads_total", "counter", "Reads of experts.", [([], Double(paging.reads))])
+        add(
+            "moed_expert_guessed_reads_total", "counter", "Reads of experts that nobody had asked for.",
+            [([], Double(paging.guessedReads))])
+        add(
+            "moed_expert_read_failures_total", "counter", "Reads of experts that failed.",
+            [([], Double(paging.failures))])
+        add("moed_expert_read_bytes_total", "counter", "Bytes of experts read.", [([], Double(paging.bytesRead))])
+        add(
+            "moed_expert_read_seconds_total", "counter", "Time that the lanes spent reading, added up.",
+            [([], paging.readDuration.seconds)])
+        add(
+            "moed_expert_stall_seconds_total", "counter", "Time that the engine waited for experts.",
+            [([], paging.stallDuration.seconds)])
+    }
+
+    private mutating func add(
+        _ name: String, _ type: String, _ help: String, _ samples: [(labels: [(String, String)], value: Double)]
+    ) {
+        guard !samples.isEmpty else { return }
+        text += "# HELP \(name) \(help)\n# TYPE \(name) \(type)\n"
+        for sample in samples {
+            let labels = sample.labels.map { "\($0)=\"\($1)\"" }.joined(separator: ",")
+            text += name + (labels.isEmpty ? "" : "{\(labels)}")
+            // Whole numbers without a fraction, as counters are read by people too.
+            text += Int(exactly: sample.value).map { " \($0)\n" } ?? " \(sample.value)\n"
+        }
+    }
+}
