@@ -1,16 +1,37 @@
 /// One message of a conversation.
-package struct ChatMessage: Sendable, Equatable {
+package struct ChatMessage: Sendable {
     package enum Role: String, Sendable {
         case system
         case user
         case assistant
+        case tool
+    }
+
+    /// A call of a function by the model.
+    package struct ToolCall: Sendable {
+        package var id: String
+        package var name: String
+        /// As the template wants them: a mapping, or its JSON.
+        package var arguments: TemplateValue
+
+        package init(id: String, name: String, arguments: TemplateValue) {
+            self.id = id
+            self.name = name
+            self.arguments = arguments
+        }
     }
 
     package var role: Role
     package var content: String
-    /// The reasoning that came before an assistant's content. Of history it is dropped, as the template does; with
+    /// The reasoning that came before an assistant's content. What of history's is kept, the template decides; with
     /// `isPrefix` it is continued.
     package var reasoning: String?
+    /// The calls that an assistant's message makes.
+    package var toolCalls: [ToolCall] = []
+    /// The call that a tool's message answers.
+    package var toolCallID: String?
+    /// The name of whoever speaks, such as the tool.
+    package var name: String?
     /// The answer goes on from this message, which must be the last and the assistant's.
     package var isPrefix: Bool
 
@@ -19,5 +40,24 @@ package struct ChatMessage: Sendable, Equatable {
         self.content = content
         self.reasoning = reasoning
         self.isPrefix = isPrefix
+    }
+
+    /// The message as templates have it. A role is one of a few words, so the template may make a marker of it.
+    var templateValue: TemplateMapping {
+        var value: TemplateMapping = ["role": .own(role.rawValue)]
+        value["content"] = .foreign(content)
+        value["reasoning_content"] = reasoning.map { .foreign($0) }
+        value["name"] = name.map { .foreign($0) }
+        value["tool_call_id"] = toolCallID.map { .foreign($0) }
+        if !toolCalls.isEmpty {
+            value["tool_calls"] = .list(
+                toolCalls.map { call in
+                    .mapping([
+                        "id": .foreign(call.id), "type": .own("function"),
+                        "function": .mapping(["name": .foreign(call.name), "arguments": call.arguments]),
+                    ])
+                })
+        }
+        return value
     }
 }

@@ -1,30 +1,46 @@
-/// A rendered conversation: markers that the template wrote, and text that people and the model wrote.
+/// A rendered conversation: markers that the template wrote, and all other text.
 ///
 /// The two are kept apart so that text which spells a marker never becomes one.
 package struct ChatPrompt: Sendable, Equatable {
     package enum Piece: Sendable, Equatable {
-        /// A marker, which is one token of the vocabulary: to be encoded with added tokens recognised.
+        /// A special token of the vocabulary: to be encoded with added tokens recognised.
         case control(String)
-        /// Content: to be encoded with no added token recognised.
+        /// Everything else: to be encoded with no special token recognised.
         case text(String)
     }
 
     package private(set) var pieces: [Piece] = []
     /// Whether the answer begins with reasoning, which ends at `</think>`.
-    package internal(set) var startsInsideReasoning = false
+    package private(set) var startsInsideReasoning = false
 
-    mutating func append(control marker: String) {
-        pieces.append(.control(marker))
+    init(_ text: MarkedText, _ markers: MarkerSet, continuing prefix: ChatMessage? = nil) {
+        var text = text
+        startsInsideReasoning = text.isInsideReasoning
+        if let prefix {
+            if startsInsideReasoning, let reasoning = prefix.reasoning {
+                text.units += MarkedText(foreign: reasoning).units
+                startsInsideReasoning = prefix.content.isEmpty
+                if !startsInsideReasoning { text.units += MarkedText(ChatTemplate.endThinkMarker).units }
+            }
+            text.units += MarkedText(foreign: prefix.content).units
+        }
+        var place = 0
+        var start = 0
+        while place < text.units.count {
+            guard let marker = markers.marker(in: text, at: place) else {
+                place += 1
+                continue
+            }
+            append(text.slice(start..<place))
+            pieces.append(.control(marker.string))
+            place += marker.units.count
+            start = place
+        }
+        append(text.slice(start..<place))
     }
 
-    /// Adjacent texts become one piece: they are tokenized as one.
-    mutating func append(text: String) {
-        if text.isEmpty { return }
-        if case .text(let earlier) = pieces.last {
-            pieces[pieces.count - 1] = .text(earlier + text)
-        } else {
-            pieces.append(.text(text))
-        }
+    private mutating func append(_ text: MarkedText) {
+        if !text.units.isEmpty { pieces.append(.text(text.string)) }
     }
 
     /// The whole as one string, which is what the template's Jinja gives.
@@ -42,5 +58,19 @@ package struct ChatPrompt: Sendable, Equatable {
         var tokens: [Int32] = []
         for piece in pieces { tokens += try encode(piece) }
         return tokens
+    }
+}
+
+extension MarkedText {
+    /// Whether the template opened a reasoning and didn't end it.
+    fileprivate var isInsideReasoning: Bool {
+        func last(_ marker: String) -> Int? {
+            let marker = MarkedText(marker).units
+            return stride(from: units.count - marker.count, through: 0, by: -1).first { place in
+                units[place..<place + marker.count].elementsEqual(marker)
+            }
+        }
+        guard let opened = last(ChatTemplate.thinkMarker) else { return false }
+        return opened > last(ChatTemplate.endThinkMarker) ?? -1
     }
 }

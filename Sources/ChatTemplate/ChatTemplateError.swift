@@ -3,8 +3,8 @@ package struct ChatTemplateError: Error, Sendable, Equatable, CustomStringConver
     package enum Code: Sendable {
         /// The model has no chat template.
         case missing
-        /// The model's chat template isn't one of those that are known.
-        case unknown
+        /// The model's chat template can't be run.
+        case unsupported
         /// `tokenizer_config.json` lacks what the template needs.
         case malformed
         /// The messages can't be rendered as they are.

@@ -37,7 +37,7 @@ extension ServedModel {
         let tokenizer = try BytePairTokenizer(
             tokenizerJSON: tokenizerJSON, configJSON: container.text.tokenizerConfigJSON)
         let template = template(
-            recognizing: container.text.chatTemplate, tokenizerConfigJSON: container.text.tokenizerConfigJSON,
+            container.text.chatTemplate, tokenizerConfigJSON: container.text.tokenizerConfigJSON,
             tokenizer: tokenizer)
         let plan = try MemoryPlan(container: container, options: options.plan)
         let kernels = try Kernels.selected()

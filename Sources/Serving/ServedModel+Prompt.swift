@@ -18,8 +18,9 @@ extension ServedModel {
                 isPrefix: message.prefix ?? false)
         }
         do {
-            let rendered = try template.get().render(
-                messages, thinking: request.thinking?.type == .enabled, addGenerationPrompt: true)
+            var options = ChatTemplate.Options()
+            options.thinking = request.thinking.map { $0.type == .enabled }
+            let rendered = try template.get().render(messages, options)
             let tokens = try rendered.tokens { piece in
                 switch piece {
                 case .control(let marker): try tokenizer.encode(marker, special: .parsed, addBegin: false)
@@ -42,19 +43,12 @@ extension ServedModel {
         }
     }
 
-    /// The template, if the vocabulary has its markers.
+    /// The template, which alone may write the vocabulary's added tokens.
     static func template(
-        recognizing text: String?, tokenizerConfigJSON: [UInt8]?, tokenizer: BytePairTokenizer
+        _ source: String?, tokenizerConfigJSON: [UInt8]?, tokenizer: BytePairTokenizer
     ) -> Result<ChatTemplate, ChatTemplateError> {
         Result { () throws(ChatTemplateError) in
-            let template = try ChatTemplate(recognizing: text, tokenizerConfigJSON: tokenizerConfigJSON)
-            for marker in template.markers {
-                guard let ids = try? tokenizer.encode(marker, special: .parsed, addBegin: false), ids.count == 1 else {
-                    throw ChatTemplateError(
-                        .malformed, "the chat template's marker \(marker) isn't a token of this model's vocabulary")
-                }
-            }
-            return template
+            try ChatTemplate(source, tokenizerConfigJSON: tokenizerConfigJSON, markers: tokenizer.addedTokenTexts)
         }
     }
 }

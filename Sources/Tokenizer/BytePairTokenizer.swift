@@ -83,6 +83,11 @@ package final class BytePairTokenizer: Sendable {
         }
     }
 
+    /// The texts of all added tokens, special or not.
+    package var addedTokenTexts: [String] {
+        addedTokens.keys.map { String(decoding: $0, as: UTF8.self) }
+    }
+
     /// The id of a token by its text: an added token's own, or the text that a byte-level token stands for.
     package func id(of token: String) -> Int32? {
         Self.find(token, addedTokens, vocabulary)

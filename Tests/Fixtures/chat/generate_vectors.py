@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes vectors.json beside this file: what Jinja makes of many conversations.
+"""Writes vectors.json and snippets.json beside this file: what Jinja makes of many conversations, and of snippets.txt.
 
     python3 -m venv venv && venv/bin/pip install jinja2==3.1.6
     venv/bin/python Tests/Fixtures/chat/generate_vectors.py DEEPSEEK_V31_TEMPLATE
@@ -11,6 +11,7 @@ import pathlib
 import random
 import sys
 
+from jinja2.ext import Extension
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -74,6 +75,47 @@ def main():
     lines = ",\n".join(json.dumps(vector, ensure_ascii=False) for vector in vectors)
     path.write_text(f"[\n{lines}\n]\n")
     print(f"{len(vectors)} conversations, {path.stat().st_size} bytes in {path}")
+    write_snippets()
+
+
+CONVERSATION = [{"role": "system", "content": " Be brief. "}, {"role": "user", "content": "Hi <b>\n\"you\" é"},
+                {"role": "assistant", "content": "Yes?"}, {"role": "user", "content": "a<think>b"}]
+
+
+def refuse(message):
+    raise ValueError(message)
+
+
+def write_snippets():
+    """Snippets are parted by blank lines."""
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, "jinja2.ext.loopcontrols"])
+    environment.filters["tojson"] = (
+        lambda value, ensure_ascii=False, indent=None, separators=None, sort_keys=False: json.dumps(
+            value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys))
+    environment.globals["raise_exception"] = refuse
+    folder = pathlib.Path(__file__).parent
+    results = []
+    for source in (folder / "snippets.txt").read_text().split("\n\n"):
+        try:
+            rendered = environment.from_string(source).render(messages=CONVERSATION, bos_token="<s>")
+        except Exception as error:
+            rendered = None
+            print(f"refused ({error}): {source}")
+        results.append({"template": source, "rendered": rendered})
+    lines = ",\n".join(json.dumps(result, ensure_ascii=False) for result in results)
+    (folder / "snippets.json").write_text(f"[\n{lines}\n]\n")
+    print(f"{len(results)} snippets")
+
+
+class Generation(Extension):
+    """The tag of training sets, as Hugging Face's libraries have it."""
+
+    tags = {"generation"}
+
+    def parse(self, parser):
+        next(parser.stream)
+        return parser.parse_statements(["name:endgeneration"], drop_needle=True)
 
 
 if __name__ == "__main__":
