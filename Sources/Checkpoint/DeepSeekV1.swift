@@ -1,4 +1,5 @@
 import Container
+import JSON
 
 /// DeepSeekMoE 16B: a key and a value for every head, softmax router, shared experts.
 enum DeepSeekV1: Family {

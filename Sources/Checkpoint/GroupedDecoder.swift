@@ -1,4 +1,5 @@
 import Container
+import JSON
 
 /// What decoders with grouped attention have in common, from Llama on: the attention, the rotary embedding, the sizes.
 enum GroupedDecoder {

@@ -1,4 +1,5 @@
 import Container
+import JSON
 
 /// Llama 2 and its dense successors without scaled frequencies.
 enum Llama: Family {

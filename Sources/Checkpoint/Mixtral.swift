@@ -1,4 +1,5 @@
 import Container
+import JSON
 
 /// Mixtral: every layer sparse. A softmax over the chosen experts' scores is one over all, made to sum to one.
 enum Mixtral: Family {

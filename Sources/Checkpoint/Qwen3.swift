@@ -1,4 +1,5 @@
 import Container
+import JSON
 
 /// Qwen3's dense models: normed heads.
 enum Qwen3: Family {

@@ -1,4 +1,5 @@
 import Container
+import JSON
 
 /// Qwen3's sparse models (30B-A3B, 235B-A22B): normed heads, softmax router, no shared experts.
 enum Qwen3MoE: Family {
