@@ -1,5 +1,6 @@
 import Compute
 import Container
+import ContainerFixtures
 import TestSupport
 import Testing
 
