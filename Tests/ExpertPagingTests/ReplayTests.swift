@@ -14,10 +14,10 @@ import Testing
         static let fractions = [0.03, 0.0625, 0.125, 0.25, 0.375, 0.5]
         static let all = [
             Recording(file: "kimi.jsonl", hitRates: [34.9, 48.1, 60.4, 75.2, 84.7, 90.7]),
-            Recording(file: "olmoe.jsonl", hitRates: [13.9, 28.4, 45.2, 62.3, 73.8, 82.9]),
+            Recording(file: "olmoe.jsonl", hitRates: [14.0, 28.4, 45.2, 62.3, 73.8, 82.9]),
             Recording(file: "qwen.csv", hitRates: [28.6, 46.2, 66.2, 86.0, 94.8, 96.4]),
-            Recording(file: "gemma.csv", hitRates: [29.3, 46.2, 66.1, 83.1, 92.9, 96.4]),
-            Recording(file: "gptoss.csv", hitRates: [37.9, 54.6, 70.9, 81.3, 81.7, 81.7]),
+            Recording(file: "gemma.csv", hitRates: [29.1, 46.2, 66.1, 83.1, 92.9, 96.4]),
+            Recording(file: "gptoss.csv", hitRates: [37.8, 54.6, 70.8, 81.3, 81.7, 81.7]),
         ]
     }
 
