@@ -16,7 +16,7 @@ struct SynthesizeCommand: ParsableCommand {
     @Option(help: ArgumentHelp("A published model's config.json.", valueName: "config.json"))
     var config: String?
 
-    @Option(help: "A shape that comes with the program: v2-lite, moonlight or v3.")
+    @Option(help: "A shape that comes with the program: v2-lite, moonlight, v3 or qwen3-30b-a3b.")
     var preset: Preset?
 
     @Option(help: "The weights' format: int4, int8, bf16 or f32.")
