@@ -121,7 +121,8 @@ let package = Package(
             name: "room-benchmarks", dependencies: ["Benchmark", "Model", "Container", "Compute", "Tokenizer"],
             path: "Benchmarks/Rooms", swiftSettings: common),
         .executableTarget(
-            name: "kernel-benchmark", dependencies: ["Compute"], path: "Benchmarks/Kernels", swiftSettings: memorySafe),
+            name: "kernel-benchmark", dependencies: ["Benchmark", "Compute"], path: "Benchmarks/Kernels",
+            swiftSettings: memorySafe),
 
         // Tests.
         .target(name: "CAllocations", path: "Tests/CAllocations"),

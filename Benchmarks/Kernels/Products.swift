@@ -1,3 +1,4 @@
+import Benchmark
 import Compute
 
 /// Products of the matrices with some tokens, the panels shared out among threads as the model does.
@@ -23,13 +24,13 @@ struct Products {
 
     func bytesPerSecond(_ threads: ThreadPool) -> Double {
         let byteCount = matrices.count * matrices.shape.byteCount
-        return Double(byteCount) / bestDuration { multiply(0..<matrices.count, threads) }
+        return Double(byteCount) / shortest(of: 5) { multiply(0..<matrices.count, threads) }
     }
 
     func operationsPerSecond(_ threads: ThreadPool) -> Double {
         let (rows, columns) = (matrices.shape.rows, matrices.shape.columns)
         let some = 0..<min(matrices.count, max(4, 1024 / tokens))
-        return Double(some.count * rows * columns * tokens) / bestDuration { multiply(some, threads) }
+        return Double(some.count * rows * columns * tokens) / shortest(of: 5) { multiply(some, threads) }
     }
 
     /// Six matrices together, as a token's experts.

@@ -1,5 +1,6 @@
 // How near the products come to what the machine can do: `swift run -c release kernel-benchmark [NAME...]`.
 
+import Benchmark
 import Compute
 
 let shape = MatrixShape(rows: 1408, columns: 2048, format: .q4, layout: .panels)
@@ -7,8 +8,8 @@ let threads = ThreadPool(threadCount: ThreadCount.available)
 let names = CommandLine.arguments.dropFirst()
 let matrices = try Matrices(shape: shape, byteCount: 2 << 30)
 for kernels in Kernels.available where names.isEmpty ? kernels.name != "scalar" : names.contains(kernels.name) {
-    let limits = Limits(kernels, matrices, threads)
-    print(kernels.name, limits)
+    let limits = try LimitProbe(kernels: kernels, threadCount: threads.threadCount).measure()
+    print(kernels.name, limits.summary)
     for table in CodeTable.allCases {
         let decode = try Products(kernels, matrices, table, tokens: 1).bytesPerSecond(threads)
         print("  \(table) 1 token:", limits.share(ofBandwidth: decode))

@@ -4,6 +4,7 @@
 
 #include "CKernels.h"
 #include "numbers.h"
+#include "spend_multiply_adds.h"
 #include "steps.h"
 #include "vectors.h"
 #include <immintrin.h>
@@ -36,18 +37,7 @@ INLINE void store_tile_line(int8_t *p, __m512i line) { _mm512_store_si512(p, lin
 
 #include "kernels_quantized.h"
 
-// Twelve chains hide the latency; the barrier keeps the compiler from computing ahead.
-static int64_t spend_multiply_adds(int64_t rounds) {
-    __m512i sums[12] = {0}, weights = _mm512_set1_epi8(3), input = _mm512_set1_epi8(5);
-    for (int64_t round = 0; round < rounds; round++) {
-        for (int i = 0; i < 12; i++) {
-            __asm__ volatile("" : "+v"(weights));
-            sums[i] = _mm512_dpbusd_epi32(sums[i], weights, input);
-        }
-    }
-    for (int i = 0; i < 12; i++) __asm__ volatile("" : : "v"(sums[i]));
-    return rounds * 12 * 64;
-}
+DEFINE_SPEND_MULTIPLY_ADDS(__m512i, __m512i, "v", _mm512_set1_epi8, _mm512_dpbusd_epi32, 64)
 
 #include "quantize_groups.h"
 #include "compensate_groups.h"

@@ -4,6 +4,7 @@
 
 #include "CKernels.h"
 #include "numbers.h"
+#include "spend_multiply_adds.h"
 #include "steps.h"
 #include "vectors.h"
 #include <immintrin.h>
@@ -38,18 +39,7 @@ INLINE void store_tile_line(int8_t *p, __m256i line) { _mm256_store_si256((__m25
 
 #include "kernels_quantized.h"
 
-// Twelve chains hide the latency; the barrier keeps the compiler from computing ahead.
-static int64_t spend_multiply_adds(int64_t rounds) {
-    __m256i sums[12] = {0}, weights = _mm256_set1_epi8(3), input = _mm256_set1_epi8(5);
-    for (int64_t round = 0; round < rounds; round++) {
-        for (int i = 0; i < 12; i++) {
-            __asm__ volatile("" : "+x"(weights));
-            sums[i] = _mm256_dpbusd_avx_epi32(sums[i], weights, input);
-        }
-    }
-    for (int i = 0; i < 12; i++) __asm__ volatile("" : : "x"(sums[i]));
-    return rounds * 12 * 32;
-}
+DEFINE_SPEND_MULTIPLY_ADDS(__m256i, __m256i, "x", _mm256_set1_epi8, _mm256_dpbusd_avx_epi32, 32)
 
 #include "quantize_groups.h"
 #include "compensate_groups.h"

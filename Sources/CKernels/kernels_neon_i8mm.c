@@ -4,6 +4,7 @@
 
 #include "CKernels.h"
 #include "numbers.h"
+#include "spend_multiply_adds.h"
 #include "steps.h"
 #include "vectors.h"
 #include <arm_neon.h>
@@ -83,19 +84,7 @@ INLINE void tile_products(
 
 #include "kernels_quantized.h"
 
-// Twelve chains hide the latency; the barrier keeps the compiler from computing ahead.
-static int64_t spend_multiply_adds(int64_t rounds) {
-    int32x4_t sums[12] = {0};
-    int8x16_t weights = vdupq_n_s8(3), input = vdupq_n_s8(5);
-    for (int64_t round = 0; round < rounds; round++) {
-        for (int i = 0; i < 12; i++) {
-            __asm__ volatile("" : "+w"(weights));
-            sums[i] = vmmlaq_s32(sums[i], weights, input);
-        }
-    }
-    for (int i = 0; i < 12; i++) __asm__ volatile("" : : "w"(sums[i]));
-    return rounds * 12 * 32;
-}
+DEFINE_SPEND_MULTIPLY_ADDS(int32x4_t, int8x16_t, "w", vdupq_n_s8, vmmlaq_s32, 32)
 
 #include "quantize_groups.h"
 #include "compensate_groups.h"

@@ -1,10 +1,10 @@
 /// Seconds of the shortest of several runs of `body`: what else runs on the machine only adds.
-func shortest(of runs: Int = 7, _ body: () throws -> Void) rethrows -> Double {
+package func shortest(of runs: Int = 7, _ body: () throws -> Void) rethrows -> Double {
     try shortest(of: runs, prepare: {}, body)
 }
 
 /// Before each run `prepare`, which doesn't count.
-func shortest(of runs: Int = 7, prepare: () -> Void, _ body: () throws -> Void) rethrows -> Double {
+package func shortest(of runs: Int = 7, prepare: () -> Void, _ body: () throws -> Void) rethrows -> Double {
     var best = Double.infinity
     for _ in 0..<runs {
         prepare()
