@@ -1,7 +1,7 @@
 // What works on floats, written once over 16 lanes so that every instruction set sums in the same order.
 //
 // The file that includes this one has defined `lanes`, 16 floats, and the functions that start with `lanes_`, and
-// `expand_q4` and `transpose_group`; `kernels_scalar.c` says in plain C what each of them does. And it has defined
+// `expand_q4`, `transpose_packed` and `transpose_group`; `kernels_scalar.c` says in plain C what each of them does. And it has defined
 // `multiply_quantized` and `gate_and_up`.
 
 #include <math.h>
@@ -85,12 +85,19 @@ INLINE void multiply_floats(
 
 // MARK: Dequantised on the fly
 
-/// The q8 form of a group of a panel: itself, or a q4 group expanded into `space` (256 bytes).
-INLINE const int8_t *group_codes(const moed_matrix *w, const uint8_t *panel, int64_t group, int8_t *space) {
+/// The weights of a panel's group before their scale: weights[pair][i] has input 8 · pair + i of every row, and then
+/// input 8 · pair + 4 + i.
+INLINE void expand_group_lanes(const moed_matrix *w, const uint8_t *panel, int64_t group, lanes weights[4][4]) {
     const uint8_t *codes = panel + w->code_offset;
-    if (w->format == moed_q8) return (const int8_t *)codes + group * 256;
-    expand_q4(codes + group * 128, moed_code_tables[w->table], space);
-    return space;
+    if (w->format == moed_q4) {
+        lanes_expand_q4(codes + group * 128, moed_code_tables[w->table], weights);
+        return;
+    }
+    for (int pair = 0; pair < 4; pair++) {
+        for (int i = 0; i < 4; i++) {
+            weights[pair][i] = lanes_load_codes((const int8_t *)codes + group * 256 + pair * 64, i);
+        }
+    }
 }
 
 enum { token_block = 4 };
@@ -103,13 +110,9 @@ INLINE void dequantized_panel(
     for (int t = 0; t < tokens; t++) total[t] = lanes_set(0);
     int is_bf16 = w->scale_format == moed_bf16_scales;
     for (int64_t group = 0; group < w->columns / moed_group_size; group++) {
-        _Alignas(64) int8_t space[256];
-        const int8_t *codes = group_codes(w, panel, group, space);
-        lanes scale = lanes_load_scales((const uint16_t *)panel + group * moed_panel_rows, is_bf16);
         lanes weight[4][4];
-        for (int pair = 0; pair < 4; pair++) {
-            for (int i = 0; i < 4; i++) weight[pair][i] = lanes_load_codes(codes + pair * 64, i);
-        }
+        expand_group_lanes(w, panel, group, weight);
+        lanes scale = lanes_load_scales((const uint16_t *)panel + group * moed_panel_rows, is_bf16);
         for (int t = 0; t < tokens; t++) {
             const float *input = x + t * x_stride + group * moed_group_size;
             lanes sum[4] = {lanes_set(0), lanes_set(0), lanes_set(0), lanes_set(0)};
@@ -195,40 +198,103 @@ static void axpy_bf16(float a, const uint16_t *x, int64_t count, float *y) {
     axpy_elements(a, (const uint8_t *)x, count, y, moed_bf16);
 }
 
-static void multiply_transposed(const moed_matrix *w, moed_range rows, const float *x, float *y) {
-    if (w->format != moed_q4 && w->format != moed_q8) {
-        int64_t row_size = w->columns * element_size(w->format);
-        for (int64_t r = rows.begin; r < rows.end; r++) {
-            const uint8_t *row = w->base + r / moed_panel_rows * w->stride + r % moed_panel_rows * row_size;
+static void multiply_transposed_floats(
+    const moed_matrix *w, moed_range rows, const float *x, int64_t x_stride, int64_t tokens, float *y,
+    int64_t y_stride) {
+    int64_t row_size = w->columns * element_size(w->format);
+    for (int64_t r = rows.begin; r < rows.end; r++) {
+        const uint8_t *row = w->base + r / moed_panel_rows * w->stride + r % moed_panel_rows * row_size;
+        for (int64_t t = 0; t < tokens; t++) {
+            float factor = x[t * x_stride + r - rows.begin], *output = y + t * y_stride;
             switch (w->format) {
-            case moed_f32: axpy_elements(x[r - rows.begin], row, w->columns, y, moed_f32); break;
-            case moed_bf16: axpy_elements(x[r - rows.begin], row, w->columns, y, moed_bf16); break;
-            default: axpy_elements(x[r - rows.begin], row, w->columns, y, moed_f16); break;
+            case moed_f32: axpy_elements(factor, row, w->columns, output, moed_f32); break;
+            case moed_bf16: axpy_elements(factor, row, w->columns, output, moed_bf16); break;
+            default: axpy_elements(factor, row, w->columns, output, moed_f16); break;
             }
         }
+    }
+}
+
+// A group's columns of the panel's rows low ..< high; x begins at row `low`. The sums stay in registers, and each
+// weight is expanded once for all tokens.
+INLINE void transposed_group(
+    const moed_matrix *w, const uint8_t *panel, int64_t group, int64_t low, int64_t high, const float *x,
+    int64_t x_stride, int tokens, float *y, int64_t y_stride) {
+    _Alignas(64) uint8_t codes[256];
+    const uint8_t *from = panel + w->code_offset;
+    int is_q4 = w->format == moed_q4;
+    if (is_q4) {
+        transpose_packed(from + group * 128, codes);
+    } else {
+        transpose_group((const int8_t *)from + group * 256, (int8_t *)codes);
+    }
+    float scales[16], factors[tile_queries][moed_panel_rows];
+    lanes_store(
+        scales,
+        lanes_load_scales(
+            (const uint16_t *)panel + group * moed_panel_rows, w->scale_format == moed_bf16_scales));
+    lanes first[tile_queries], second[tile_queries];
+    for (int t = 0; t < tokens; t++) {
+        for (int64_t r = low; r < high; r++) factors[t][r] = x[t * x_stride + r - low] * scales[r];
+        first[t] = lanes_load(y + t * y_stride + group * moed_group_size);
+        second[t] = lanes_load(y + t * y_stride + group * moed_group_size + 16);
+    }
+    for (int64_t r = low; r < high; r++) {
+        lanes early, late;
+        if (is_q4) {
+            lanes_load_nibbles(codes + r * 16, moed_code_tables[w->table], &early, &late);
+        } else {
+            early = lanes_load_i8((const int8_t *)codes + r * 32);
+            late = lanes_load_i8((const int8_t *)codes + r * 32 + 16);
+        }
+        for (int t = 0; t < tokens; t++) {
+            lanes factor = lanes_set(factors[t][r]);
+            first[t] = lanes_fma(early, factor, first[t]);
+            second[t] = lanes_fma(late, factor, second[t]);
+        }
+    }
+    for (int t = 0; t < tokens; t++) {
+        lanes_store(y + t * y_stride + group * moed_group_size, first[t]);
+        lanes_store(y + t * y_stride + group * moed_group_size + 16, second[t]);
+    }
+}
+
+INLINE void transposed_tokens(
+    const moed_matrix *w, const uint8_t *panel, int64_t low, int64_t high, const float *x, int64_t x_stride,
+    int64_t tokens, float *y, int64_t y_stride) {
+    int64_t t = 0;
+    for (; t + tile_queries <= tokens; t += tile_queries) {
+        for (int64_t group = 0; group < w->columns / moed_group_size; group++) {
+            transposed_group(
+                w, panel, group, low, high, x + t * x_stride, x_stride, tile_queries, y + t * y_stride, y_stride);
+        }
+    }
+    for (; t < tokens; t++) {
+        for (int64_t group = 0; group < w->columns / moed_group_size; group++) {
+            transposed_group(w, panel, group, low, high, x + t * x_stride, 0, 1, y + t * y_stride, 0);
+        }
+    }
+}
+
+static void multiply_transposed(
+    const moed_matrix *w, moed_range rows, const float *x, int64_t x_stride, int64_t tokens, float *y,
+    int64_t y_stride) {
+    if (w->format != moed_q4 && w->format != moed_q8) {
+        multiply_transposed_floats(w, rows, x, x_stride, tokens, y, y_stride);
         return;
     }
-    int is_bf16 = w->scale_format == moed_bf16_scales;
     int64_t last = (rows.end + moed_panel_rows - 1) / moed_panel_rows;
     for (int64_t panel = rows.begin / moed_panel_rows; panel < last; panel++) {
         int64_t first = panel * moed_panel_rows;
         int64_t low = rows.begin > first ? rows.begin - first : 0;
         int64_t high = rows.end - first < moed_panel_rows ? rows.end - first : moed_panel_rows;
         const uint8_t *base = w->base + panel * w->stride;
-        for (int64_t group = 0; group < w->columns / moed_group_size; group++) {
-            _Alignas(64) int8_t space[256], codes[256];
-            transpose_group(group_codes(w, base, group, space), codes);
-            float *output = y + group * moed_group_size;
-            lanes even = lanes_load(output), odd = lanes_load(output + 16);
-            for (int64_t r = low; r < high; r++) {
-                uint16_t bits = ((const uint16_t *)base)[group * moed_panel_rows + r];
-                lanes scale = lanes_set(scale_to_f32(bits, is_bf16));
-                lanes factor = lanes_set(x[first + r - rows.begin]);
-                even = lanes_fma(lanes_mul(lanes_load_i8(codes + r * 32), scale), factor, even);
-                odd = lanes_fma(lanes_mul(lanes_load_i8(codes + r * 32 + 16), scale), factor, odd);
-            }
-            lanes_store(output, even);
-            lanes_store(output + 16, odd);
+        const float *input = x + first + low - rows.begin;
+        // What a number known to the compiler saves is worth the text twice.
+        if (low == 0 && high == moed_panel_rows) {
+            transposed_tokens(w, base, 0, moed_panel_rows, input, x_stride, tokens, y, y_stride);
+        } else {
+            transposed_tokens(w, base, low, high, input, x_stride, tokens, y, y_stride);
         }
     }
 }
@@ -246,7 +312,11 @@ static void dequantize_row(const moed_matrix *w, int64_t row, float *y) {
     for (int64_t group = 0; group < w->columns / moed_group_size; group++) {
         _Alignas(64) int8_t space[256], codes[32];
         if (panels) {
-            const int8_t *from = group_codes(w, base, group, space);
+            const int8_t *from = (const int8_t *)base + w->code_offset + group * 256;
+            if (w->format == moed_q4) {
+                expand_q4(base + w->code_offset + group * 128, moed_code_tables[w->table], space);
+                from = space;
+            }
             for (int l = 0; l < 8; l++) memcpy(codes + l * 4, from + l * 32 + r * 4, 4);
         } else if (w->format == moed_q8) {
             memcpy(codes, base + w->code_offset + group * 32, 32);

@@ -50,6 +50,14 @@ INLINE lanes lanes_load_i8(const int8_t *p) {
     return r;
 }
 
+/// What 16 bytes stand for, a low and a high nibble each.
+INLINE void lanes_load_nibbles(const uint8_t *p, const int8_t *table, lanes *low, lanes *high) {
+    FOR_LANES {
+        low->v[i] = (float)table[p[i] & 15];
+        high->v[i] = (float)table[p[i] >> 4];
+    }
+}
+
 /// The scales of a panel's 8 rows, twice.
 INLINE lanes lanes_load_scales(const uint16_t *p, int is_bf16) {
     lanes r;
@@ -162,6 +170,15 @@ INLINE void transpose_group(const int8_t *codes, int8_t *rows) {
         for (int row = 0; row < 8; row++) memcpy(rows + row * 32 + line * 4, codes + line * 32 + row * 4, 4);
     }
 }
+
+/// A q4 group of a panel, 4 lines of 8 rows of 4 bytes, as 8 rows of 16 bytes.
+INLINE void transpose_packed(const uint8_t *packed, uint8_t *rows) {
+    for (int line = 0; line < 4; line++) {
+        for (int row = 0; row < 8; row++) memcpy(rows + row * 16 + line * 4, packed + line * 32 + row * 4, 4);
+    }
+}
+
+#include "expand_by_bytes.h"
 
 // sum[row] = fma(float(Σ code · activation), weight scale · activation scale, sum[row]), group by group. y begins at the
 // first of the tokens and panels.

@@ -32,9 +32,9 @@ INLINE __m256 load_8_f16(const uint16_t *p) { return _mm256_cvtph_ps(_mm_loadu_s
 
 INLINE __m256 load_8_scales(const uint16_t *p, int is_bf16) { return is_bf16 ? load_8_bf16(p) : load_8_f16(p); }
 
-INLINE __m256 load_8_i8(const int8_t *p) {
-    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)));
-}
+INLINE __m256 widen_8_i8(__m128i bytes) { return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)); }
+
+INLINE __m256 load_8_i8(const int8_t *p) { return widen_8_i8(_mm_loadl_epi64((const __m128i *)p)); }
 
 INLINE __m256 load_8_codes(const int8_t *p, int byte) {
     __m256i words = _mm256_loadu_si256((const __m256i *)p);
@@ -44,6 +44,17 @@ INLINE __m256 load_8_codes(const int8_t *p, int byte) {
 INLINE lanes lanes_load_bf16(const uint16_t *p) { return (lanes){load_8_bf16(p), load_8_bf16(p + 8)}; }
 INLINE lanes lanes_load_f16(const uint16_t *p) { return (lanes){load_8_f16(p), load_8_f16(p + 8)}; }
 INLINE lanes lanes_load_i8(const int8_t *p) { return (lanes){load_8_i8(p), load_8_i8(p + 8)}; }
+
+INLINE lanes widen_16_i8(__m128i bytes) {
+    return (lanes){widen_8_i8(bytes), widen_8_i8(_mm_unpackhi_epi64(bytes, bytes))};
+}
+
+INLINE void lanes_load_nibbles(const uint8_t *p, const int8_t *table, lanes *low, lanes *high) {
+    __m128i packed = _mm_loadu_si128((const __m128i *)p), values = _mm_loadu_si128((const __m128i *)table);
+    __m128i mask = _mm_set1_epi8(15);
+    *low = widen_16_i8(_mm_shuffle_epi8(values, _mm_and_si128(packed, mask)));
+    *high = widen_16_i8(_mm_shuffle_epi8(values, _mm_and_si128(_mm_srli_epi16(packed, 4), mask)));
+}
 
 INLINE lanes lanes_load_scales(const uint16_t *p, int is_bf16) {
     __m256 scales = load_8_scales(p, is_bf16);
@@ -156,6 +167,8 @@ INLINE void expand_q4(const uint8_t *packed, const int8_t *table, int8_t *codes)
         _mm256_store_si256((__m256i *)(codes + 128 + line * 32), _mm256_shuffle_epi8(values, high_nibbles(pair)));
     }
 }
+
+#include "expand_by_bytes.h"
 
 typedef union {
     words32 words;

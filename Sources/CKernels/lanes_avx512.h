@@ -33,6 +33,25 @@ INLINE lanes lanes_load_i8(const int8_t *p) {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
 }
 
+/// A permutation by words looks at four bits of each, so a code's other neighbours in its word needn't be cleared.
+INLINE void lanes_load_nibbles(const uint8_t *p, const int8_t *table, lanes *low, lanes *high) {
+    __m512 values = lanes_load_i8(table);
+    __m512i words = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
+    *low = _mm512_permutexvar_ps(words, values);
+    *high = _mm512_permutexvar_ps(_mm512_srli_epi32(words, 4), values);
+}
+
+INLINE void lanes_expand_q4(const uint8_t *packed, const int8_t *table, lanes weights[4][4]) {
+    __m512 values = lanes_load_i8(table);
+    for (int pair = 0; pair < 2; pair++) {
+        __m512i words = _mm512_loadu_si512(packed + pair * 64);
+        for (unsigned i = 0; i < 4; i++) {
+            weights[pair][i] = _mm512_permutexvar_ps(_mm512_srli_epi32(words, 8 * i), values);
+            weights[pair + 2][i] = _mm512_permutexvar_ps(_mm512_srli_epi32(words, 8 * i + 4), values);
+        }
+    }
+}
+
 INLINE lanes lanes_load_scales(const uint16_t *p, int is_bf16) {
     return widen_16_scales(_mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)p)), is_bf16);
 }

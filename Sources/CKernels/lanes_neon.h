@@ -50,8 +50,7 @@ INLINE lanes lanes_load_f16(const uint16_t *p) {
     return r;
 }
 
-INLINE lanes lanes_load_i8(const int8_t *p) {
-    int8x16_t bytes = vld1q_s8(p);
+INLINE lanes widen_16_i8(int8x16_t bytes) {
     int16x8_t low = vmovl_s8(vget_low_s8(bytes)), high = vmovl_s8(vget_high_s8(bytes));
     lanes r;
     r.v[0] = vcvtq_f32_s32(vmovl_s16(vget_low_s16(low)));
@@ -60,6 +59,8 @@ INLINE lanes lanes_load_i8(const int8_t *p) {
     r.v[3] = vcvtq_f32_s32(vmovl_s16(vget_high_s16(high)));
     return r;
 }
+
+INLINE lanes lanes_load_i8(const int8_t *p) { return widen_16_i8(vld1q_s8(p)); }
 
 INLINE lanes lanes_load_scales(const uint16_t *p, int is_bf16) {
     float32x4_t low = load_4_scales(p, is_bf16), high = load_4_scales(p + 4, is_bf16);
@@ -167,12 +168,26 @@ INLINE int8x16_t high_codes(int8x16_t table, uint8x16_t packed) {
     return vqtbl1q_s8(table, vshrq_n_u8(packed, 4));
 }
 
+INLINE void lanes_load_nibbles(const uint8_t *p, const int8_t *table, lanes *low, lanes *high) {
+    *low = widen_16_i8(low_codes(vld1q_s8(table), vld1q_u8(p)));
+    *high = widen_16_i8(high_codes(vld1q_s8(table), vld1q_u8(p)));
+}
+
 INLINE void expand_q4(const uint8_t *packed, const int8_t *table, int8_t *codes) {
     int8x16_t values = vld1q_s8(table);
     for (int i = 0; i < 128; i += 16) {
         uint8x16_t pair = vld1q_u8(packed + i);
         vst1q_s8(codes + i, low_codes(values, pair));
         vst1q_s8(codes + 128 + i, high_codes(values, pair));
+    }
+}
+
+INLINE void transpose_packed(const uint8_t *packed, uint8_t *rows) {
+    for (int row = 0; row < 8; row += 4) {
+        // Stored as structures of four words, four lines of four rows change places.
+        uint32x4x4_t four;
+        FOR_QUARTERS four.val[i] = vreinterpretq_u32_u8(vld1q_u8(packed + i * 32 + row * 4));
+        vst4q_u32((uint32_t *)(rows + row * 16), four);
     }
 }
 
@@ -188,6 +203,8 @@ INLINE void transpose_group(const int8_t *codes, int8_t *rows) {
         }
     }
 }
+
+#include "expand_by_bytes.h"
 
 typedef union {
     words32 words;

@@ -1,4 +1,19 @@
-// A q8 group of a panel, 8 lines of 8 rows of 4 bytes, as 8 rows of 32 bytes. Included by files that may use AVX2.
+// The groups of a panel by rows. Included by files that may use AVX2.
+
+INLINE void transpose_packed(const uint8_t *packed, uint8_t *rows) {
+    __m256i line[4];
+    for (int i = 0; i < 4; i++) line[i] = _mm256_loadu_si256((const __m256i *)(packed + i * 32));
+    __m256i low = _mm256_unpacklo_epi32(line[0], line[1]), low_rest = _mm256_unpacklo_epi32(line[2], line[3]);
+    __m256i high = _mm256_unpackhi_epi32(line[0], line[1]), high_rest = _mm256_unpackhi_epi32(line[2], line[3]);
+    // Row i in the lower half and row i + 4 in the upper one.
+    __m256i both[4] = {
+        _mm256_unpacklo_epi64(low, low_rest), _mm256_unpackhi_epi64(low, low_rest),
+        _mm256_unpacklo_epi64(high, high_rest), _mm256_unpackhi_epi64(high, high_rest)};
+    for (int i = 0; i < 4; i++) {
+        _mm_store_si128((__m128i *)(rows + i * 16), _mm256_castsi256_si128(both[i]));
+        _mm_store_si128((__m128i *)(rows + (i + 4) * 16), _mm256_extracti128_si256(both[i], 1));
+    }
+}
 
 INLINE void transpose_group(const int8_t *codes, int8_t *rows) {
     __m256i line[8], pair[8], four[8];

@@ -94,17 +94,20 @@ extension Kernels {
             &weights, rows.view, x, Int64(xStride), Int64(tokens), y, Int64(yStride))
     }
 
-    /// `y[c] += Σ_r x[r − rows.lowerBound] · W[r][c]` from float inputs, whatever the format; rows in order.
+    /// `y[t][c] += Σ_r x[t][r − rows.lowerBound] · W[r][c]` from float inputs, whatever the format; rows in order.
     ///
-    /// `x[0]` belongs to row `rows.lowerBound`; `y` has the matrix's columns.
+    /// `x[0]` belongs to row `rows.lowerBound`; `y` has the matrix's columns. With several tokens, `x` is
+    /// [tokens, xStride] and `y` [tokens, yStride].
     package func multiplyTransposed(
-        _ matrix: Matrix, rows: Range<Int>, _ x: UnsafePointer<Float>, into y: UnsafeMutablePointer<Float>
+        _ matrix: Matrix, rows: Range<Int>, _ x: UnsafePointer<Float>, xStride: Int = 0, tokens: Int = 1,
+        into y: UnsafeMutablePointer<Float>, yStride: Int = 0
     ) {
         precondition(matrix.shape.layout == .panels)
         precondition(rows.lowerBound >= 0 && rows.upperBound <= matrix.shape.rows)
         guard !rows.isEmpty else { return }
         var weights = unsafe matrix.view
-        unsafe table.pointee.multiply_transposed(&weights, rows.view, x, y)
+        unsafe table.pointee.multiply_transposed(
+            &weights, rows.view, x, Int64(xStride), Int64(tokens), y, Int64(yStride))
     }
 
     /// One row as floats, from either layout.

@@ -169,11 +169,14 @@ static void check_matrix(
 
     // Rows that begin and end inside a panel.
     moed_range some = {rows / 3, rows - rows / 4};
-    float *sums = allocate(columns * 4), *expected_sums = allocate(columns * 4), *factors = allocate(rows * 4);
-    fill_inputs(factors, rows, ordinary);
-    entry->multiply_transposed(&w, some, factors, sums);
-    scalar->multiply_transposed(&w, some, factors, expected_sums);
-    expect_same(entry->name, what, sums, expected_sums, columns);
+    float *sums = allocate(tokens * columns * 4), *expected_sums = allocate(tokens * columns * 4);
+    float *factors = allocate(tokens * rows * 4);
+    fill_inputs(factors, tokens * rows, ordinary);
+    entry->multiply_transposed(&w, some, factors, rows, tokens, sums, columns);
+    for (int64_t t = 0; t < tokens; t++) {
+        scalar->multiply_transposed(&w, some, factors + t * rows, 0, 1, expected_sums + t * columns, 0);
+    }
+    expect_same(entry->name, what, sums, expected_sums, tokens * columns);
     for (int64_t r = 0; r < rows; r++) {
         entry->dequantize_row(&w, r, sums);
         scalar->dequantize_row(&w, r, expected_sums);

@@ -74,8 +74,10 @@ typedef struct moed_kernels {
     void (*multiply_dequantized)(
         const moed_matrix *w, moed_range rows, const float *x, int64_t x_stride, int64_t tokens, float *y,
         int64_t y_stride);
-    /// y[c] += Σ x[r − rows.begin] · w[r][c], rows in ascending order.
-    void (*multiply_transposed)(const moed_matrix *w, moed_range rows, const float *x, float *y);
+    /// y[t · y_stride + c] += Σ x[t · x_stride + r − rows.begin] · w[r][c], rows in ascending order.
+    void (*multiply_transposed)(
+        const moed_matrix *w, moed_range rows, const float *x, int64_t x_stride, int64_t tokens, float *y,
+        int64_t y_stride);
     /// One row as floats, from either layout.
     void (*dequantize_row)(const moed_matrix *w, int64_t row, float *y);
 

@@ -53,23 +53,21 @@ extension LoadedModel {
             unsafe CachedLayer(pass.rows[row].blocks, layer: layer, of: cache)
         }
 
-        let small = 4
+        // Parts of the heads, several for each thread.
+        let small = max(1, headCount / (4 * threadCount))
         let parts = (headCount + small - 1) / small
-        if spans.count == rows.count {
-            // One span a row: threads needn't meet between the steps.
-            forEach(rows.count * parts, work: absorbing + attending) { item in
-                let (slot, part) = item.quotientAndRemainder(dividingBy: parts)
+        if spans.count == 1 {
+            // Threads needn't meet between the steps.
+            forEach(parts, work: absorbing + attending) { part in
                 let some = heads(ofPart: part, size: small)
-                absorb(keyValueUp, row: rows.lowerBound + slot, slot: slot, heads: some, shape)
-                attend(cached(spans[slot].row), spans[slot], slot: slot, queries: slot, heads: some, shape)
-                raise(keyValueUp, row: rows.lowerBound + slot, slots: slot..<slot + 1, heads: some, shape)
+                absorb(keyValueUp, rows: rows, heads: some, shape)
+                attend(cached(spans[0].row), spans[0], slot: 0, queries: 0, heads: some, shape)
+                raise(keyValueUp, rows: rows, spans, heads: some, shape)
             }
             return
         }
-        forEach(rows.count * parts, work: absorbing) { item in
-            let (slot, part) = item.quotientAndRemainder(dividingBy: parts)
-            absorb(
-                keyValueUp, row: rows.lowerBound + slot, slot: slot, heads: heads(ofPart: part, size: small), shape)
+        forEach(parts, work: absorbing) { part in
+            absorb(keyValueUp, rows: rows, heads: heads(ofPart: part, size: small), shape)
         }
         // All heads together, unless there are too few spans for all threads.
         let size = spans.count < 2 * threadCount ? 16 : headCount
@@ -81,29 +79,27 @@ extension LoadedModel {
                 cached(span.row), span, slot: slot, queries: span.row - rows.lowerBound,
                 heads: heads(ofPart: piece, size: size), shape)
         }
-        forEach(rows.count * parts, work: absorbing) { item in
-            let (place, part) = item.quotientAndRemainder(dividingBy: parts)
-            let row = rows.lowerBound + place
-            guard let first = spans.firstIndex(where: { $0.row == row }) else { return }
-            raise(
-                keyValueUp, row: row, slots: first..<first + spans[first].spans.count,
-                heads: heads(ofPart: part, size: small), shape)
+        forEach(parts, work: absorbing) { part in
+            raise(keyValueUp, rows: rows, spans, heads: heads(ofPart: part, size: small), shape)
         }
     }
 
-    /// absorbed[slot] = W_UKᵀ · q
+    /// absorbed[row] = W_UKᵀ · q for all rows at once, so that a weight is expanded once.
     private func absorb(
-        _ keyValueUp: Matrix, row: Int, slot: Int, heads: Range<Int>, _ shape: ModelConfiguration.LatentAttention
+        _ keyValueUp: Matrix, rows: Range<Int>, heads: Range<Int>, _ shape: ModelConfiguration.LatentAttention
     ) {
-        let rank = shape.keyValueLatentRank
+        let (rank, headSize) = (shape.keyValueLatentRank, shape.plainHeadSize + shape.ropeHeadSize)
         for head in heads {
-            let index = row * shape.headCount + head
-            let query = unsafe scratch.floats(.queries) + index * (shape.plainHeadSize + shape.ropeHeadSize)
-            let absorbed = unsafe scratch.floats(.absorbed) + (slot * shape.headCount + head) * rank
-            unsafe absorbed.update(repeating: 0, count: rank)
+            let queries = unsafe scratch.floats(.queries) + (rows.lowerBound * shape.headCount + head) * headSize
+            let absorbed = unsafe scratch.floats(.absorbed) + head * rank
+            for place in 0..<rows.count {
+                unsafe (absorbed + place * shape.headCount * rank).update(repeating: 0, count: rank)
+            }
             let firstRow = head * (shape.plainHeadSize + shape.valueHeadSize)
             unsafe kernels.multiplyTransposed(
-                keyValueUp, rows: firstRow..<firstRow + shape.plainHeadSize, query, into: absorbed)
+                keyValueUp, rows: firstRow..<firstRow + shape.plainHeadSize, queries,
+                xStride: shape.headCount * headSize, tokens: rows.count, into: absorbed,
+                yStride: shape.headCount * rank)
         }
     }
 
@@ -136,22 +132,31 @@ extension LoadedModel {
         }
     }
 
-    /// Joins a row's spans in their order: attended = W_UV · Σ p · c.
+    /// Joins each row's spans in their order: attended = W_UV · Σ p · c, for all rows at once. The absorbed queries have
+    /// done their part, and what is joined takes their place.
     private func raise(
-        _ keyValueUp: Matrix, row: Int, slots: Range<Int>, heads: Range<Int>,
+        _ keyValueUp: Matrix, rows: Range<Int>, _ spans: [AbsorbedSpan], heads: Range<Int>,
         _ shape: ModelConfiguration.LatentAttention
     ) {
         let (plain, value, rank) = (shape.plainHeadSize, shape.valueHeadSize, shape.keyValueLatentRank)
         for head in heads {
-            let whole = spanResult(slot: slots.lowerBound, head: head, shape)
-            for slot in slots.dropFirst() {
-                whole.join(spanResult(slot: slot, head: head, shape), count: rank, kernels)
+            let joined = unsafe scratch.floats(.absorbed) + head * rank
+            var slot = 0
+            for place in 0..<rows.count {
+                let whole = spanResult(slot: slot, head: head, shape)
+                for later in 1..<spans[slot].spans.count {
+                    whole.join(spanResult(slot: slot + later, head: head, shape), count: rank, kernels)
+                }
+                slot += spans[slot].spans.count
+                unsafe kernels.scale(whole.values, by: 1 / whole.sum.pointee, count: rank)
+                unsafe (joined + place * shape.headCount * rank).update(from: whole.values, count: rank)
             }
-            unsafe kernels.scale(whole.values, by: 1 / whole.sum.pointee, count: rank)
             let firstRow = head * (plain + value) + plain
             unsafe kernels.multiplyDequantized(
-                keyValueUp, rows: firstRow..<firstRow + value, whole.values,
-                into: scratch.floats(.attended) + (row * shape.headCount + head) * value)
+                keyValueUp, rows: firstRow..<firstRow + value, joined, xStride: shape.headCount * rank,
+                tokens: rows.count,
+                into: scratch.floats(.attended) + (rows.lowerBound * shape.headCount + head) * value,
+                yStride: shape.headCount * value)
         }
     }
 
