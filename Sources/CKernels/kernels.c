@@ -23,10 +23,13 @@ static int always(void) { return 1; }
 #if defined(__x86_64__)
 
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 extern const moed_kernels moed_kernels_avx2;
 extern const moed_kernels moed_kernels_avxvnni;
 extern const moed_kernels moed_kernels_avx512vnni;
+extern const moed_kernels moed_kernels_amx;
 
 static int has_avx2(void) {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
@@ -43,11 +46,21 @@ static int has_avx512vnni(void) {
         && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
 }
 
+// Leaf 7, EDX bits 24 (tiles) and 25 (their int8 products). Tiles are 8 KiB of registers, which Linux keeps only for
+// processes that asked for them (Documentation/arch/x86/xstate.rst); all threads of this one may use them then.
+static int has_amx(void) {
+    enum { request_permission = 0x1023, tile_data = 18 };
+    unsigned a, b, c, d;
+    return has_avx512vnni() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & 1 << 24) && (d & 1 << 25)
+        && syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+}
+
 static const entry entries[] = {
     {&moed_kernels_scalar, always},
     {&moed_kernels_avx2, has_avx2},
     {&moed_kernels_avxvnni, has_avxvnni},
     {&moed_kernels_avx512vnni, has_avx512vnni},
+    {&moed_kernels_amx, has_amx},
 };
 
 #elif defined(__aarch64__)

@@ -114,6 +114,8 @@ INLINE void tile_products(
     }
 }
 
+#include "tile_blocks.h"
+
 #include "kernels_quantized.h"
 
 // The multiplying instruction alone, though sums of signed products take two more. The barrier keeps the compiler from
@@ -135,7 +137,7 @@ static int64_t spend_multiply_adds(int64_t rounds) {
 
 #include "kernels_float.h"
 
-const moed_kernels moed_kernels_avx2 = KERNEL_TABLE("avx2");
+const moed_kernels moed_kernels_avx2 = KERNEL_TABLE("avx2", multiply, multiply_gated);
 
 #pragma clang attribute pop
 

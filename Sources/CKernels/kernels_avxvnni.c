@@ -36,6 +36,7 @@ INLINE __m256i load_tile_line(const int8_t *p) { return _mm256_load_si256((const
 INLINE void store_tile_line(int8_t *p, __m256i line) { _mm256_store_si256((__m256i *)p, line); }
 
 #include "products_vnni.h"
+#include "tiles_vnni.h"
 
 #include "kernels_quantized.h"
 
@@ -46,7 +47,7 @@ DEFINE_SPEND_MULTIPLY_ADDS(__m256i, __m256i, "x", _mm256_set1_epi8, _mm256_dpbus
 
 #include "kernels_float.h"
 
-const moed_kernels moed_kernels_avxvnni = KERNEL_TABLE("avxvnni");
+const moed_kernels moed_kernels_avxvnni = KERNEL_TABLE("avxvnni", multiply, multiply_gated);
 
 #pragma clang attribute pop
 

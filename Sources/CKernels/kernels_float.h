@@ -535,30 +535,31 @@ static void multiply_gated(
     }
 }
 
-#define KERNEL_TABLE(instruction_set)                 \
-    {                                                 \
-        .name = instruction_set,                      \
-        .quantize = quantize,                         \
-        .multiply = multiply,                         \
-        .multiply_gated = multiply_gated,             \
-        .multiply_dequantized = multiply_dequantized, \
-        .multiply_transposed = multiply_transposed,   \
-        .dequantize_row = dequantize_row,             \
-        .dot = dot,                                   \
-        .dot_bf16 = dot_bf16,                         \
-        .axpy = axpy,                                 \
-        .axpy_bf16 = axpy_bf16,                       \
-        .scale = scale,                               \
-        .add = add,                                   \
-        .rms_norm = rms_norm,                         \
-        .silu_multiply = silu_multiply,               \
-        .sigmoid = sigmoid,                           \
-        .exponentials = exponentials,                 \
-        .maximum = maximum,                           \
-        .sum = sum,                                   \
-        .softmax = softmax,                           \
-        .attend = attend,                             \
-        .encode = encode,                             \
-        .encode_group = encode_group,                 \
-        .spend_multiply_adds = spend_multiply_adds,   \
+// With the functions that multiply quantised matrices, which an entry may have its own of.
+#define KERNEL_TABLE(instruction_set, products, gated_products) \
+    {                                                           \
+        .name = instruction_set,                                \
+        .quantize = quantize,                                   \
+        .multiply = products,                                   \
+        .multiply_gated = gated_products,                       \
+        .multiply_dequantized = multiply_dequantized,           \
+        .multiply_transposed = multiply_transposed,             \
+        .dequantize_row = dequantize_row,                       \
+        .dot = dot,                                             \
+        .dot_bf16 = dot_bf16,                                   \
+        .axpy = axpy,                                           \
+        .axpy_bf16 = axpy_bf16,                                 \
+        .scale = scale,                                         \
+        .add = add,                                             \
+        .rms_norm = rms_norm,                                   \
+        .silu_multiply = silu_multiply,                         \
+        .sigmoid = sigmoid,                                     \
+        .exponentials = exponentials,                           \
+        .maximum = maximum,                                     \
+        .sum = sum,                                             \
+        .softmax = softmax,                                     \
+        .attend = attend,                                       \
+        .encode = encode,                                       \
+        .encode_group = encode_group,                           \
+        .spend_multiply_adds = spend_multiply_adds,             \
     }

@@ -29,6 +29,8 @@ INLINE void tile_products(
     line_products(codes, inputs, tokens, products);
 }
 
+#include "tile_blocks.h"
+
 #include "kernels_quantized.h"
 
 DEFINE_SPEND_MULTIPLY_ADDS(int32x4_t, int8x16_t, "w", vdupq_n_s8, vdotq_s32, 16)
@@ -38,7 +40,7 @@ DEFINE_SPEND_MULTIPLY_ADDS(int32x4_t, int8x16_t, "w", vdupq_n_s8, vdotq_s32, 16)
 
 #include "kernels_float.h"
 
-const moed_kernels moed_kernels_neon_dotprod = KERNEL_TABLE("neon-dotprod");
+const moed_kernels moed_kernels_neon_dotprod = KERNEL_TABLE("neon-dotprod", multiply, multiply_gated);
 
 #pragma clang attribute pop
 

@@ -82,6 +82,8 @@ INLINE void tile_products(
     }
 }
 
+#include "tile_blocks.h"
+
 #include "kernels_quantized.h"
 
 DEFINE_SPEND_MULTIPLY_ADDS(int32x4_t, int8x16_t, "w", vdupq_n_s8, vmmlaq_s32, 32)
@@ -91,7 +93,7 @@ DEFINE_SPEND_MULTIPLY_ADDS(int32x4_t, int8x16_t, "w", vdupq_n_s8, vmmlaq_s32, 32
 
 #include "kernels_float.h"
 
-const moed_kernels moed_kernels_neon_i8mm = KERNEL_TABLE("neon-i8mm");
+const moed_kernels moed_kernels_neon_i8mm = KERNEL_TABLE("neon-i8mm", multiply, multiply_gated);
 
 #pragma clang attribute pop
 

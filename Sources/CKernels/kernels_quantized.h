@@ -9,15 +9,8 @@
 // - `step_table` and `load_step_table`: what a q4 index stands for, as the products want it;
 // - `step_scales`: a group's scales as floats;
 // - `packed_products`: a group's integer sums for some tokens, from the packed codes;
-// - `expand_group` and `tile_products`: a group's codes in another form, and the integer sums from that;
+// - `expand_group`, a group's codes in another form, and `multiply_tile`, tokens by a tile of them;
 // - `fold`: total + float(sum) · (scale · input scale), rounded once.
-
-enum {
-    /// Groups in a tile: 32 KiB of codes for two panels. More columns are several tiles, one after the other.
-    tile_groups = 64,
-};
-
-INLINE int64_t group_bytes_of(int kind) { return kind == plain_q8 ? 256 : 128; }
 
 /// Where to read in a step.
 typedef struct {
@@ -86,58 +79,6 @@ INLINE void stream_step(
     for (int t = 0; t < tokens; t++) store_rows(to, t, totals[t]);
 }
 
-typedef struct {
-    _Alignas(64) int8_t codes[tile_groups * step_panels * 256];
-    row_floats scales[tile_groups];
-} tile;
-
-// Up to `block_tokens` tokens by a tile of `count` groups, the first of which is group `first` of the matrix.
-INLINE void multiply_tile(
-    const tile *weights, int64_t first, int64_t count, const moed_activations *x, int64_t token, int tokens, int kind,
-    results to) {
-    row_floats totals[block_tokens];
-    for (int t = 0; t < tokens; t++) totals[t] = first == 0 ? no_rows() : load_rows(to, t);
-    const int8_t *codes = weights->codes;
-    int64_t place = first * x->token_count + token;
-    for (int64_t group = 0; group < count; group++, place += x->token_count, codes += step_panels * 256) {
-        row_ints products[block_tokens];
-        tile_products(codes, x->codes + place * moed_group_size, x->corrections + place, tokens, kind, products);
-        row_floats scales = weights->scales[group];
-        for (int t = 0; t < tokens; t++) totals[t] = fold(products[t], scales, x->scales[place + t], totals[t]);
-    }
-    for (int t = 0; t < tokens; t++) store_rows(to, t, totals[t]);
-}
-
-// `call` for all tokens from `begin` to `end`, `tokens` from `token` on at a time: numbers that the compiler knows.
-#define FOR_BLOCKS(begin, end, call)                                 \
-    do {                                                             \
-        int64_t token = begin;                                       \
-        for (; token + block_tokens <= end; token += block_tokens) { \
-            enum { tokens = block_tokens };                          \
-            call;                                                    \
-        }                                                            \
-        if (block_tokens > 4 && token + 4 <= end) {                  \
-            enum { tokens = 4 };                                     \
-            call;                                                    \
-            token += 4;                                              \
-        }                                                            \
-        if (token + 2 <= end) {                                      \
-            enum { tokens = 2 };                                     \
-            call;                                                    \
-            token += 2;                                              \
-        }                                                            \
-        if (token < end) {                                           \
-            enum { tokens = 1 };                                     \
-            call;                                                    \
-        }                                                            \
-    } while (0)
-
-INLINE results from_token(results to, int64_t token) {
-    to.rows[0] += token * to.stride;
-    to.rows[1] += token * to.stride;
-    return to;
-}
-
 INLINE void tile_step(
     const moed_matrix *w, step at, const moed_activations *x, moed_range range, int kind, results to) {
     tile weights;
@@ -154,9 +95,7 @@ INLINE void tile_step(
             expand_group(w, at, first + group, table, kind, weights.codes + group * step_panels * 256);
             weights.scales[group] = step_scales(w, at, first + group);
         }
-        FOR_BLOCKS(
-            range.begin, range.end,
-            multiply_tile(&weights, first, count, x, token, tokens, kind, from_token(to, token - range.begin)));
+        multiply_tile(&weights, first, count, x, range, kind, to);
     }
 }
 

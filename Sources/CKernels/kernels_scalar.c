@@ -299,4 +299,4 @@ static int64_t spend_multiply_adds(int64_t rounds) {
 
 #include "kernels_float.h"
 
-const moed_kernels moed_kernels_scalar = KERNEL_TABLE("scalar");
+const moed_kernels moed_kernels_scalar = KERNEL_TABLE("scalar", multiply, multiply_gated);

@@ -14,6 +14,8 @@ INLINE int kind_of(const moed_matrix *w) {
     return w->format == moed_q8 ? plain_q8 : w->table == 0 ? linear_q4 : table_q4;
 }
 
+INLINE int64_t group_bytes_of(int kind) { return kind == plain_q8 ? 256 : 128; }
+
 /// The panels that are computed together.
 typedef struct {
     /// The second is the first again where there is none.
@@ -30,9 +32,39 @@ typedef struct {
     int64_t counts[2];
 } results;
 
+INLINE results from_token(results to, int64_t token) {
+    to.rows[0] += token * to.stride;
+    to.rows[1] += token * to.stride;
+    return to;
+}
+
 INLINE int64_t rows_of(const moed_matrix *w, int64_t panel) {
     int64_t left = w->rows - panel * moed_panel_rows;
     return left < moed_panel_rows ? left : moed_panel_rows;
 }
+
+// `call` for all tokens from `begin` to `end`, `tokens` from `token` on at a time: numbers that the compiler knows.
+#define FOR_BLOCKS(begin, end, call)                                 \
+    do {                                                             \
+        int64_t token = begin;                                       \
+        for (; token + block_tokens <= end; token += block_tokens) { \
+            enum { tokens = block_tokens };                          \
+            call;                                                    \
+        }                                                            \
+        if (block_tokens > 4 && token + 4 <= end) {                  \
+            enum { tokens = 4 };                                     \
+            call;                                                    \
+            token += 4;                                              \
+        }                                                            \
+        if (token + 2 <= end) {                                      \
+            enum { tokens = 2 };                                     \
+            call;                                                    \
+            token += 2;                                              \
+        }                                                            \
+        if (token < end) {                                           \
+            enum { tokens = 1 };                                     \
+            call;                                                    \
+        }                                                            \
+    } while (0)
 
 #endif

@@ -20,7 +20,7 @@ import Glibc
     }
 
     /// Every name there is, on any processor.
-    package static let knownNames = ["scalar", "avx2", "avxvnni", "avx512vnni", "neon-dotprod", "neon-i8mm"]
+    package static let knownNames = ["scalar", "avx2", "avxvnni", "avx512vnni", "amx", "neon-dotprod", "neon-i8mm"]
 
     package static func named(_ name: String) -> Kernels? { available.first { $0.name == name } }
 

@@ -20,7 +20,7 @@ struct LimitTests {
         var count = 0
         let duration = clock.measure { count = kernels.spendMultiplyAdds(rounds: 1_000_000) }
         #expect(count == 1000 * few)
-        // No processor does a thousand in a nanosecond: if the compiler had left them out, it would seem so.
-        #expect(Double(count) / (duration / .nanoseconds(1)) < 2000)
+        // A core's matrix unit does four thousand in a nanosecond: if the compiler had left them out, it would seem more.
+        #expect(Double(count) / (duration / .nanoseconds(1)) < 20_000)
     }
 }

@@ -110,7 +110,7 @@ struct MatrixProductTests {
     func tiles(encoding: Encoding) throws {
         let matrix = try TestMatrix(
             rows: 27, columns: 2144, encoding.format, table: encoding.table, scaleFormat: encoding.scaleFormat)
-        for tokens in [8, 16, 29] {
+        for tokens in Array(8...32) + [45] {
             let x = Inputs.ordinary.values(2144 * tokens)
             let expected = try Self.scalar.product(matrix, x, tokens: tokens)
             for kernels in Kernels.available.dropFirst() {
@@ -130,7 +130,7 @@ struct MatrixProductTests {
         }
         let gate = try matrix(encoding, seed: 1)
         for up in try [matrix(encoding, seed: 2), matrix(Encoding(.q8), seed: 3)] {
-            for tokens in [1, 2, 7, 70] {
+            for tokens in [1, 2, 7, 24, 70] {
                 let x = Inputs.ordinary.values(columns * tokens)
                 var expected = try kernels.product(gate, x, tokens: tokens)
                 let ups = try kernels.product(up, x, tokens: tokens)
