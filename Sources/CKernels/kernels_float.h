@@ -151,11 +151,20 @@ static void multiply_dequantized_floats(
     }
 }
 
+#include "dequantized_tiles.h"
+
+/// Tokens from which it pays to make floats of a tile's weights first.
+enum { dequantized_least_tokens = 8 };
+
 static void multiply_dequantized(
     const moed_matrix *w, moed_range rows, const float *x, int64_t x_stride, int64_t tokens, float *y,
     int64_t y_stride) {
     if (w->format != moed_q4 && w->format != moed_q8) {
         multiply_dequantized_floats(w, rows, x, x_stride, tokens, y, y_stride);
+        return;
+    }
+    if (tokens >= dequantized_least_tokens) {
+        multiply_dequantized_tiles(w, rows, x, x_stride, tokens, y, y_stride);
         return;
     }
     int64_t last = (rows.end + moed_panel_rows - 1) / moed_panel_rows;

@@ -149,6 +149,7 @@ INLINE void lanes_sum_four(lanes a, lanes b, lanes c, lanes d, float *sums) {
 }
 
 enum { tile_queries = 2, tile_keys = 2, tile_lanes = 1 };
+enum { dequantized_tokens = 2 };
 
 /// Rounds to nearest even; every magnitude is at most 127.
 INLINE void lanes_store_rounded(int8_t *p, lanes a) {

@@ -131,6 +131,7 @@ INLINE void lanes_sum_four(lanes a, lanes b, lanes c, lanes d, float *sums) {
 }
 
 enum { tile_queries = 2, tile_keys = 2, tile_lanes = 1 };
+enum { dequantized_tokens = 2 };
 
 INLINE __m256i magnitudes(__m256 a) {
     return _mm256_and_si256(_mm256_castps_si256(a), _mm256_set1_epi32(0x7fffffff));

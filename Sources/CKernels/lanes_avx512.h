@@ -99,6 +99,7 @@ INLINE void lanes_sum_four(lanes a, lanes b, lanes c, lanes d, float *sums) {
 }
 
 enum { tile_queries = 4, tile_keys = 4, tile_lanes = 4 };
+enum { dequantized_tokens = 6 };
 
 INLINE uint32_t lanes_largest_magnitude(lanes a, lanes b) {
     __m512i mask = _mm512_set1_epi32(0x7fffffff);

@@ -143,6 +143,7 @@ INLINE void lanes_sum_four(lanes a, lanes b, lanes c, lanes d, float *sums) {
 }
 
 enum { tile_queries = 2, tile_keys = 2, tile_lanes = 1 };
+enum { dequantized_tokens = 2 };
 
 INLINE uint32_t lanes_largest_magnitude(lanes a, lanes b) {
     uint32x4_t largest = vdupq_n_u32(0), mask = vdupq_n_u32(0x7fffffff);

@@ -47,6 +47,30 @@ struct DequantizedProductTests {
         }
     }
 
+    @Test("Many tokens and more columns than a tile give each token's own bits", arguments: Encoding.quantized)
+    func tiles(encoding: Encoding) throws {
+        let columns = 544
+        let matrix = try TestMatrix(
+            rows: 29, columns: columns, encoding.format, table: encoding.table, scaleFormat: encoding.scaleFormat)
+        let x = Inputs.ordinary.values(columns * 71)
+        for rows in [0..<29, 3..<5, 8..<24, 13..<27] {
+            let expected = (0..<71).map { token in
+                var alone = [Float](repeating: 0, count: rows.count)
+                let input = Array(x[token * columns..<(token + 1) * columns])
+                Self.scalar.multiplyDequantized(matrix.matrix, rows: rows, input, into: &alone)
+                return alone.bits
+            }
+            for kernels in Kernels.available {
+                for tokens in [8, 13, 71] {
+                    var y = [Float](repeating: 0, count: tokens * rows.count)
+                    kernels.multiplyDequantized(
+                        matrix.matrix, rows: rows, x, xStride: columns, tokens: tokens, into: &y, yStride: rows.count)
+                    #expect(y.bits == Array(expected[..<tokens].joined()), "\(kernels.name), \(tokens) tokens")
+                }
+            }
+        }
+    }
+
     @Test("The transposed product agrees with double precision, for one token as for several", arguments: Encoding.all)
     func transposed(encoding: Encoding) throws {
         let matrix = try TestMatrix(
