@@ -6,6 +6,8 @@ import Container
 enum StepBenchmarks {
     /// A token that reads less may find its weights in a cache.
     private static let leastByteCount = 500e6
+    /// AMX has eight times the peak of vectors, which fold the sums of its groups.
+    private static let leastPeakShare = Kernels.best.name == "amx" ? 0.06 : 0.25
 
     static func run(_ container: ContainerReader) throws -> [Verdict] {
         var options = BenchmarkOptions(kernels: .best)
@@ -24,7 +26,7 @@ enum StepBenchmarks {
                     threshold: .atLeast(0.85)),
                 Verdict(
                     name: "prefill of 512 tokens", ratio: prefill.peakShare, meaning: "of the int8 peak",
-                    threshold: .atLeast(0.25)),
+                    threshold: .atLeast(leastPeakShare)),
             ]
         }
         guard let scalar = Kernels.named("scalar"), Kernels.best.name != scalar.name else { return [] }

@@ -1,25 +1,32 @@
 /// One benchmark's ratio beside the threshold that is committed for it. Ratios, because they hold on fast machines and on
 /// slow ones.
-struct Verdict {
-    enum Threshold {
+package struct Verdict {
+    package enum Threshold {
         case atLeast(Double)
         case atMost(Double)
     }
 
-    let name: String
-    let ratio: Double
+    package let name: String
+    package let ratio: Double
     /// What is divided by what.
-    let meaning: String
-    let threshold: Threshold
+    package let meaning: String
+    package let threshold: Threshold
 
-    var holds: Bool {
+    package init(name: String, ratio: Double, meaning: String, threshold: Threshold) {
+        self.name = name
+        self.ratio = ratio
+        self.meaning = meaning
+        self.threshold = threshold
+    }
+
+    package var holds: Bool {
         switch threshold {
         case .atLeast(let bound): ratio >= bound
         case .atMost(let bound): ratio <= bound
         }
     }
 
-    var line: String {
+    package var line: String {
         let bound =
             switch threshold {
             case .atLeast(let bound): "at least \(bound)"
