@@ -31,6 +31,12 @@ struct EvaluateCommand: ParsableCommand {
         help: "Format of the KV cache, f32 or bf16; f32 measures the file and not the cache that the daemon has.")
     var cacheFormat = CacheFormat.f32
 
+    @Option(
+        help: """
+            Which planes of experts that have two: coarse or both (default: both if every expert has room, else coarse).
+            """)
+    var planes: ExpertPlanes?
+
     @Flag(
         help: ArgumentHelp(
             "Compute in batches, one token a step, or as prompts are read; the reference reads in batches.",
@@ -70,7 +76,8 @@ struct EvaluateCommand: ParsableCommand {
         let isCalibrated = warnOfCalibration(container, text)
         let share = other == nil ? 1 : 0.5
         let loaded = try ModelOpening.load(
-            container, contextLength: context, cacheFormat: cacheFormat, threads: threads, share: share)
+            container, contextLength: context, cacheFormat: cacheFormat, planes: planes, threads: threads,
+            share: share)
         let expected = try other.map {
             try ModelOpening.load($0, contextLength: context, cacheFormat: cacheFormat, threads: threads, share: share)
         }
@@ -86,7 +93,8 @@ struct EvaluateCommand: ParsableCommand {
         }
         let report = EvaluationReport(
             model: model, reference: reference, text: .init(text.identity), contextLength: context,
-            chunkCount: text.chunks.count, reading: reading, isCalibratedOnText: isCalibrated, result: result)
+            chunkCount: text.chunks.count, reading: reading, planes: loaded.plan.planes?.rawValue,
+            isCalibratedOnText: isCalibrated, result: result)
         print(json ? try report.json : report.lines)
     }
 

@@ -21,6 +21,8 @@ struct EvaluationReport: Encodable {
     var contextLength: Int
     var chunkCount: Int
     var reading: Evaluation.Reading
+    /// `coarse` or `both`, where experts have two planes.
+    var planes: String?
     var isCalibratedOnText: Bool
     var result: Evaluation
 
@@ -41,6 +43,7 @@ struct EvaluationReport: Encodable {
                     + description(of: reading)),
             Self.row("perplexity", Self.amount(result.perplexity, 4)),
         ]
+        if let planes { lines.insert(Self.row("planes", planes == "both" ? "both" : "the coarse ones alone"), at: 1) }
         if let reference, let comparison = result.comparison {
             let ratio = comparison.perplexityRatio
             let growth = Estimate(value: (ratio.value - 1) * 100, standardError: ratio.standardError * 100)

@@ -9,10 +9,12 @@ extension Status {
         package var arenaByteCount: Int
         package var expertSlotCount: Int
         package var expertCount: Int
+        /// `coarse` or `both` for experts that are stored in two planes; nil for others.
+        package var expertPlanes: String?
 
         package init(
             budgetByteCount: Int?, denseByteCount: Int, cacheByteCount: Int, scratchByteCount: Int,
-            arenaByteCount: Int, expertSlotCount: Int, expertCount: Int
+            arenaByteCount: Int, expertSlotCount: Int, expertCount: Int, expertPlanes: String? = nil
         ) {
             self.budgetByteCount = budgetByteCount
             self.denseByteCount = denseByteCount
@@ -21,6 +23,7 @@ extension Status {
             self.arenaByteCount = arenaByteCount
             self.expertSlotCount = expertSlotCount
             self.expertCount = expertCount
+            self.expertPlanes = expertPlanes
         }
 
         private enum CodingKeys: String, CodingKey {
@@ -31,6 +34,7 @@ extension Status {
             case arenaByteCount = "expert_arena_bytes"
             case expertSlotCount = "expert_slots"
             case expertCount = "experts"
+            case expertPlanes = "expert_planes"
         }
     }
 

@@ -41,12 +41,14 @@ package final class Benchmark {
         for warning in planned.warnings { note("warning: \(warning)") }
         note("loading \(container.path)")
         model = try LoadedModel(
-            container: container, plan: planned, threadCount: options.threadCount, kernels: options.kernels)
+            container: container, plan: planned, threadCount: options.threadCount, kernels: options.kernels,
+            storageBytesPerSecond: options.storageBytesPerSecond)
         model.routing = options.routing
         let cache = try model.makeCache()
         states = (0..<options.sequenceCount).map { _ in cache.makeState(capacity: planned.contextLength) }
         cost = StepCost(
-            container: container, configuration: model.configuration, cacheFormat: planned.cacheFormat)
+            container: container, planes: planned.planes ?? .coarse, configuration: model.configuration,
+            cacheFormat: planned.cacheFormat)
         if planned.slotCount == planned.expertCount { try model.readAllExperts() }
     }
 
@@ -160,7 +162,8 @@ package final class Benchmark {
             fileByteCount: container.fileByteCount, kernels: model.kernels.name, threadCount: model.threadCount,
             chunk: model.plan.chunk, contextLength: model.plan.contextLength,
             cacheFormat: model.plan.cacheFormat.rawValue, slotCount: model.plan.slotCount,
-            expertCount: model.plan.expertCount, isDense: options.isDense)
+            expertCount: model.plan.expertCount, planes: model.plan.planes?.rawValue,
+            storageBytesPerSecond: options.storageBytesPerSecond, isDense: options.isDense)
     }
 
     private func result(_ measured: Measured, _ limits: MachineLimits) -> BenchmarkReport.Result {

@@ -18,6 +18,8 @@ package struct BenchmarkOptions: Sendable {
     /// Memory that the read bandwidth is measured over; nil for 1 GiB, or an eighth of what is available.
     package var bufferByteCount: Int?
     package var plan = MemoryPlan.Options()
+    /// Experts are read no faster than this; nil for as fast as storage is.
+    package var storageBytesPerSecond: Int?
     /// Chooses the experts in place of the routers.
     package var routing: (any RoutingSource)?
     /// Every token goes through all of the experts.

@@ -8,6 +8,8 @@ extension BenchmarkReport {
     private var modelLines: [String] {
         var experts =
             model.expertCount == 0 ? "no routed experts" : "\(model.slotCount) of \(model.expertCount) experts"
+        if let planes = model.planes { experts += planes == "both" ? ", both planes" : ", their coarse planes" }
+        if let rate = model.storageBytesPerSecond { experts += ", read at most at \(amount(Double(rate))) a second" }
         if model.isDense { experts += ", all active for every token" }
         return [
             "\(model.path): \(model.family), \(model.type), \(amount(Double(model.fileByteCount)))",

@@ -14,6 +14,10 @@ package struct BenchmarkReport: Sendable, Codable {
         /// Experts in memory, of all there are.
         package var slotCount: Int
         package var expertCount: Int
+        /// `coarse` or `both`, where experts have two planes.
+        package var planes: String?
+        /// What reads were slowed down to, if they were.
+        package var storageBytesPerSecond: Int?
         /// Whether every token goes through all experts.
         package var isDense: Bool
     }

@@ -10,6 +10,8 @@ package final class ContainerReader: Sendable {
     package let text: TextAssets
     package let tensors: [TensorKey: TensorRecord]
     package let experts: [ExpertKey: ExpertRecord]
+    /// Of the experts that have a second plane.
+    package let refinements: [ExpertKey: RefinementRecord]
     package let fileByteCount: UInt64
     /// XXH3-64 of the index, which holds every other checksum: the model's identity.
     package let indexChecksum: UInt64
@@ -43,6 +45,7 @@ package final class ContainerReader: Sendable {
         text = index.text
         tensors = index.tensors
         experts = index.experts
+        refinements = index.refinements
         fileByteCount = superblock.fileByteCount
         indexChecksum = checksum
         indexByteCount = superblock.indexByteCount
@@ -95,7 +98,7 @@ package final class ContainerReader: Sendable {
         }
     }
 
-    private func verify(
+    func verify(
         _ bytes: UnsafeRawBufferPointer, _ expected: UInt64, at offset: UInt64, _ field: @autoclosure () -> String
     ) throws(ContainerError) {
         let found = unsafe XXH3.hash(bytes)

@@ -40,9 +40,16 @@ package final class ExpertStore: Sendable {
     package static let defaultLaneCount = 2
 
     /// Makes the arena and starts the lanes; reads nothing yet.
-    package init(container: ContainerReader, slotCount wanted: Int, laneCount: Int) throws(PagingError) {
+    ///
+    /// - Parameters:
+    ///   - planes: of every expert alike.
+    ///   - bytesPerSecond: reads no faster than this, to see what slower storage would give.
+    package init(
+        container: ContainerReader, slotCount wanted: Int, laneCount: Int, planes: ExpertPlanes = .coarse,
+        bytesPerSecond: Int? = nil
+    ) throws(PagingError) {
         let configuration = container.metadata.configuration
-        let shape = ArenaShape(container: container, laneCount: laneCount)
+        let shape = ArenaShape(container: container, planes: planes, laneCount: laneCount)
         guard laneCount >= 1, let counts = shape.slotCounts(total: wanted),
             let byteCount = shape.byteCount(slotCount: wanted)
         else {
@@ -52,7 +59,7 @@ package final class ExpertStore: Sendable {
                     + "\(shape.expertsPerToken) experts a token and \(laneCount) reading lanes")
         }
 
-        let (records, firstIndices) = try Self.records(of: container)
+        let (records, firstIndices) = try Self.records(of: container, planes)
         var offsets: [Int] = []
         var end = 0
         for (sizeClass, count) in zip(shape.classes, counts) {
@@ -61,15 +68,14 @@ package final class ExpertStore: Sendable {
                 end += sizeClass.slotByteCount
             }
         }
-        let packed = records.filter { $0.codec != .stored }.map(\.storedByteCount).max()
+        let scratchByteCount = records.map(\.scratchByteCount).max() ?? 0
         let arena: AlignedMemory
         var scratch: [AlignedMemory?] = []
         do {
             arena = try AlignedMemory(
                 byteCount: max(1, byteCount), alignment: ArenaShape.pageByteCount, wantsHugePages: true)
             for _ in 0..<laneCount {
-                scratch.append(
-                    try packed.map { (byteCount) throws(ComputeError) in try AlignedMemory(byteCount: byteCount) })
+                try scratch.append(scratchByteCount > 0 ? AlignedMemory(byteCount: scratchByteCount) : nil)
             }
         } catch {
             throw PagingError(.outOfMemory, "the arena for \(wanted) expert slots, \(byteCount) bytes: \(error)")
@@ -80,7 +86,8 @@ package final class ExpertStore: Sendable {
             table: SlotTable(
                 sizeClasses: records.map { UInt8(shape.sizeClass(ofBlob: $0.byteCount) ?? 0) },
                 expertsPerLayer: configuration.experts?.routedExpertCount ?? 0, slotCounts: counts,
-                expertsPerToken: shape.expertsPerToken), layerCount: firstIndices.count)
+                expertsPerToken: shape.expertsPerToken), layerCount: firstIndices.count,
+            throttle: bytesPerSecond.map(StorageThrottle.init(bytesPerSecond:)))
 
         var lanes: [WorkerThread] = []
         for (index, scratch) in scratch.enumerated() where !records.isEmpty {
@@ -112,17 +119,17 @@ package final class ExpertStore: Sendable {
 
     /// Every sparse layer's experts in order, and where each layer's begin.
     private static func records(
-        of container: ContainerReader
-    ) throws(PagingError) -> (records: [ExpertRecord], firstIndices: [Int]) {
+        of container: ContainerReader, _ planes: ExpertPlanes
+    ) throws(PagingError) -> (records: [ExpertSource], firstIndices: [Int]) {
         let configuration = container.metadata.configuration
-        var records: [ExpertRecord] = []
+        var records: [ExpertSource] = []
         var firstIndices: [Int] = []
         for (layer, isSparse) in configuration.sparseLayers.enumerated() {
             firstIndices.append(isSparse ? records.count : -1)
             guard isSparse, let experts = configuration.experts else { continue }
             for expert in 0..<experts.routedExpertCount {
                 let key = ExpertKey(layer: layer, expert: expert)
-                guard let record = container.experts[key] else {
+                guard let record = container.source(of: key, planes: planes) else {
                     throw PagingError(.unknownExpert, "\(container.path) has no \(key)", expert: key)
                 }
                 records.append(record)

@@ -9,7 +9,9 @@ final class PagingCore: @unchecked Sendable {
     // bytes are written by the one lane that is reading it and read only by its holders once it is ready, and the
     // monitor orders the two.
     let container: ContainerReader
-    let records: [ExpertRecord]
+    let records: [ExpertSource]
+    /// nil for reads as fast as they go.
+    let throttle: StorageThrottle?
     let arena: AlignedMemory
     /// [slots]: offset in the arena.
     let slotOffsets: [Int]
@@ -44,11 +46,12 @@ final class PagingCore: @unchecked Sendable {
     let guessedReads = Atomic<UInt64>(0)
 
     init(
-        container: ContainerReader, records: [ExpertRecord], arena: AlignedMemory, slotOffsets: [Int], table: SlotTable,
-        layerCount: Int
+        container: ContainerReader, records: [ExpertSource], arena: AlignedMemory, slotOffsets: [Int], table: SlotTable,
+        layerCount: Int, throttle: StorageThrottle?
     ) {
         self.container = container
         self.records = records
+        self.throttle = throttle
         self.arena = arena
         self.slotOffsets = slotOffsets
         self.table = table
@@ -109,6 +112,7 @@ final class PagingCore: @unchecked Sendable {
             let buffer = unsafe UnsafeMutableRawBufferPointer(start: scratch?.base, count: scratch?.byteCount ?? 0)
             unsafe try container.readExpert(record, into: address(of: slot), scratch: buffer, verify: verify)
             bytesRead.add(UInt64(record.storedByteCount), ordering: .relaxed)
+            throttle?.hold(record.storedByteCount)
             return nil
         } catch {
             failures.add(1, ordering: .relaxed)

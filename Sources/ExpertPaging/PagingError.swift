@@ -37,7 +37,7 @@ package struct PagingError: Error, CustomStringConvertible {
 
     package var description: String { message }
 
-    static func unreadable(_ record: ExpertRecord, cause: ContainerError) -> PagingError {
+    static func unreadable(_ record: ExpertSource, cause: ContainerError) -> PagingError {
         PagingError(
             .unreadable,
             "\(record.key), at offset \(record.offset) of the model, can't be used: \(cause)",

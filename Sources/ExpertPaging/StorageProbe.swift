@@ -25,8 +25,10 @@ package struct StorageProbe: Sendable {
     package static let laneCounts = [1, 2, 4]
 
     /// Throws `.unreadable` if the file can't be read.
-    package init(container: ContainerReader, duration: Duration = .seconds(1)) throws(PagingError) {
-        let extents = container.experts.values.map { (offset: Int($0.offset), byteCount: $0.storedByteCount) }
+    package init(
+        container: ContainerReader, planes: ExpertPlanes = .coarse, duration: Duration = .seconds(1)
+    ) throws(PagingError) {
+        let extents = container.sources(planes: planes).map { (offset: Int($0.offset), byteCount: $0.storedByteCount) }
             .sorted { $0.offset < $1.offset }
         let sizes = extents.map(\.byteCount).sorted()
         readByteCount = sizes.isEmpty ? 0 : sizes[sizes.count / 2]

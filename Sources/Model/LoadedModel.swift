@@ -31,8 +31,11 @@ package final class LoadedModel: @unchecked Sendable {
     var prefillNumber = 0
 
     /// Reads the dense weights and starts the threads; experts are read when they are first needed.
+    ///
+    /// - Parameter storageBytesPerSecond: reads experts no faster, to see what slower storage would give.
     package init(
-        container: ContainerReader, plan: MemoryPlan, threadCount: Int = ThreadCount.available, kernels: Kernels = .best
+        container: ContainerReader, plan: MemoryPlan, threadCount: Int = ThreadCount.available,
+        kernels: Kernels = .best, storageBytesPerSecond: Int? = nil
     ) throws(ModelError) {
         configuration = container.metadata.configuration.activating(plan.expertsPerToken)
         self.plan = plan
@@ -51,7 +54,9 @@ package final class LoadedModel: @unchecked Sendable {
                 $0.layout.gateUpFormat.isQuantized || $0.layout.downFormat.isQuantized
             }
         do {
-            experts = try ExpertStore(container: container, slotCount: plan.slotCount, laneCount: plan.laneCount)
+            experts = try ExpertStore(
+                container: container, slotCount: plan.slotCount, laneCount: plan.laneCount,
+                planes: plan.planes ?? .coarse, bytesPerSecond: storageBytesPerSecond)
         } catch {
             throw ModelError(.outOfMemory, "the expert arena could not be made", cause: error)
         }

@@ -1,3 +1,4 @@
+import Container
 package import ExpertPaging
 
 extension MemoryPlan: CustomStringConvertible {
@@ -22,6 +23,10 @@ extension MemoryPlan: CustomStringConvertible {
                 line(
                     "expert arena", arenaByteCount,
                     ", \(slotCount) slots for \(expertCount) experts, \(Int((100 * slotFraction).rounded())) %"))
+        }
+        if let planes {
+            let name = planes == .both ? "both planes, 8 bits a weight" : "the coarse planes, 4 bits a weight"
+            lines.append("experts       \(name): \(planesReason)")
         }
         lines.append(line("in all", byteCount, " of \(MemorySize(byteCount: budget)) (\(budgetSource))"))
         return lines

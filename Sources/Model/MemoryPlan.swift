@@ -20,13 +20,15 @@ package struct MemoryPlan: Sendable {
         package var chunk: Int?
         /// Sequences that step together at most; nil for one for every 512 positions of the KV cache, up to 8.
         package var sequences: Int?
+        /// Planes of experts that have two; nil for both if all experts have room with both, and else the coarse one.
+        package var planes: ExpertPlanes?
         /// Routed experts that a token goes through instead of the model's own number, to measure with.
         package var expertsPerToken: Int?
 
         package init(
             memory: Int? = nil, context: Int? = nil, expertSlots: Int? = nil,
             laneCount: Int = ExpertStore.defaultLaneCount, cacheFormat: CacheFormat? = nil, chunk: Int? = nil,
-            sequences: Int? = nil, expertsPerToken: Int? = nil
+            sequences: Int? = nil, planes: ExpertPlanes? = nil, expertsPerToken: Int? = nil
         ) {
             self.memory = memory
             self.context = context
@@ -35,6 +37,7 @@ package struct MemoryPlan: Sendable {
             self.cacheFormat = cacheFormat
             self.chunk = chunk
             self.sequences = sequences
+            self.planes = planes
             self.expertsPerToken = expertsPerToken
         }
     }
@@ -64,6 +67,10 @@ package struct MemoryPlan: Sendable {
     package let tokenExpertCount: Int
     /// nil for the model's own.
     package let expertsPerToken: Int?
+    /// Which planes of the experts are used; nil where they have only one.
+    package internal(set) var planes: ExpertPlanes?
+    /// Why, to be read after what.
+    package internal(set) var planesReason = ""
     /// What the person should know before it starts.
     package let warnings: [String]
 
@@ -80,9 +87,13 @@ package struct MemoryPlan: Sendable {
     static let mostDefaultSequences = 8
 
     package init(container: ContainerReader, options: Options) throws(ModelError) {
+        func footprint(_ planes: ExpertPlanes) -> ModelFootprint {
+            ModelFootprint(
+                container: container, planes: planes, laneCount: options.laneCount,
+                expertsPerToken: options.expertsPerToken)
+        }
         try self.init(
-            footprint: ModelFootprint(
-                container: container, laneCount: options.laneCount, expertsPerToken: options.expertsPerToken),
+            coarse: footprint(.coarse), both: container.refinements.isEmpty ? nil : footprint(.both),
             cacheFormat: options.cacheFormat ?? .default(for: container), options: options,
             available: AvailableMemory.current())
     }

@@ -55,7 +55,7 @@ extension ServedModel {
         }
         let unlearnt = warm(engine.experts, container, from: popularityPath)
 
-        let fingerprint = fingerprint(container, kernels: kernels, cacheFormat: plan.cacheFormat)
+        let fingerprint = fingerprint(container, kernels: kernels, plan)
         return ServedModel(
             id: identifier(path: path), engine: engine, tokenizer: tokenizer, template: template,
             reasoningEndToken: try tokenizer.encode(ChatTemplate.endThinkMarker, special: .parsed, addBegin: false)
@@ -67,12 +67,12 @@ extension ServedModel {
             popularityPath: popularityPath)
     }
 
-    /// Whatever may change an answer's bits stands in it: the model, the build, the kernels and the cache's format.
-    private static func fingerprint(_ container: ContainerReader, kernels: Kernels, cacheFormat: CacheFormat) -> String
-    {
-        let parts = [
-            hexadecimal(container.indexChecksum), Version.current, kernels.name, cacheFormat.rawValue,
-        ]
+    /// Whatever may change an answer's bits stands in it: the model, the build, the kernels, the cache's format and the
+    /// experts' planes.
+    private static func fingerprint(_ container: ContainerReader, kernels: Kernels, _ plan: MemoryPlan) -> String {
+        let parts =
+            [hexadecimal(container.indexChecksum), Version.current, kernels.name, plan.cacheFormat.rawValue]
+            + (plan.planes.map { [$0.rawValue] } ?? [])
         let hash = Array(parts.joined(separator: "/").utf8).withUnsafeBytes(XXH3.hash)
         return "moed-\(Version.current)-\(hexadecimal(hash).prefix(8))"
     }
@@ -110,6 +110,7 @@ extension Status.Memory {
         self.init(
             budgetByteCount: isBudgeted ? plan.budget : nil, denseByteCount: plan.denseByteCount,
             cacheByteCount: plan.cacheByteCount, scratchByteCount: plan.scratchByteCount,
-            arenaByteCount: plan.arenaByteCount, expertSlotCount: plan.slotCount, expertCount: plan.expertCount)
+            arenaByteCount: plan.arenaByteCount, expertSlotCount: plan.slotCount, expertCount: plan.expertCount,
+            expertPlanes: plan.planes?.rawValue)
     }
 }

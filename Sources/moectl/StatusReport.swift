@@ -37,6 +37,9 @@ package enum StatusReport {
                     + "\(Quantity.bytes(memory.scratchByteCount)) scratch"
             ))
         var experts = "\(memory.expertSlotCount) of \(memory.expertCount) fit in memory"
+        if let planes = memory.expertPlanes {
+            experts += planes == "both" ? " with both planes" : ", coarse planes only"
+        }
         if let rate = paging.hitRate {
             experts += ", \(Quantity.percent(rate)) of uses were there, \(Quantity.bytes(paging.byteCount)) read, "
             experts += "\(Quantity.duration(seconds: paging.stallSeconds)) waited"

@@ -43,6 +43,15 @@ struct BenchCommand: ParsableCommand {
     @Option(help: "Memory for the model, such as 900M or 2G (default: what the system leaves).")
     var memory: MemorySize?
 
+    @Option(
+        help: """
+            Which planes of experts that have two: coarse or both (default: both if every expert has room, else coarse).
+            """)
+    var planes: ExpertPlanes?
+
+    @Option(help: "Read experts at so many bytes a second at most, such as 90M, to see what slower storage would give.")
+    var storageRate: MemorySize?
+
     @Option(help: "Tokens of a prompt that are computed together (default: up to 256, as the memory allows).")
     var chunk: Int?
 
@@ -87,6 +96,8 @@ struct BenchCommand: ParsableCommand {
         options.threadCount = threads ?? ThreadCount.available
         options.plan.memory = memory?.byteCount
         options.plan.chunk = chunk
+        options.plan.planes = planes
+        options.storageBytesPerSecond = storageRate?.byteCount
         options.bufferByteCount = buffer?.byteCount
         options.isDense = dense
         let container = try ContainerReader(path: model)

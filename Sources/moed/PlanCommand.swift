@@ -33,6 +33,12 @@ struct PlanCommand: ParsableCommand {
     @Option(help: "Exactly so many experts in memory, whatever the budget would hold.")
     var expertSlots: Int?
 
+    @Option(
+        help: """
+            Which planes of experts that have two: coarse or both (default: both if every expert has room, else coarse).
+            """)
+    var planes: ExpertPlanes?
+
     @Flag(help: "Leave out the measurement of storage.")
     var noProbe = false
 
@@ -43,10 +49,12 @@ struct PlanCommand: ParsableCommand {
                 container: container,
                 options: MemoryPlan.Options(
                     memory: memory?.byteCount, context: context, expertSlots: expertSlots, cacheFormat: cacheFormat,
-                    chunk: chunk))
+                    chunk: chunk, planes: planes))
             for line in plan.lines + plan.demandLines { print(line) }
             for warning in plan.warnings { print("warning: \(warning)") }
-            if !noProbe { for line in plan.forecastLines(try StorageProbe(container: container)) { print(line) } }
+            guard !noProbe else { return }
+            let probe = try StorageProbe(container: container, planes: plan.planes ?? .coarse)
+            for line in plan.forecastLines(probe) { print(line) }
         } catch {
             var line = "moed plan: error: \(error)\n"
             line.withUTF8 { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }

@@ -1,5 +1,6 @@
 import API
 import ArgumentParser
+import Container
 import Glibc
 import Logging
 import Model
@@ -39,6 +40,12 @@ struct ServeOptions: ParsableArguments {
 
     @Option(help: "Exactly so many experts in memory, whatever the budget would hold.")
     var expertSlots: Int?
+
+    @Option(
+        help: """
+            Which planes of experts that have two: coarse or both (default: both if every expert has room, else coarse).
+            """)
+    var planes: ExpertPlanes?
 
     @Option(help: "Where to keep which experts are used most (default: systemd's state directory, or nowhere).")
     var state: String?
@@ -94,6 +101,7 @@ struct ServeSettings {
         serving.plan.cacheFormat = try setting(options.cacheFormat, "MOED_KV", "bf16 or f32")
         serving.plan.chunk = try setting(options.chunk, "MOED_CHUNK", "a number of tokens")
         serving.plan.expertSlots = try setting(options.expertSlots, "MOED_EXPERT_SLOTS", "a number of experts")
+        serving.plan.planes = try setting(options.planes, "MOED_PLANES", "coarse or both")
         serving.plan.sequences = try setting(options.parallel, "MOED_PARALLEL", "a number of answers")
         // systemd separates several directories by colons.
         serving.stateDirectory =
