@@ -43,7 +43,7 @@ package enum Codec: UInt8, Sendable {
 
 /// When an expert's blob is stored packed.
 package enum Packing: String, Codable, Sendable, CaseIterable {
-    /// When that saves at least 5 %.
+    /// When that saves at least 10 %.
     case auto
     case always
     case never
