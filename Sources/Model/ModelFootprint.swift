@@ -26,7 +26,8 @@ package struct ModelFootprint: Sendable {
             denseByteCount: ResidentTensors.byteCount(of: container),
             arena: ArenaShape(container: container, laneCount: laneCount),
             laneByteCount: laneCount
-                * (container.experts.values.lazy.filter { $0.codec != .stored }.map(\.storedByteCount).max() ?? 0))
+                * BlobFile.paged(
+                    container.experts.values.lazy.filter { $0.codec != .stored }.map(\.storedByteCount).max() ?? 0))
     }
 
     /// Of whole blocks that hold so many tokens.
