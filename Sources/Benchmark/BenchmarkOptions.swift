@@ -18,8 +18,9 @@ package struct BenchmarkOptions: Sendable {
     /// Memory that the read bandwidth is measured over; nil for 1 GiB, or an eighth of what is available.
     package var bufferByteCount: Int?
     package var plan = MemoryPlan.Options()
-    /// Chooses the experts in place of the routers.
+    /// Chooses the experts in place of the routers, and what a report says of it.
     package var routing: (any RoutingSource)?
+    package var routingDescription: String?
     /// Every token goes through all of the experts.
     package var isDense = false
 
