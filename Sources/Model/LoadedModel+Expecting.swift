@@ -49,20 +49,10 @@ extension LoadedModel {
     /// expectedExperts: [tokens, expertsPerToken], best first. The inputs of experts aren't gathered yet, and the sum of their
     /// outputs isn't begun: both buffers are free.
     private func predict(layer: Int, _ router: Matrix, _ choice: Router, _ pass: ForwardPass) {
-        let (total, taken, count) = (choice.expertCount, choice.expertsPerToken, pass.count)
+        let (taken, count) = (choice.expertsPerToken, pass.count)
         unsafe norm(weights.layers[layer].feedForwardNorm, pass, rows: 0..<count, into: .delta)
         unsafe load(scratch.expertInput, scratch.floats(.delta), tokens: count, columns: configuration.hiddenSize)
-        unsafe multiply(router, scratch.expertInput, tokens: count, into: scratch.floats(.routerScores))
-        forEach(count, work: count * total * (taken + 16)) { row in
-            var scores = unsafe MutableSpan(
-                _unsafeStart: scratch.floats(.routerScores) + row * total, count: total)
-            var ranking = unsafe MutableSpan(_unsafeStart: scratch.floats(.ranking) + row * total, count: total)
-            var chosen = unsafe MutableSpan(
-                _unsafeStart: scratch.integers(.expectedExperts) + row * taken, count: taken)
-            var weights = unsafe MutableSpan(
-                _unsafeStart: scratch.floats(.expectedWeights) + row * taken, count: taken)
-            choice.choose(scores: &scores, ranking: &ranking, experts: &chosen, weights: &weights)
-        }
+        route(router, choice, scratch.expertInput, count: count, into: .expectedExperts, .expectedWeights)
         guard let routing else { return }
         for row in 0..<count {
             var chosen = unsafe MutableSpan(

@@ -27,7 +27,7 @@ extension LoadedModel {
         cancelled: (Int) -> Bool
     ) throws(ModelError) {
         let count = pass.count
-        route(router, choice, count: count)
+        route(router, choice, scratch.input, count: count, into: .chosenExperts, .expertWeights)
         if let routing { reroute(layer: layer, by: routing, choice, pass) }
         showChoices(layer: layer, count: count, perToken: choice.expertsPerToken)
         let distinct = groupByExpert(choice, count: count)
@@ -76,18 +76,20 @@ extension LoadedModel {
         }
     }
 
-    /// chosenExperts and expertWeights: [tokens, expertsPerToken], best first.
-    private func route(_ router: Matrix, _ choice: Router, count: Int) {
+    /// Experts and their weights: [tokens, expertsPerToken], best first.
+    func route(
+        _ router: Matrix, _ choice: Router, _ input: ActivationBuffer, count: Int,
+        into experts: ScratchLayout.Buffer, _ expertWeights: ScratchLayout.Buffer
+    ) {
         let (total, taken) = (choice.expertCount, choice.expertsPerToken)
-        unsafe multiply(router, scratch.input, tokens: count, into: scratch.floats(.routerScores))
+        unsafe multiply(router, input, tokens: count, into: scratch.floats(.routerScores))
         forEach(count, work: count * total * (taken + 16)) { row in
             var scores = unsafe MutableSpan(
                 _unsafeStart: scratch.floats(.routerScores) + row * total, count: total)
             var ranking = unsafe MutableSpan(_unsafeStart: scratch.floats(.ranking) + row * total, count: total)
-            var chosen = unsafe MutableSpan(
-                _unsafeStart: scratch.integers(.chosenExperts) + row * taken, count: taken)
+            var chosen = unsafe MutableSpan(_unsafeStart: scratch.integers(experts) + row * taken, count: taken)
             var weights = unsafe MutableSpan(
-                _unsafeStart: scratch.floats(.expertWeights) + row * taken, count: taken)
+                _unsafeStart: scratch.floats(expertWeights) + row * taken, count: taken)
             choice.choose(scores: &scores, ranking: &ranking, experts: &chosen, weights: &weights)
         }
     }
