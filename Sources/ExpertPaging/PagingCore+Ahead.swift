@@ -33,7 +33,8 @@ extension PagingCore {
 
     /// The next guess worth reading.
     func takeGuess() -> SlotTable.Read? {
-        guard !guesses.isEmpty, lastDemand.duration(to: .now) >= .milliseconds(Self.idleMilliseconds) else {
+        guard !guesses.isEmpty, busyCount == 0, lastDemand.duration(to: .now) >= .milliseconds(Self.idleMilliseconds)
+        else {
             return nil
         }
         while let expert = guesses.popLast() {
@@ -58,6 +59,11 @@ extension PagingCore {
                 while !table.isHeld(read.slot), let other = table.takeRead() { answer(other, scratch: scratch) }
                 let isHeld = table.isHeld(read.slot)
                 guard isHeld || !isSuperseded(read) else { return table.interrupt(read) }
+                if !isHeld, busyCount > 0, !table.isAhead(read.slot) {
+                    // Of two that need storage, the one that nobody waits for comes later.
+                    guesses.append(Int32(truncatingIfNeeded: read.expert))
+                    return table.interrupt(read)
+                }
                 let step = isHeld || isPacked ? range.count : Self.pieceByteCount
                 let piece = place..<min(place + step, range.upperBound)
                 failure = transfer(piece, of: read, scratch: scratch)
