@@ -51,7 +51,7 @@ final class PagedContainer {
             let bytes = [UInt8](repeating: 0, count: shape.byteCount)
             try bytes.withUnsafeBytes { try writer.append(tensor: tensor.key, shape: shape, bytes: $0) }
         }
-        var random = SystemRandomNumberGenerator()
+        var random = SplitMix(seed: 7)
         for layer in 1...Self.layerCount {
             let format: BlockFormat = hasTwoSizes && layer == Self.layerCount ? .q8 : .q4
             let layout = ExpertLayout(
@@ -61,7 +61,9 @@ final class PagedContainer {
             for expert in 0..<Self.expertCount {
                 let key = ExpertKey(layer: layer, expert: expert)
                 let bytes: [UInt8] = (0..<layout.byteCount).map {
-                    expert % 3 == 0 ? UInt8(truncatingIfNeeded: $0 / 512 + expert + layer) : random.nextByte()
+                    expert % 3 == 0
+                        ? UInt8(truncatingIfNeeded: $0 / 512 + expert + layer)
+                        : UInt8(truncatingIfNeeded: random.next())
                 }
                 blobs[key] = bytes
                 try bytes.withUnsafeBytes {
@@ -95,8 +97,4 @@ final class PagedContainer {
         byte ^= 0x10
         guard pwrite(file, &byte, 1, offset) == 1 else { throw SystemCallFailure(call: "pwrite", code: errno) }
     }
-}
-
-extension SystemRandomNumberGenerator {
-    fileprivate mutating func nextByte() -> UInt8 { UInt8(truncatingIfNeeded: next()) }
 }
