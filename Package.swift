@@ -168,7 +168,8 @@ let package = Package(
         tests(
             "BenchmarkTests",
             [
-                "allocation-probe", "Benchmark", "Model", "Quantizer", "Checkpoint", "Container", "Compute",
+                "allocation-probe", "Benchmark", "Model", "ExpertPaging", "Quantizer", "Checkpoint", "Container",
+                "Compute",
                 "DemoSupport",
             ]),
         tests("FuzzTests", ["FuzzTargets"]),

@@ -50,10 +50,21 @@ extension Status {
         package var readCount: Int?
         /// Experts in memory now; nil from daemons that don't say.
         package var residentCount: Int?
+        /// Those among all slots, 0…1; nil without slots and from daemons that don't say.
+        package var occupancy: Double?
+        /// What a token of a prompt or an answer cost on average; nil before the first.
+        package var perToken: PerToken?
+        /// What came of predicting the next layer's experts; nil where nothing was predicted.
+        package var prediction: Prediction?
+        /// Whether predicted experts are read ahead now for generated tokens.
+        package var isReadingAhead: Bool?
+        /// Layers with routed experts, in their order; nil from daemons that don't say.
+        package var layers: [LayerPaging]?
 
         package init(
             hitCount: Int, missCount: Int, evictionCount: Int, byteCount: Int, stallSeconds: Double,
-            readCount: Int? = nil, residentCount: Int? = nil
+            readCount: Int? = nil, residentCount: Int? = nil, occupancy: Double? = nil, perToken: PerToken? = nil,
+            prediction: Prediction? = nil, isReadingAhead: Bool? = nil, layers: [LayerPaging]? = nil
         ) {
             self.hitCount = hitCount
             self.missCount = missCount
@@ -62,6 +73,11 @@ extension Status {
             self.stallSeconds = stallSeconds
             self.readCount = readCount
             self.residentCount = residentCount
+            self.occupancy = occupancy
+            self.perToken = perToken
+            self.prediction = prediction
+            self.isReadingAhead = isReadingAhead
+            self.layers = layers
         }
 
         /// Hits among all uses; nil before the first.
@@ -78,6 +94,11 @@ extension Status {
             case stallSeconds = "stall_seconds"
             case readCount = "reads"
             case residentCount = "resident"
+            case occupancy
+            case perToken = "per_token"
+            case prediction
+            case isReadingAhead = "reading_ahead"
+            case layers
         }
     }
 }

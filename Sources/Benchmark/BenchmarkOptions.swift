@@ -20,8 +20,9 @@ package struct BenchmarkOptions: Sendable {
     package var plan = MemoryPlan.Options()
     /// Experts are read no faster than this; nil for as fast as storage is.
     package var storageBytesPerSecond: Int?
-    /// Chooses the experts in place of the routers.
+    /// Chooses the experts in place of the routers, and what a report says of it.
     package var routing: (any RoutingSource)?
+    package var routingDescription: String?
     /// Every token goes through all of the experts.
     package var isDense = false
 

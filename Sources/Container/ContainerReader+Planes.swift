@@ -25,11 +25,11 @@ extension ContainerReader {
     }
 
     /// Makes an expert of two planes from what was read of it: its stored bytes begin `scratch`.
-    package func decode(
+    func decode(
         _ source: ExpertSource, scratch: UnsafeMutableRawBufferPointer, into destination: UnsafeMutableRawPointer,
         verify: Bool
     ) throws(ContainerError) {
-        guard let refinement = source.refinement else { return }
+        guard let refinement = source.refinement else { preconditionFailure("an expert of one plane") }
         let blob = source.blob
         let coarse = try unsafe plane(
             StoredPlane(

@@ -91,7 +91,14 @@ package final class ContainerReader: Sendable {
         if verify {
             try unsafe self.verify(UnsafeRawBufferPointer(packed), record.checksum, at: record.offset, "\(record.key)")
         }
-        guard unsafe LZ4.unpack(UnsafeRawBufferPointer(packed), into: target) else {
+        try unsafe unpack(UnsafeRawBufferPointer(packed), of: record, into: destination)
+    }
+
+    func unpack(
+        _ packed: UnsafeRawBufferPointer, of record: ExpertRecord, into destination: UnsafeMutableRawPointer
+    ) throws(ContainerError) {
+        let target = unsafe UnsafeMutableRawBufferPointer(start: destination, count: record.byteCount)
+        guard unsafe LZ4.unpack(packed, into: target) else {
             throw ContainerError(
                 .damaged, path: path, offset: record.offset, field: "\(record.key)",
                 expected: "an LZ4 block of \(record.byteCount) bytes", found: "a block that doesn't unpack to that")

@@ -5,9 +5,11 @@ import Synchronization
 /// The routed experts of one container, as many in memory as there are slots, the others on storage.
 ///
 /// The engine asks for the experts of a layer with `acquire`, which never waits for storage, computes those that are
-/// ready, waits for the others, and releases each. Lanes (threads) read what is missing, in the order it was asked for.
+/// ready, waits for the others, and releases each. Lanes (threads) read what is missing, in the order it was asked for, large
+/// experts in two parts, `gate` and `up` first; what nobody asked for (`expect`, `warm`) waits for it.
 ///
 ///     try store.acquire(layer: layer, experts: chosen, into: &tickets)
+///     store.expect(layer: next, experts: predicted, reading: 4)
 ///     for ticket in tickets where store.isReady(ticket) { … }
 ///     for ticket in tickets where … { let blob = try store.wait(ticket, cancelled: { … }) … }
 ///     for ticket in tickets { store.release(ticket) }
@@ -15,7 +17,7 @@ import Synchronization
 /// A read that fails fails the `wait`s for that expert; the store goes on, and the next `acquire` of the expert reads
 /// it again. Nothing here allocates after `init`.
 ///
-/// `acquire`, `wait` and `release` belong to one thread, the engine's; the counters may be read from anywhere.
+/// `acquire`, `expect`, `wait` and `release` belong to one thread, the engine's; the counters may be read from anywhere.
 package final class ExpertStore: Sendable {
     /// A hold on an expert's slot. Each one that `acquire` hands out is released exactly once.
     package struct Ticket: Sendable {
@@ -38,15 +40,23 @@ package final class ExpertStore: Sendable {
     let expertsPerLayer: Int
 
     package static let defaultLaneCount = 2
+    /// Slots a lane beside one layer's experts, below which nothing is read ahead.
+    private static let aheadRoom = 4
+    /// Experts of a prompt's chunk that are worth holding at a time: enough rows to multiply together. Two such waves are held,
+    /// one that is computed and one that is read.
+    package static let mostOfChunkWave = 16
+    /// Experts at most that are read ahead for a prompt: enough to keep storage busy while attention is computed.
+    private static let mostAhead = 24
 
     /// Makes the arena and starts the lanes; reads nothing yet.
     ///
     /// - Parameters:
     ///   - planes: of every expert alike.
-    ///   - bytesPerSecond: reads no faster than this, to see what slower storage would give.
+    ///   - isDirect: whether experts are read past the page cache.
+    ///   - willRead: called by a lane before each read.
     package init(
         container: ContainerReader, slotCount wanted: Int, laneCount: Int, planes: ExpertPlanes = .coarse,
-        bytesPerSecond: Int? = nil
+        isDirect: Bool = false, willRead: ReadObserver? = nil
     ) throws(PagingError) {
         let configuration = container.metadata.configuration
         let shape = ArenaShape(container: container, planes: planes, laneCount: laneCount)
@@ -59,7 +69,7 @@ package final class ExpertStore: Sendable {
                     + "\(shape.expertsPerToken) experts a token and \(laneCount) reading lanes")
         }
 
-        let (records, firstIndices) = try Self.records(of: container, planes)
+        let (sources, firstIndices) = try Self.sources(of: container, planes)
         var offsets: [Int] = []
         var end = 0
         for (sizeClass, count) in zip(shape.classes, counts) {
@@ -68,29 +78,45 @@ package final class ExpertStore: Sendable {
                 end += sizeClass.slotByteCount
             }
         }
-        let scratchByteCount = records.map(\.scratchByteCount).max() ?? 0
+        let scratchByteCount = BlobFile.scratchByteCount(of: sources)
         let arena: AlignedMemory
         var scratch: [AlignedMemory?] = []
         do {
             arena = try AlignedMemory(
                 byteCount: max(1, byteCount), alignment: ArenaShape.pageByteCount, wantsHugePages: true)
             for _ in 0..<laneCount {
-                try scratch.append(scratchByteCount > 0 ? AlignedMemory(byteCount: scratchByteCount) : nil)
+                try scratch.append(
+                    scratchByteCount > 0
+                        ? AlignedMemory(byteCount: scratchByteCount, alignment: ArenaShape.pageByteCount) : nil)
             }
         } catch {
             throw PagingError(.outOfMemory, "the arena for \(wanted) expert slots, \(byteCount) bytes: \(error)")
         }
+        let file: BlobFile
+        do {
+            file = try BlobFile(container, isDirect: isDirect)
+        } catch {
+            throw PagingError(.unreadable, "the experts can't be read: \(error)", cause: error)
+        }
 
+        // A lane that reads ahead can be at a second expert that nobody wants any more.
+        let scarce = zip(shape.classes, counts).filter { sizeClass, count in count < sizeClass.expertCount }
+        let mayReadAhead =
+            !scarce.isEmpty && scarce.allSatisfy { $1 >= shape.expertsPerToken + Self.aheadRoom * laneCount }
+        leaseLimit =
+            scarce.map { $1 - (mayReadAhead ? 2 : 1) * laneCount }.min() ?? sources.count
+        let aheadLimit = mayReadAhead ? min(max(leaseLimit / 8, laneCount), Self.mostAhead) : 0
         let core = PagingCore(
-            container: container, records: records, arena: arena, slotOffsets: offsets,
+            file: file, sources: sources, arena: arena, slotOffsets: offsets,
             table: SlotTable(
-                sizeClasses: records.map { UInt8(shape.sizeClass(ofBlob: $0.byteCount) ?? 0) },
+                sizeClasses: sources.map { UInt8(shape.sizeClass(ofBlob: $0.byteCount) ?? 0) },
                 expertsPerLayer: configuration.experts?.routedExpertCount ?? 0, slotCounts: counts,
-                expertsPerToken: shape.expertsPerToken), layerCount: firstIndices.count,
-            throttle: bytesPerSecond.map(StorageThrottle.init(bytesPerSecond:)))
+                expertsPerToken: shape.expertsPerToken, partCounts: sources.map { PagingCore.split($0) == nil ? 1 : 2 },
+                passingReserve: min(2 * Self.mostOfChunkWave + aheadLimit, leaseLimit / 2)),
+            layerCount: firstIndices.count, laneCount: laneCount, aheadLimit: aheadLimit, willRead: willRead)
 
         var lanes: [WorkerThread] = []
-        for (index, scratch) in scratch.enumerated() where !records.isEmpty {
+        for (index, scratch) in scratch.enumerated() where !sources.isEmpty {
             do {
                 lanes.append(
                     try WorkerThread(name: "moed-lane-\(index)", stackByteCount: 512 << 10) {
@@ -109,33 +135,29 @@ package final class ExpertStore: Sendable {
         slotCount = offsets.count
         arenaByteCount = byteCount
         expertsPerLayer = configuration.experts?.routedExpertCount ?? 0
-        leaseLimit =
-            zip(shape.classes, counts)
-            .filter { sizeClass, count in count < sizeClass.expertCount }
-            .map { $1 - laneCount }.min() ?? records.count
     }
 
     deinit { Self.stop(lanes, of: core) }
 
     /// Every sparse layer's experts in order, and where each layer's begin.
-    private static func records(
+    private static func sources(
         of container: ContainerReader, _ planes: ExpertPlanes
-    ) throws(PagingError) -> (records: [ExpertSource], firstIndices: [Int]) {
+    ) throws(PagingError) -> (sources: [ExpertSource], firstIndices: [Int]) {
         let configuration = container.metadata.configuration
-        var records: [ExpertSource] = []
+        var sources: [ExpertSource] = []
         var firstIndices: [Int] = []
         for (layer, isSparse) in configuration.sparseLayers.enumerated() {
-            firstIndices.append(isSparse ? records.count : -1)
+            firstIndices.append(isSparse ? sources.count : -1)
             guard isSparse, let experts = configuration.experts else { continue }
             for expert in 0..<experts.routedExpertCount {
                 let key = ExpertKey(layer: layer, expert: expert)
-                guard let record = container.source(of: key, planes: planes) else {
+                guard let source = container.source(of: key, planes: planes) else {
                     throw PagingError(.unknownExpert, "\(container.path) has no \(key)", expert: key)
                 }
-                records.append(record)
+                sources.append(source)
             }
         }
-        return (records, firstIndices)
+        return (sources, firstIndices)
     }
 
     private static func stop(_ lanes: [WorkerThread], of core: PagingCore) {
@@ -147,7 +169,7 @@ package final class ExpertStore: Sendable {
     }
 
     /// Where the matrices stand in the ticket's blob.
-    package func layout(of ticket: Ticket) -> ExpertLayout { core.records[Int(ticket.index)].layout }
+    package func layout(of ticket: Ticket) -> ExpertLayout { core.sources[Int(ticket.index)].layout }
 
     /// Experts in memory now.
     package var residentCount: Int {
@@ -156,17 +178,29 @@ package final class ExpertStore: Sendable {
         return core.table.residentCount
     }
 
+    /// Whether storage is asked for anything once every expert was used: with a slot an expert it isn't.
+    package var isPaged: Bool { slotCount < core.sources.count }
+
     package var counters: PagingCounters {
+        core.monitor.lock()
+        defer { core.monitor.unlock() }
         var counters = PagingCounters()
-        counters.hits = core.hits.load(ordering: .relaxed)
-        counters.misses = core.misses.load(ordering: .relaxed)
+        for layer in core.layerCounters {
+            counters.hits += layer.hits
+            counters.misses += layer.uses - layer.hits
+            counters.reads += layer.reads
+            counters.bytesRead += layer.bytesRead
+            counters.stallDuration += .nanoseconds(layer.stallNanoseconds)
+            counters.predictedUses += layer.predictedUses
+            counters.recalledUses += layer.recalledUses
+            counters.aheadReads += layer.aheadReads
+            counters.aheadUses += layer.aheadUses
+        }
+        counters.readsAhead = canReadAhead && core.gate.isOn
         counters.evictions = core.evictions.load(ordering: .relaxed)
-        counters.reads = core.reads.load(ordering: .relaxed)
         counters.guessedReads = core.guessedReads.load(ordering: .relaxed)
         counters.failures = core.failures.load(ordering: .relaxed)
-        counters.bytesRead = core.bytesRead.load(ordering: .relaxed)
         counters.readDuration = .nanoseconds(core.readNanoseconds.load(ordering: .relaxed))
-        counters.stallDuration = .nanoseconds(core.stallNanoseconds.load(ordering: .relaxed))
         return counters
     }
 }

@@ -37,10 +37,10 @@ package struct PagingError: Error, CustomStringConvertible {
 
     package var description: String { message }
 
-    static func unreadable(_ record: ExpertSource, cause: ContainerError) -> PagingError {
+    static func unreadable(_ source: ExpertSource, cause: ContainerError) -> PagingError {
         PagingError(
             .unreadable,
-            "\(record.key), at offset \(record.offset) of the model, can't be used: \(cause)",
-            expert: record.key, cause: cause)
+            "\(source.key), at offset \(source.offset) of the model, can't be used: \(cause)",
+            expert: source.key, cause: cause)
     }
 }

@@ -2,15 +2,18 @@ import Glibc
 import Synchronization
 
 /// Makes reads take as long as storage of a given speed would need for them, all lanes together.
-final class StorageThrottle: Sendable {
+package final class StorageThrottle: Sendable {
     private let bytesPerSecond: Int
     /// When the storage would have done everything that was asked of it.
     private let isFree = Mutex(ContinuousClock.now)
 
-    init(bytesPerSecond: Int) { self.bytesPerSecond = bytesPerSecond }
+    package init(bytesPerSecond: Int) { self.bytesPerSecond = bytesPerSecond }
+
+    /// What makes the lanes of a store wait.
+    package var observer: ReadObserver { { _, range in self.hold(range.count) } }
 
     /// Returns when the storage would have delivered `byteCount` bytes more.
-    func hold(_ byteCount: Int) {
+    private func hold(_ byteCount: Int) {
         let duration = Duration.seconds(Double(byteCount) / Double(bytesPerSecond))
         let end = isFree.withLock { isFree in
             isFree = max(isFree, .now) + duration

@@ -1,5 +1,6 @@
 import Compute
 import Container
+import ExpertPaging
 
 /// The two forms of latent attention, which give the same up to rounding.
 package enum AttentionForm: Sendable {
@@ -66,6 +67,9 @@ extension LoadedModel {
         beginStep(observer)
         defer { endStep() }
         let pass = scratch.steps
+        predictionDuration = .zero
+        experts.beginStep()
+        defer { experts.endStep(predicting: predictionDuration) }
         pass.begin(sequences: steps.count, form: .absorbed)
         for index in steps.indices {
             let state = steps[index].state

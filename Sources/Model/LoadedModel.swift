@@ -8,8 +8,8 @@ import Synchronization
 /// One step runs at a time, on whichever thread calls (the engine's); a second one at the same time is a programming
 /// error and traps. A step allocates nothing of its own.
 package final class LoadedModel: @unchecked Sendable {
-    // Sendable: everything but `scratch`, `routing` and `prefillNumber` is immutable or locks itself, and `isStepping` keeps a
-    // second step from using `scratch`.
+    // Sendable: everything but `scratch` and the variables is immutable or locks itself, and `isStepping` keeps a
+    // second step from using them.
 
     package let configuration: ModelConfiguration
     package let plan: MemoryPlan
@@ -29,13 +29,15 @@ package final class LoadedModel: @unchecked Sendable {
     package var routing: (any RoutingSource)?
     /// Of the prefill that is under way.
     var prefillNumber = 0
+    /// Time that the step at hand has spent on predicting experts.
+    var predictionDuration = Duration.zero
 
     /// Reads the dense weights and starts the threads; experts are read when they are first needed.
     ///
-    /// - Parameter storageBytesPerSecond: reads experts no faster, to see what slower storage would give.
+    /// - Parameter willRead: called before each read of an expert.
     package init(
         container: ContainerReader, plan: MemoryPlan, threadCount: Int = ThreadCount.available,
-        kernels: Kernels = .best, storageBytesPerSecond: Int? = nil
+        kernels: Kernels = .best, willRead: ReadObserver? = nil
     ) throws(ModelError) {
         configuration = container.metadata.configuration.activating(plan.expertsPerToken)
         self.plan = plan
@@ -56,7 +58,7 @@ package final class LoadedModel: @unchecked Sendable {
         do {
             experts = try ExpertStore(
                 container: container, slotCount: plan.slotCount, laneCount: plan.laneCount,
-                planes: plan.planes ?? .coarse, bytesPerSecond: storageBytesPerSecond)
+                planes: plan.planes ?? .coarse, isDirect: plan.isDirect, willRead: willRead)
         } catch {
             throw ModelError(.outOfMemory, "the expert arena could not be made", cause: error)
         }
@@ -151,10 +153,13 @@ package final class LoadedModel: @unchecked Sendable {
         }
     }
 
-    /// Norms rows of `hidden` into the same rows of `normed`: [rows, hidden].
-    func norm(_ weight: UnsafePointer<Float>, _ pass: ForwardPass, rows: Range<Int>) {
+    /// Norms rows of `hidden` into the same rows of a buffer: [rows, hidden].
+    func norm(
+        _ weight: UnsafePointer<Float>, _ pass: ForwardPass, rows: Range<Int>,
+        into buffer: ScratchLayout.Buffer = .normed
+    ) {
         let size = configuration.hiddenSize
-        let (hidden, normed) = unsafe (pass.hidden, scratch.floats(.normed))
+        let (hidden, normed) = unsafe (pass.hidden, scratch.floats(buffer))
         forEach(rows.count, work: rows.count * size) { item in
             let start = (rows.lowerBound + item) * size
             unsafe kernels.rmsNorm(

@@ -11,8 +11,9 @@ package struct MemoryPlan: Sendable {
         package var context: Int?
         /// Exactly so many expert slots instead of as many as fit.
         package var expertSlots: Int?
-        /// Threads that read experts.
+        /// Threads that read experts, and whether they read past the page cache.
         package var laneCount: Int
+        package var isDirect = false
         /// nil: bf16, or f32 for a container in f32.
         package var cacheFormat: CacheFormat?
         /// Tokens of a prompt that are computed together; nil for the most, up to 256, whose scratch takes no more than
@@ -59,6 +60,8 @@ package struct MemoryPlan: Sendable {
     package let chunk: Int
     package let cacheFormat: CacheFormat
     package let laneCount: Int
+    /// Whether experts are read past the page cache.
+    package let isDirect: Bool
     package let slotCount: Int
     package let leastSlotCount: Int
     package let expertCount: Int
@@ -169,6 +172,7 @@ package struct MemoryPlan: Sendable {
         self.chunk = chunk
         self.cacheFormat = cacheFormat
         laneCount = options.laneCount
+        isDirect = options.isDirect
         slotCount = min(slots, arena.expertCount)
         leastSlotCount = arena.leastSlotCount
         expertCount = arena.expertCount

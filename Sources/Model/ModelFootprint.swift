@@ -27,8 +27,7 @@ package struct ModelFootprint: Sendable {
             configuration: container.metadata.configuration.activating(expertsPerToken),
             denseByteCount: ResidentTensors.byteCount(of: container),
             arena: ArenaShape(container: container, planes: planes, laneCount: laneCount),
-            laneByteCount: laneCount
-                * (container.sources(planes: planes).lazy.map(\.scratchByteCount).max() ?? 0))
+            laneByteCount: laneCount * BlobFile.scratchByteCount(of: container.sources(planes: planes)))
     }
 
     /// Of whole blocks that hold so many tokens.

@@ -57,7 +57,8 @@ import Synchronization
     let outputHead: Matrix
     let layers: [Layer]
 
-    private let memory: AlignedMemory
+    /// All of them.
+    let memory: AlignedMemory
 
     static func byteCount(of container: ContainerReader) -> Int {
         container.tensors.values.reduce(0) { $0 + MatrixShape.padded($1.byteCount) }

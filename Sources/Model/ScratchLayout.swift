@@ -70,8 +70,10 @@ struct ScratchLayout {
         case routerScores, ranking
         /// [assignments], the router's weights; the others are Int32.
         case expertWeights, chosenExperts, places, assignedTokens, gatheredTokens
+        /// [assignments]: what the next layer's router is expected to choose; the experts are Int32.
+        case expectedWeights, expectedExperts
         /// [experts] Int32
-        case expertEnds, expertCounts, distinctExperts, pendingTickets
+        case expertEnds, expertCounts, distinctExperts, pendingTickets, expectedDistinct
         /// [sequences, vocabulary]
         case logits
     }
@@ -111,7 +113,8 @@ struct ScratchLayout {
             case .expertOutputs: assignments * hidden
             case .routerScores, .ranking: tokens * expertCount
             case .expertWeights, .chosenExperts, .places, .assignedTokens, .gatheredTokens: assignments
-            case .expertEnds, .expertCounts, .distinctExperts, .pendingTickets: expertCount
+            case .expectedWeights, .expectedExperts: assignments
+            case .expertEnds, .expertCounts, .distinctExperts, .pendingTickets, .expectedDistinct: expertCount
             case .logits: sequences * configuration.vocabularySize
             }
         }

@@ -39,13 +39,14 @@ extension ServedModel {
         let template = template(
             container.text.chatTemplate, tokenizerConfigJSON: container.text.tokenizerConfigJSON,
             tokenizer: tokenizer)
-        let plan = try MemoryPlan(container: container, options: options.plan)
+        let (plan, probe) = try MemoryPlan.measuringStorage(container: container, options: options.plan)
         let kernels = try Kernels.selected()
         let model = try LoadedModel(
             container: container, plan: plan, threadCount: options.threadCount ?? ThreadCount.available,
             kernels: kernels)
         let endTokens = Set(container.metadata.configuration.endTokens.map(Int32.init(clamping:)))
             .union(tokenizer.endToken.map { [$0] } ?? [])
+        let forecast = probe.map { plan.forecastLines($0, readBandwidth: model.measureReadBandwidth()) } ?? []
         let engine = try Engine(
             model: model, tokenizer: tokenizer,
             options: Engine.Options(queueLimit: options.queueLimit, endTokens: endTokens))
@@ -63,7 +64,7 @@ extension ServedModel {
             defaults: container.metadata.generationDefaults,
             facts: facts(container, contextLength: engine.contextLength, fingerprint: fingerprint),
             memory: Status.Memory(plan, isBudgeted: options.plan.memory != nil), created: modificationTime(path),
-            planLines: plan.lines + plan.demandLines, warnings: plan.warnings + template.problem + unlearnt,
+            planLines: plan.lines + plan.demandLines + forecast, warnings: plan.warnings + template.problem + unlearnt,
             popularityPath: popularityPath)
     }
 

@@ -44,12 +44,18 @@ package enum StatusReport {
             experts += ", \(Quantity.percent(rate)) of uses were there, \(Quantity.bytes(paging.byteCount)) read, "
             experts += "\(Quantity.duration(seconds: paging.stallSeconds)) waited"
         }
-        let tokenCount = throughput.promptTokenCount + throughput.completionTokenCount
-        if let readCount = paging.readCount, readCount > 0, tokenCount > 0 {
-            let milliseconds = 1000 * paging.stallSeconds / Double(tokenCount)
-            experts += "; a token: \(Quantity.bytes(paging.byteCount / tokenCount)) in "
-            experts += "\((10 * Double(readCount) / Double(tokenCount)).rounded() / 10) reads, "
-            experts += "\((10 * milliseconds).rounded() / 10) ms waited"
+        if let perToken = paging.perToken, paging.byteCount > 0 {
+            experts += "; a token: \(Quantity.bytes(Int(perToken.byteCount))) in "
+            experts += "\((10 * perToken.readCount).rounded() / 10) reads, "
+            experts += "\((10 * perToken.stallMilliseconds).rounded() / 10) ms waited"
+        }
+        if let prediction = paging.prediction {
+            let recall = prediction.recall.map { "\(Quantity.percent($0)) of choices predicted" }
+            let waste = prediction.waste.map { "\(Quantity.percent($0)) of what was read ahead in vain" }
+            experts += "; " + [recall, waste].compactMap(\.self).joined(separator: ", ")
+            if let isReadingAhead = paging.isReadingAhead {
+                experts += isReadingAhead ? ", reading ahead" : ", not reading ahead"
+            }
         }
         rows.append(("experts", experts))
         return rows.map { (name: $0.0, value: $0.1) }

@@ -45,8 +45,11 @@ struct MetricsText {
             "moed_expert_uses_total", "counter", "Experts asked for, in memory or not.",
             layers.flatMap { layer in
                 [
-                    ([("layer", "\(layer.layer)"), ("result", "hit")], Double(layer.hitCount)),
-                    ([("layer", "\(layer.layer)"), ("result", "miss")], Double(layer.useCount - layer.hitCount)),
+                    ([("layer", "\(layer.layer)"), ("result", "hit")], Double(layer.counters.hits)),
+                    (
+                        [("layer", "\(layer.layer)"), ("result", "miss")],
+                        Double(layer.counters.uses - layer.counters.hits)
+                    ),
                 ]
             })
         add(
@@ -55,20 +58,38 @@ struct MetricsText {
         add(
             "moed_expert_evictions_total", "counter", "Experts that gave up their slot.",
             [([], Double(paging.evictions))])
-        add("moed_expert_reads_total", "counter", "Reads of experts.", [([], Double(paging.reads))])
+        func addPerLayer(_ name: String, _ type: String, _ help: String, _ value: (LayerCounters) -> Double) {
+            add(name, type, help, layers.map { ([("layer", "\($0.layer)")], value($0.counters)) })
+        }
+        addPerLayer("moed_expert_reads_total", "counter", "Reads of experts.") { Double($0.reads) }
         add(
             "moed_expert_guessed_reads_total", "counter", "Reads of experts that nobody had asked for.",
             [([], Double(paging.guessedReads))])
         add(
             "moed_expert_read_failures_total", "counter", "Reads of experts that failed.",
             [([], Double(paging.failures))])
-        add("moed_expert_read_bytes_total", "counter", "Bytes of experts read.", [([], Double(paging.bytesRead))])
+        addPerLayer("moed_expert_read_bytes_total", "counter", "Bytes of experts read.") { Double($0.bytesRead) }
         add(
             "moed_expert_read_seconds_total", "counter", "Time that the lanes spent reading, added up.",
             [([], paging.readDuration.seconds)])
+        addPerLayer("moed_expert_stall_seconds_total", "counter", "Time that the engine waited for experts.") {
+            Double($0.stallNanoseconds) / 1e9
+        }
+        addPerLayer(
+            "moed_expert_predicted_uses_total", "counter", "Experts chosen where the choice had been predicted."
+        ) { Double($0.predictedUses) }
+        addPerLayer("moed_expert_recalled_uses_total", "counter", "Those of them that had been predicted.") {
+            Double($0.recalledUses)
+        }
+        addPerLayer("moed_expert_ahead_reads_total", "counter", "Reads of experts because they were predicted.") {
+            Double($0.aheadReads)
+        }
+        addPerLayer("moed_expert_ahead_uses_total", "counter", "Those of them that were asked for in time.") {
+            Double($0.aheadUses)
+        }
         add(
-            "moed_expert_stall_seconds_total", "counter", "Time that the engine waited for experts.",
-            [([], paging.stallDuration.seconds)])
+            "moed_expert_reading_ahead", "gauge", "Whether predicted experts are read for generated tokens.",
+            [([], paging.readsAhead ? 1 : 0)])
     }
 
     private mutating func add(

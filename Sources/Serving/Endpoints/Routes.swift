@@ -91,8 +91,9 @@ struct Routes: Sendable {
         ExpertUse(
             layers: model.engine.experts.layers.map {
                 ExpertUse.Layer(
-                    layer: $0.layer, useCount: Int(clamping: $0.useCount), hitCount: Int(clamping: $0.hitCount),
-                    popularity: $0.popularity, isResident: $0.isResident)
+                    layer: $0.layer, useCount: Int(clamping: $0.counters.uses),
+                    hitCount: Int(clamping: $0.counters.hits), popularity: $0.popularity, isResident: $0.isResident,
+                    paging: LayerPaging($0))
             })
     }
 
@@ -107,7 +108,6 @@ struct Routes: Sendable {
 
     private func status() -> Status {
         let engine = model.engine.status()
-        let paging = engine.paging
         let state: Status.State =
             switch engine.activity {
             case .idle: .idle
@@ -123,11 +123,7 @@ struct Routes: Sendable {
                 promptTokenCount: engine.totals.promptTokens, completionTokenCount: engine.totals.completionTokens,
                 prefillTokensPerSecond: engine.prefillRate, decodeTokensPerSecond: engine.decodeRate),
             memory: model.memory,
-            paging: .init(
-                hitCount: Int(clamping: paging.hits), missCount: Int(clamping: paging.misses),
-                evictionCount: Int(clamping: paging.evictions), byteCount: Int(clamping: paging.bytesRead),
-                stallSeconds: paging.stallDuration.seconds, readCount: Int(clamping: paging.reads),
-                residentCount: engine.residentExpertCount))
+            paging: .init(engine, model.engine.experts.layers))
     }
 }
 
