@@ -9,6 +9,8 @@ extension Status {
         package var arenaByteCount: Int
         package var expertSlotCount: Int
         package var expertCount: Int
+        /// nil from daemons that don't say.
+        package var pressure: Pressure?
 
         package init(
             budgetByteCount: Int?, denseByteCount: Int, cacheByteCount: Int, scratchByteCount: Int,
@@ -31,6 +33,7 @@ extension Status {
             case arenaByteCount = "expert_arena_bytes"
             case expertSlotCount = "expert_slots"
             case expertCount = "experts"
+            case pressure
         }
     }
 

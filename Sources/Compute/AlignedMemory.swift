@@ -43,5 +43,13 @@ import Glibc
         if wantsHugePages, Self.mayUseHugePages { unsafe madvise(base, byteCount, MADV_HUGEPAGE) }
     }
 
+    /// Gives whole pages back to the machine; their bytes are zero when they are next touched (`MADV_DONTNEED`).
+    ///
+    /// Nobody may touch them meanwhile. `offset` and `byteCount` are multiples of the page.
+    package func giveBack(at offset: Int, byteCount: Int) {
+        precondition(offset >= 0 && byteCount >= 0 && offset + byteCount <= self.byteCount)
+        unsafe madvise(base + offset, byteCount, MADV_DONTNEED)
+    }
+
     deinit { unsafe munmap(mapping, mappingByteCount) }
 }

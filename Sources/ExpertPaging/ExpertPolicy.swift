@@ -49,11 +49,13 @@ package struct ExpertPolicy: Sendable {
 
     private struct Group {
         let sizeClass: Int
+        /// Experts that belong to it, in memory or not.
+        let expertCount: Int
         /// Slots that belong to it.
-        let quota: Int
+        var quota = 0
         /// The same before rounding.
-        let share: Double
-        let keepsQuota: Bool
+        var share = 0.0
+        var keepsQuota = false
         /// Experts that have a slot.
         var residentCount = 0
     }
@@ -97,9 +99,6 @@ package struct ExpertPolicy: Sendable {
         self.tuning = tuning
         self.expertsPerLayer = max(expertsPerLayer, 1)
         let layerCount = (sizeClasses.count + self.expertsPerLayer - 1) / self.expertsPerLayer
-        var classSizes = Array(repeating: 0, count: slotCounts.count)
-        for sizeClass in sizeClasses { classSizes[Int(sizeClass)] += 1 }
-
         var groupOf: [Int32] = []
         var members: [(sizeClass: Int, count: Int)] = []
         var known: [Int] = []
@@ -112,19 +111,7 @@ package struct ExpertPolicy: Sendable {
             members[known[Int(sizeClass)]].count += 1
             groupOf.append(Int32(known[Int(sizeClass)]))
         }
-        // What rounding leaves goes to the first groups of the class.
-        var left = slotCounts
-        for (sizeClass, count) in members { left[sizeClass] -= slotCounts[sizeClass] * count / classSizes[sizeClass] }
-        groups = members.map { sizeClass, count in
-            let (slots, size) = (slotCounts[sizeClass], classSizes[sizeClass])
-            let quota = slots * count / size
-            let extra = left[sizeClass] > 0 ? 1 : 0
-            left[sizeClass] -= extra
-            return Group(
-                sizeClass: sizeClass, quota: quota + extra, share: Double(slots * count) / Double(size),
-                keepsQuota: Double(slots) < tuning.quotaBelow * Double(size)
-                    && quota >= expertsPerToken + tuning.leastQuotaRoom)
-        }
+        groups = members.map { Group(sizeClass: $0.sizeClass, expertCount: $0.count) }
         groupOfExpert = groupOf
         evictable = ExpertHeaps(owners: groupOf)
         candidates = ExpertHeaps(owners: groups.map { Int32($0.sizeClass) })
@@ -134,6 +121,7 @@ package struct ExpertPolicy: Sendable {
         lastVisits = Array(repeating: Self.never, count: sizeClasses.count)
         logCounts = Array(repeating: -.infinity, count: sizeClasses.count)
         logPopularity = logCounts
+        divide(slotCounts, expertsPerToken: expertsPerToken)
     }
 
     // MARK: Use
@@ -191,6 +179,39 @@ package struct ExpertPolicy: Sendable {
     }
 
     // MARK: Slots
+
+    /// Divides the slots, one entry a size class, among the groups. Costs a pass over all experts.
+    package mutating func divide(_ slotCounts: [Int], expertsPerToken: Int) {
+        var classSizes = Array(repeating: 0, count: slotCounts.count)
+        for group in groups { classSizes[group.sizeClass] += group.expertCount }
+        // What rounding leaves goes to the first groups of the class.
+        var left = slotCounts
+        for group in groups {
+            left[group.sizeClass] -= slotCounts[group.sizeClass] * group.expertCount / classSizes[group.sizeClass]
+        }
+        for index in groups.indices {
+            let (sizeClass, count) = (groups[index].sizeClass, groups[index].expertCount)
+            let (slots, size) = (slotCounts[sizeClass], classSizes[sizeClass])
+            let quota = slots * count / size
+            let extra = left[sizeClass] > 0 ? 1 : 0
+            left[sizeClass] -= extra
+            groups[index].quota = quota + extra
+            groups[index].share = Double(slots * count) / Double(size)
+            groups[index].keepsQuota =
+                Double(slots) < tuning.quotaBelow * Double(size)
+                && quota >= expertsPerToken + tuning.leastQuotaRoom
+        }
+        for expert in groupOfExpert.indices where evictable.contains(expert) { place(expert) }
+    }
+
+    /// Chooses the evictable expert of a size class that is needed least, and dismisses it.
+    package mutating func takeColdest(ofClass sizeClass: Int) -> Int? {
+        guard let group = candidates.minimum(of: sizeClass), let victim = evictable.minimum(of: group) else {
+            return nil
+        }
+        dismiss(victim)
+        return victim
+    }
 
     /// The expert was given a slot.
     package mutating func admit(_ expert: Int) {

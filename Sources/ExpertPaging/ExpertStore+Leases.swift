@@ -39,7 +39,7 @@ extension ExpertStore {
                 throw PagingError(
                     .tooManyLeases,
                     "layer \(layer) asks for \(experts.count) experts while others are held: "
-                        + "\(leaseLimit) of the \(slotCount) slots may be held at a time")
+                        + "\(leaseLimitLocked) of the \(slotCount) slots may be held at a time")
             }
         }
         core.hits.add(UInt64(tickets.count - missing), ordering: .relaxed)
@@ -61,7 +61,7 @@ extension ExpertStore {
         defer { core.monitor.unlock() }
         switch core.table.phase(of: Int(ticket.slot)) {
         case .ready, .failed: return true
-        case .free, .queued, .reading: return false
+        case .free, .queued, .reading, .retired: return false
         }
     }
 
@@ -85,7 +85,7 @@ extension ExpertStore {
                 return unsafe UnsafeRawPointer(core.address(of: slot))
             case .failed(let error):
                 throw error
-            case .free, .queued, .reading:
+            case .free, .queued, .reading, .retired:
                 if start == nil { start = .now }
                 guard !cancelled() else {
                     throw PagingError(.cancelled, "nobody waits for \(core.records[Int(ticket.index)].key) any more")

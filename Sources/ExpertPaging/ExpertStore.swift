@@ -27,15 +27,12 @@ package final class ExpertStore: Sendable {
     /// Slots in the arena; never more than experts.
     package let slotCount: Int
     package let arenaByteCount: Int
-    /// The most tickets that may be held at a time. Lanes can be busy with reads that nobody wants any more, so it is
-    /// smaller than `slotCount` by the lanes, unless every expert has a slot.
-    package let leaseLimit: Int
-
     let core: PagingCore
     private let lanes: [WorkerThread]
     /// [layers]: index of the layer's first expert, -1 for a dense layer.
     let firstIndices: [Int]
     let expertsPerLayer: Int
+    let laneCount: Int
 
     package static let defaultLaneCount = 2
 
@@ -102,10 +99,7 @@ package final class ExpertStore: Sendable {
         slotCount = offsets.count
         arenaByteCount = byteCount
         expertsPerLayer = configuration.experts?.routedExpertCount ?? 0
-        leaseLimit =
-            zip(shape.classes, counts)
-            .filter { sizeClass, count in count < sizeClass.expertCount }
-            .map { $1 - laneCount }.min() ?? records.count
+        self.laneCount = laneCount
     }
 
     deinit { Self.stop(lanes, of: core) }

@@ -23,6 +23,7 @@ final class PagingCore: @unchecked Sendable {
     /// [layers]: experts asked for, and how many of them were in memory.
     var layerUses: [UInt64]
     var layerHits: [UInt64]
+    var capacity: ArenaCapacity
     var isStopping = false
     /// Experts to read while nothing is asked for, the hottest last.
     var guesses: [Int32] = []
@@ -52,6 +53,7 @@ final class PagingCore: @unchecked Sendable {
         self.arena = arena
         self.slotOffsets = slotOffsets
         self.table = table
+        capacity = ArenaCapacity(target: table.usableCounts)
         verified = Array(repeating: false, count: records.count)
         layerUses = Array(repeating: 0, count: layerCount)
         layerHits = layerUses

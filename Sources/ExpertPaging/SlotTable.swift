@@ -4,6 +4,8 @@
 ///     free ──▶ queued ──▶ reading ──▶ ready ──▶ free (evicted)
 ///                │            └─────▶ failed ─▶ free (last holder let go)
 ///                └──▶ free (last holder let go)
+///
+/// Free slots may be retired, and reinstated later.
 struct SlotTable {
     enum Phase {
         case free
@@ -14,9 +16,11 @@ struct SlotTable {
         case ready
         /// Its read failed; it belongs to no expert any more, only to those who wait.
         case failed(PagingError)
+        /// Its memory isn't to be used for now.
+        case retired
     }
 
-    private struct Slot {
+    struct Slot {
         let sizeClass: Int
         var expert: Int32 = -1
         var holderCount: Int32 = 0
@@ -26,16 +30,19 @@ struct SlotTable {
         var previous: Int32 = -1
     }
 
-    private var slots: [Slot] = []
+    var slots: [Slot] = []
     /// [experts]
-    private var slotOfExpert: [Int32]
+    var slotOfExpert: [Int32]
     /// [size classes]: stacks of free slots.
-    private var free: [[Int32]]
+    var free: [[Int32]]
+    /// [size classes]: slots that aren't retired.
+    var usableCounts: [Int]
     private let sizeClasses: [UInt8]
-    private(set) var policy: ExpertPolicy
+    let expertsPerToken: Int
+    var policy: ExpertPolicy
     private var queueHead: Int32 = -1
     private var queueTail: Int32 = -1
-    private(set) var residentCount = 0
+    var residentCount = 0
 
     /// `sizeClasses`: one entry an expert, layer after layer. `slotCounts`: one a size class; slots are numbered class by
     /// class.
@@ -44,6 +51,8 @@ struct SlotTable {
         tuning: ExpertPolicy.Tuning = .init()
     ) {
         self.sizeClasses = sizeClasses
+        self.expertsPerToken = expertsPerToken
+        usableCounts = slotCounts
         slotOfExpert = Array(repeating: -1, count: sizeClasses.count)
         policy = ExpertPolicy(
             sizeClasses: sizeClasses, expertsPerLayer: expertsPerLayer, slotCounts: slotCounts,
@@ -133,7 +142,7 @@ struct SlotTable {
             vacate(slot)
         case .failed:
             vacate(slot)
-        case .reading, .free:
+        case .reading, .free, .retired:
             break
         }
     }

@@ -32,13 +32,14 @@ extension LoadedModel {
         showChoices(layer: layer, count: count, perToken: choice.expertsPerToken)
         let distinct = groupByExpert(choice, count: count)
         // At most two waves are held at a time, unless one holds them all.
-        let limit = experts.leaseLimit
+        let limit = experts.beginLeases()
         let waveSize = distinct <= limit ? distinct : max(limit / 2, 1)
         let looksAhead = distinct > limit && limit >= 2
 
         defer {
             experts.release(&scratch.wave)
             experts.release(&scratch.nextWave)
+            experts.endLeases()
         }
         var asked = 0
         var done = 0

@@ -10,6 +10,7 @@ import Synchronization
 package struct Synthesis {
     private let plan: FormatPlan
     private let seed: Int
+    private let text: TextAssets
     private let pool: ThreadPool
     private let progress: ConversionProgress
     private let cancellation: Cancellation
@@ -19,13 +20,16 @@ package struct Synthesis {
     /// Bytes that a thread makes at a time.
     private static let taskByteCount = 1 << 20
 
-    /// - Parameter seed: 0 to 2^53.
+    /// - Parameters:
+    ///   - seed: 0 to 2^53.
+    ///   - text: what makes the model one that can be served; random weights need none.
     package init(
-        plan: FormatPlan, seed: Int, threadCount: Int, progress: ConversionProgress,
+        plan: FormatPlan, seed: Int, text: TextAssets = TextAssets(), threadCount: Int, progress: ConversionProgress,
         cancellation: Cancellation = Cancellation()
     ) {
         self.plan = plan
         self.seed = seed
+        self.text = text
         self.progress = progress
         self.cancellation = cancellation
         pool = ThreadPool(threadCount: threadCount)
@@ -60,7 +64,7 @@ package struct Synthesis {
                 recipe: Recipe(
                     tool: tool, type: plan.type.rawValue, isPure: plan.isPure, packing: .never, randomSeed: seed),
                 sources: []),
-            text: TextAssets())
+            text: text)
     }
 
     /// Makes a batch's arrays on all threads, one of which does `writing` first.

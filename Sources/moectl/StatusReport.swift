@@ -37,6 +37,9 @@ package enum StatusReport {
                     + "\(Quantity.bytes(memory.scratchByteCount)) scratch"
             ))
         var experts = "\(memory.expertSlotCount) of \(memory.expertCount) fit in memory"
+        if let pressure = memory.pressure, pressure.usableSlotCount < memory.expertSlotCount {
+            experts += ", \(pressure.usableSlotCount) while memory is short"
+        }
         if let rate = paging.hitRate {
             experts += ", \(Quantity.percent(rate)) of uses were there, \(Quantity.bytes(paging.byteCount)) read, "
             experts += "\(Quantity.duration(seconds: paging.stallSeconds)) waited"

@@ -35,7 +35,32 @@ struct MetricsText {
                 ([("part", "scratch")], Double(memory.scratchByteCount)),
                 ([("part", "expert_arena")], Double(memory.arenaByteCount)),
             ])
+        if let pressure = memory.pressure { addPressure(pressure) }
         addPaging(engine, layers)
+    }
+
+    private mutating func addPressure(_ pressure: Status.Pressure) {
+        add(
+            "moed_expert_slots_usable", "gauge", "Expert slots in use at present, fewer while memory is short.",
+            [([], Double(pressure.usableSlotCount))])
+        add(
+            "moed_memory_pressure_reports_total", "counter", "Reports that memory is short.",
+            [([], Double(pressure.reportCount))])
+        add(
+            "moed_expert_arena_changes_total", "counter", "How often the expert arena became smaller and larger.",
+            [
+                ([("direction", "shrink")], Double(pressure.shrinkCount)),
+                ([("direction", "grow")], Double(pressure.growthCount)),
+            ])
+        add(
+            "moed_expert_shrink_evictions_total", "counter", "Experts evicted for the arena to become smaller.",
+            [([], Double(pressure.evictionCount))])
+        add(
+            "moed_memory_left_bytes", "gauge", "What the tightest memory limit leaves.",
+            pressure.leftByteCount.map { [([], Double($0))] } ?? [])
+        add(
+            "moed_memory_limit_bytes", "gauge", "The tightest memory limit.",
+            pressure.limitByteCount.map { [([], Double($0))] } ?? [])
     }
 
     private mutating func addPaging(_ engine: EngineStatus, _ layers: [ExpertStore.LayerUse]) {

@@ -11,11 +11,13 @@ struct Routes: Sendable {
     private typealias Handler = @Sendable (Request, RequestConnection) async throws -> Response
 
     private let model: ServedModel
+    private let memory: MemoryWatch
     private let start: ContinuousClock.Instant
     private let completions: CompletionEndpoints
 
-    init(model: ServedModel, limits: ServerLimits, start: ContinuousClock.Instant) {
+    init(model: ServedModel, memory: MemoryWatch, limits: ServerLimits, start: ContinuousClock.Instant) {
         self.model = model
+        self.memory = memory
         self.start = start
         completions = CompletionEndpoints(model: model, limits: limits)
     }
@@ -96,9 +98,16 @@ struct Routes: Sendable {
             })
     }
 
+    /// The plan, and how it fares.
+    private var memoryStatus: Status.Memory {
+        var status = model.memory
+        status.pressure = memory.status
+        return status
+    }
+
     private func metrics() -> Response {
         let metrics = MetricsText(
-            engine: model.engine.status(), layers: model.engine.experts.layers, memory: model.memory,
+            engine: model.engine.status(), layers: model.engine.experts.layers, memory: memoryStatus,
             uptime: ContinuousClock.now - start)
         return Response(
             status: .ok, headers: [.contentType: MetricsText.contentType],
@@ -122,7 +131,7 @@ struct Routes: Sendable {
                 requestCount: engine.totals.completed + engine.totals.failed + engine.totals.cancelled,
                 promptTokenCount: engine.totals.promptTokens, completionTokenCount: engine.totals.completionTokens,
                 prefillTokensPerSecond: engine.prefillRate, decodeTokensPerSecond: engine.decodeRate),
-            memory: model.memory,
+            memory: memoryStatus,
             paging: .init(
                 hitCount: Int(clamping: paging.hits), missCount: Int(clamping: paging.misses),
                 evictionCount: Int(clamping: paging.evictions), byteCount: Int(clamping: paging.bytesRead),

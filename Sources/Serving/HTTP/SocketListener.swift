@@ -63,6 +63,21 @@ package final class SocketListener: Sendable {
         }
     }
 
+    /// A connection to a stream socket of somebody else's, whose reads don't block.
+    static func connect(path: String) throws(ServingError) -> Int32 {
+        let address = try SocketAddress(path: path)
+        let descriptor = socket(AF_UNIX, SOCK_STREAM_TYPE | SOCK_CLOEXEC_FLAG, 0)
+        guard descriptor >= 0 else { throw failure("socket", errno) }
+        guard address.withPointer({ Glibc.connect(descriptor, $0, $1) }) == 0,
+            fcntl(descriptor, F_SETFL, O_NONBLOCK) == 0
+        else {
+            let code = errno
+            Glibc.close(descriptor)
+            throw failure("\(path): can't be connected to", code)
+        }
+        return descriptor
+    }
+
     /// Whoever calls this owns the descriptor and closes it.
     package func takeDescriptor() -> Int32 { descriptor }
 
@@ -104,7 +119,7 @@ extension SocketListener {
         let probe = socket(AF_UNIX, SOCK_STREAM_TYPE | SOCK_NONBLOCK_FLAG | SOCK_CLOEXEC_FLAG, 0)
         guard probe >= 0 else { throw failure("socket", errno) }
         defer { Glibc.close(probe) }
-        let result = address.withPointer { connect(probe, $0, $1) }
+        let result = address.withPointer { Glibc.connect(probe, $0, $1) }
         // Only a refusal proves that nobody listens: a full backlog, for one, is a live daemon's.
         guard result != 0, errno == ECONNREFUSED || errno == ENOENT else { throw inUse(address.path) }
         guard unlink(address.path) == 0 || errno == ENOENT else {

@@ -1,0 +1,42 @@
+/// Slots that are taken out of use and brought back, so that the arena's memory can shrink and grow.
+extension SlotTable {
+    /// Takes up to `count` slots of a size class out of use: free ones first, then those of the coldest experts that
+    /// nobody holds. Until they are reinstated nobody touches their memory.
+    mutating func retire(_ count: Int, ofClass sizeClass: Int) -> (slots: [Int32], evictedCount: Int) {
+        var retired: [Int32] = []
+        var evictedCount = 0
+        while retired.count < count {
+            let slot: Int32
+            if let unused = free[sizeClass].popLast() {
+                slot = unused
+            } else if let victim = policy.takeColdest(ofClass: sizeClass) {
+                slot = slotOfExpert[victim]
+                slotOfExpert[victim] = -1
+                slots[Int(slot)].expert = -1
+                residentCount -= 1
+                evictedCount += 1
+            } else {
+                break
+            }
+            slots[Int(slot)].phase = .retired
+            retired.append(slot)
+        }
+        usableCounts[sizeClass] -= retired.count
+        return (retired, evictedCount)
+    }
+
+    /// Lets retired slots of one size class be used again.
+    mutating func reinstate(_ retired: some Sequence<Int32>) {
+        for slot in retired {
+            let sizeClass = slots[Int(slot)].sizeClass
+            slots[Int(slot)].phase = .free
+            free[sizeClass].append(slot)
+            usableCounts[sizeClass] += 1
+        }
+    }
+
+    /// Tells the policy how many slots there are to divide, one entry a size class.
+    mutating func divide(_ slotCounts: [Int]) {
+        policy.divide(slotCounts, expertsPerToken: expertsPerToken)
+    }
+}
