@@ -1,3 +1,5 @@
+internal import Synchronization
+
 /// An open container whose superblock and index are sound.
 ///
 /// The file may come from anywhere: opening it checks every number that is used later, against the bytes that are there
@@ -16,12 +18,15 @@ package final class ContainerReader: Sendable {
     let indexByteCount: UInt64
 
     let file: PositionedFile
+    /// What `look` saw last.
+    let seen: Mutex<(stamp: FileStamp, condition: FileCondition)?>
 
     /// Opens and checks; reads the superblock and the index, and no tensor.
     ///
     /// Takes at most 8 times the index plus 64 MiB of memory.
     package init(path: String) throws(ContainerError) {
         let file = try PositionedFile.open(reading: path)
+        let stamp = file.stamp
         let status = try file.status()
         let start = Int(min(status.byteCount, UInt64(ContainerFormat.superblockByteCount)))
         let superblock = try Superblock(
@@ -46,6 +51,7 @@ package final class ContainerReader: Sendable {
         fileByteCount = superblock.fileByteCount
         indexChecksum = checksum
         indexByteCount = superblock.indexByteCount
+        seen = Mutex(stamp.map { ($0, .same) })
     }
 
     /// Reads one tensor and verifies its checksum. Any thread.

@@ -6,7 +6,7 @@ internal import SystemPackage
 /// Every call goes on after an interruption or a short transfer, and fails with the path and the place.
 final class PositionedFile: Sendable {
     let path: String
-    private let descriptor: CInt
+    let descriptor: CInt
 
     /// Linux transfers at most 2 GiB less a page in one call.
     private static let transferLimit = 1 << 30

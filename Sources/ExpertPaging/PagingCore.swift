@@ -18,8 +18,10 @@ final class PagingCore: @unchecked Sendable {
     let workArrived = Monitor.Condition()
     let readEnded = Monitor.Condition()
     var table: SlotTable
-    /// [experts]: whether its checksum was found right once.
+    /// [experts]: whether its checksum was found right once, and the file's state then. A file that was written to
+    /// since is another one: nothing of it is used unseen.
     var verified: [Bool]
+    var verifiedStamp: FileStamp?
     /// [layers]: experts asked for, and how many of them were in memory.
     var layerUses: [UInt64]
     var layerHits: [UInt64]
@@ -55,6 +57,7 @@ final class PagingCore: @unchecked Sendable {
         self.table = table
         capacity = ArenaCapacity(target: table.usableCounts)
         verified = Array(repeating: false, count: records.count)
+        verifiedStamp = container.stamp
         layerUses = Array(repeating: 0, count: layerCount)
         layerHits = layerUses
     }
@@ -76,11 +79,11 @@ final class PagingCore: @unchecked Sendable {
                 }
                 continue
             }
-            let mustVerify = !verified[expert]
+            let stamp = verified[expert] ? verifiedStamp : nil
             monitor.unlock()
-            let failure = read(expert, into: slot, scratch: scratch, verify: mustVerify)
+            let failure = read(expert, into: slot, scratch: scratch, unlessChangedSince: stamp)
             monitor.lock()
-            if failure == nil { verified[expert] = true }
+            if failure == nil { noteVerified(expert) }
             table.finishRead(slot, failure: failure)
             readEnded.broadcast()
         }
@@ -100,7 +103,21 @@ final class PagingCore: @unchecked Sendable {
         return nil
     }
 
-    private func read(_ expert: Int, into slot: Int, scratch: AlignedMemory?, verify: Bool) -> PagingError? {
+    /// A good read of an expert has ended, with the monitor locked.
+    private func noteVerified(_ expert: Int) {
+        let stamp = container.stamp
+        if stamp != verifiedStamp {
+            for other in verified.indices { verified[other] = false }
+            verifiedStamp = stamp
+        } else {
+            verified[expert] = true
+        }
+    }
+
+    /// - Parameter stamp: of the file when this expert's checksum was found right; nil if it never was.
+    private func read(
+        _ expert: Int, into slot: Int, scratch: AlignedMemory?, unlessChangedSince stamp: FileStamp?
+    ) -> PagingError? {
         let record = records[expert]
         let start = ContinuousClock.now
         defer {
@@ -109,7 +126,10 @@ final class PagingCore: @unchecked Sendable {
         }
         do {
             let buffer = unsafe UnsafeMutableRawBufferPointer(start: scratch?.base, count: scratch?.byteCount ?? 0)
-            unsafe try container.readExpert(record, into: address(of: slot), scratch: buffer, verify: verify)
+            unsafe try container.readExpert(record, into: address(of: slot), scratch: buffer, verify: stamp == nil)
+            if stamp != nil, container.stamp != stamp {
+                unsafe try container.readExpert(record, into: address(of: slot), scratch: buffer, verify: true)
+            }
             bytesRead.add(UInt64(record.storedByteCount), ordering: .relaxed)
             return nil
         } catch {

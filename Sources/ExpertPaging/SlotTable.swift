@@ -25,6 +25,8 @@ struct SlotTable {
         var expert: Int32 = -1
         var holderCount: Int32 = 0
         var phase = Phase.free
+        /// When a lane began to fill it.
+        var readStart = ContinuousClock.now
         /// Neighbours in the queue, -1 at its ends.
         var next: Int32 = -1
         var previous: Int32 = -1
@@ -43,6 +45,8 @@ struct SlotTable {
     private var queueHead: Int32 = -1
     private var queueTail: Int32 = -1
     var residentCount = 0
+    /// Experts whose last read failed.
+    private(set) var unreadable: [Int32: PagingError] = [:]
 
     /// `sizeClasses`: one entry an expert, layer after layer. `slotCounts`: one a size class; slots are numbered class by
     /// class.
@@ -119,6 +123,7 @@ struct SlotTable {
         let slot = Int(unused)
         occupy(slot, with: expert)
         slots[slot].phase = .reading
+        slots[slot].readStart = .now
         return slot
     }
 
@@ -155,6 +160,7 @@ struct SlotTable {
         let slot = Int(queueHead)
         dequeue(slot)
         slots[slot].phase = .reading
+        slots[slot].readStart = .now
         return (slot, Int(slots[slot].expert))
     }
 
@@ -162,6 +168,7 @@ struct SlotTable {
     mutating func finishRead(_ slot: Int, failure: PagingError?) {
         let isHeld = slots[slot].holderCount > 0
         if let failure {
+            unreadable[slots[slot].expert] = failure
             // Whoever asks from now on reads again.
             slotOfExpert[Int(slots[slot].expert)] = -1
             policy.dismiss(Int(slots[slot].expert))
@@ -169,6 +176,7 @@ struct SlotTable {
             slots[slot].phase = .failed(failure)
             if !isHeld { vacate(slot) }
         } else {
+            if !unreadable.isEmpty { unreadable[slots[slot].expert] = nil }
             residentCount += 1
             slots[slot].phase = .ready
             if !isHeld { policy.makeEvictable(Int(slots[slot].expert)) }

@@ -25,7 +25,8 @@ package struct Daemon: Service {
     /// Accepts connections, then says READY. Returns within about `drainTimeout` of a graceful shutdown.
     package func run() async throws {
         let memory = MemoryWatch(experts: model.engine.experts, logger: logger)
-        let routes = Routes(model: model, memory: memory, limits: limits, start: .now)
+        let watch = ModelWatch(model: model, memory: memory, logger: logger)
+        let routes = Routes(model: model, memory: memory, watch: watch, limits: limits, start: .now)
         let server = HTTPServer(
             listener: listener, limits: limits, logger: logger,
             onRunning: {
@@ -38,11 +39,12 @@ package struct Daemon: Service {
                 await model.engine.drain(within: limits.drainTimeout)
             },
             respond: routes.respond)
-        let reporter = StatusReporter(model: model, memory: memory, manager: manager, logger: logger)
+        let reporter = StatusReporter(model: model, watch: watch, manager: manager, logger: logger)
         try await withThrowingTaskGroup { tasks in
             tasks.addTask { try await server.run() }
             tasks.addTask { try await reporter.run() }
             tasks.addTask { try await memory.run() }
+            tasks.addTask { try await watch.run() }
             tasks.addTask { try await model.keepPopularityRegularly(logger) }
             // The server ends when it is told to, the others only with it.
             try await tasks.next()

@@ -57,7 +57,7 @@ extension ServedModel {
 
         let fingerprint = fingerprint(container, kernels: kernels, cacheFormat: plan.cacheFormat)
         return ServedModel(
-            id: identifier(path: path), engine: engine, tokenizer: tokenizer, template: template,
+            id: identifier(path: path), engine: engine, container: container, tokenizer: tokenizer, template: template,
             reasoningEndToken: try tokenizer.encode(ChatTemplate.endThinkMarker, special: .parsed, addBegin: false)
                 .last,
             defaults: container.metadata.generationDefaults,

@@ -9,6 +9,7 @@ package struct ServedModel: Sendable {
     /// The file's stem.
     package let id: String
     package let engine: Engine
+    let container: ContainerReader
     let tokenizer: BytePairTokenizer
     /// Without one, only plain completions can be had.
     let template: Result<ChatTemplate, ChatTemplateError>

@@ -52,6 +52,7 @@ package enum StatusReport {
             experts += "\((10 * milliseconds).rounded() / 10) ms waited"
         }
         rows.append(("experts", experts))
+        for condition in status.conditions ?? [] { rows.append(("trouble", condition)) }
         return rows.map { (name: $0.0, value: $0.1) }
     }
 

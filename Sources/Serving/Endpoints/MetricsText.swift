@@ -8,7 +8,10 @@ struct MetricsText {
 
     private(set) var text = ""
 
-    init(engine: EngineStatus, layers: [ExpertStore.LayerUse], memory: Status.Memory, uptime: Duration) {
+    init(
+        engine: EngineStatus, layers: [ExpertStore.LayerUse], memory: Status.Memory, isFileSound: Bool,
+        uptime: Duration
+    ) {
         add("moed_uptime_seconds", "gauge", "Time since the daemon began to serve.", [([], uptime.seconds)])
         let totals = engine.totals
         add(
@@ -35,6 +38,9 @@ struct MetricsText {
                 ([("part", "scratch")], Double(memory.scratchByteCount)),
                 ([("part", "expert_arena")], Double(memory.arenaByteCount)),
             ])
+        add(
+            "moed_model_file_sound", "gauge", "1 while the model's file is in its place and as it was.",
+            [([], isFileSound ? 1 : 0)])
         if let pressure = memory.pressure { addPressure(pressure) }
         addPaging(engine, layers)
     }

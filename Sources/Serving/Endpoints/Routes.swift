@@ -12,12 +12,17 @@ struct Routes: Sendable {
 
     private let model: ServedModel
     private let memory: MemoryWatch
+    private let watch: ModelWatch
     private let start: ContinuousClock.Instant
     private let completions: CompletionEndpoints
 
-    init(model: ServedModel, memory: MemoryWatch, limits: ServerLimits, start: ContinuousClock.Instant) {
+    init(
+        model: ServedModel, memory: MemoryWatch, watch: ModelWatch, limits: ServerLimits,
+        start: ContinuousClock.Instant
+    ) {
         self.model = model
         self.memory = memory
+        self.watch = watch
         self.start = start
         completions = CompletionEndpoints(model: model, limits: limits)
     }
@@ -108,6 +113,7 @@ struct Routes: Sendable {
     private func metrics() -> Response {
         let metrics = MetricsText(
             engine: model.engine.status(), layers: model.engine.experts.layers, memory: memoryStatus,
+            isFileSound: watch.isFileSound,
             uptime: ContinuousClock.now - start)
         return Response(
             status: .ok, headers: [.contentType: MetricsText.contentType],
@@ -136,7 +142,8 @@ struct Routes: Sendable {
                 hitCount: Int(clamping: paging.hits), missCount: Int(clamping: paging.misses),
                 evictionCount: Int(clamping: paging.evictions), byteCount: Int(clamping: paging.bytesRead),
                 stallSeconds: paging.stallDuration.seconds, readCount: Int(clamping: paging.reads),
-                residentCount: engine.residentExpertCount))
+                residentCount: engine.residentExpertCount),
+            conditions: watch.conditions)
     }
 }
 

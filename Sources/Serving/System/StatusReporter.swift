@@ -5,7 +5,7 @@ import Logging
 /// Keeps `systemctl status` up to date, and pets systemd's watchdog for as long as the engine moves.
 struct StatusReporter: Sendable {
     let model: ServedModel
-    let memory: MemoryWatch
+    let watch: ModelWatch
     let manager: ServiceManager
     let logger: Logger
 
@@ -39,7 +39,7 @@ struct StatusReporter: Sendable {
         var parts: [String]
         switch status.activity {
         case .idle:
-            return ([status.isDraining ? "stopping" : Self.idleText(model)] + conditions).joined(separator: ", ")
+            return ([status.isDraining ? "stopping" : Self.idleText(model)] + watch.conditions).joined(separator: ", ")
         case .prefill(let processed, let total):
             parts = ["prefill \(processed)/\(total)"]
         case .decode(let count):
@@ -50,12 +50,6 @@ struct StatusReporter: Sendable {
         let uses = status.paging.hits + status.paging.misses
         if uses > 0 { parts.append("\(status.paging.hits * 100 / uses) % expert hits") }
         if status.waitingCount > 0 { parts.append("\(status.waitingCount) waiting") }
-        return (parts + conditions).joined(separator: ", ")
-    }
-
-    /// What isn't as it should be.
-    private var conditions: [String] {
-        let (usable, planned) = (model.engine.experts.usableSlotCount, model.engine.experts.slotCount)
-        return usable < planned ? ["memory is short: \(usable) of \(planned) expert slots in use"] : []
+        return (parts + watch.conditions).joined(separator: ", ")
     }
 }
