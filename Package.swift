@@ -147,7 +147,7 @@ let package = Package(
         tests("MoectlTests", ["moectl", "API"]),
         tests("ContainerTests", ["Container", "Compute", "ContainerFixtures"]),
         tests("ComputeTests", ["Compute"]),
-        tests("ExpertPagingTests", ["ExpertPaging", "Container", "Compute"]),
+        tests("ExpertPagingTests", ["ExpertPaging", "Container", "Compute", "CSystemd"]),
         tests(
             "GenerationTests",
             ["Generation", "Model", "ExpertPaging", "Tokenizer", "Container", "DemoSupport"]),

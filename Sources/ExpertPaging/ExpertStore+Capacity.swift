@@ -94,6 +94,8 @@ extension ExpertStore {
 
         for (sizeClass, slots) in given {
             for slot in slots {
+                core.kept?.clear(Int(slot))
+                core.kept?.setHuge(Int(slot), false)
                 core.arena.giveBack(
                     at: core.slotOffsets[Int(slot)], byteCount: shape.classes[sizeClass].slotByteCount)
             }

@@ -37,7 +37,11 @@ package final class ExpertStore: Sendable {
     package static let defaultLaneCount = 2
 
     /// Makes the arena and starts the lanes; reads nothing yet.
-    package init(container: ContainerReader, slotCount wanted: Int, laneCount: Int) throws(PagingError) {
+    ///
+    /// - Parameter kept: has the arena in it, of exactly the size that so many slots take.
+    package init(
+        container: ContainerReader, slotCount wanted: Int, laneCount: Int, kept: KeptWeights? = nil
+    ) throws(PagingError) {
         let configuration = container.metadata.configuration
         let shape = ArenaShape(container: container, laneCount: laneCount)
         guard laneCount >= 1, let counts = shape.slotCounts(total: wanted),
@@ -47,6 +51,13 @@ package final class ExpertStore: Sendable {
                 .tooFewSlots,
                 "\(wanted) expert slots were given and \(shape.leastSlotCount) is the least: "
                     + "\(shape.expertsPerToken) experts a token and \(laneCount) reading lanes")
+        }
+
+        if let layout = kept?.layout, layout.slotCount != counts.reduce(0, +) || layout.arenaByteCount != byteCount {
+            throw PagingError(
+                .badKept,
+                "memory was kept for \(layout.slotCount) slots in \(layout.arenaByteCount) bytes, and "
+                    + "\(counts.reduce(0, +)) in \(byteCount) are wanted")
         }
 
         let (records, firstIndices) = try Self.records(of: container)
@@ -62,8 +73,10 @@ package final class ExpertStore: Sendable {
         let arena: AlignedMemory
         var scratch: [AlignedMemory?] = []
         do {
-            arena = try AlignedMemory(
-                byteCount: max(1, byteCount), alignment: ArenaShape.pageByteCount, wantsHugePages: true)
+            arena =
+                try kept?.arena
+                ?? AlignedMemory(
+                    byteCount: max(1, byteCount), alignment: ArenaShape.pageByteCount, wantsHugePages: true)
             for _ in 0..<laneCount {
                 scratch.append(
                     try packed.map { (byteCount) throws(ComputeError) in try AlignedMemory(byteCount: byteCount) })
@@ -73,7 +86,7 @@ package final class ExpertStore: Sendable {
         }
 
         let core = PagingCore(
-            container: container, records: records, arena: arena, slotOffsets: offsets,
+            container: container, records: records, arena: arena, kept: kept, slotOffsets: offsets,
             table: SlotTable(
                 sizeClasses: records.map { UInt8(shape.sizeClass(ofBlob: $0.byteCount) ?? 0) },
                 expertsPerLayer: configuration.experts?.routedExpertCount ?? 0, slotCounts: counts,

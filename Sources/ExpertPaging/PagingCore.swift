@@ -11,6 +11,8 @@ final class PagingCore: @unchecked Sendable {
     let container: ContainerReader
     let records: [ExpertRecord]
     let arena: AlignedMemory
+    /// What the arena is a part of when it outlives the process.
+    let kept: KeptWeights?
     /// [slots]: offset in the arena.
     let slotOffsets: [Int]
 
@@ -47,12 +49,14 @@ final class PagingCore: @unchecked Sendable {
     let guessedReads = Atomic<UInt64>(0)
 
     init(
-        container: ContainerReader, records: [ExpertRecord], arena: AlignedMemory, slotOffsets: [Int], table: SlotTable,
-        layerCount: Int
+        container: ContainerReader, records: [ExpertRecord], arena: AlignedMemory, kept: KeptWeights?,
+        slotOffsets: [Int],
+        table: SlotTable, layerCount: Int
     ) {
         self.container = container
         self.records = records
         self.arena = arena
+        self.kept = kept
         self.slotOffsets = slotOffsets
         self.table = table
         capacity = ArenaCapacity(target: table.usableCounts)
@@ -124,12 +128,14 @@ final class PagingCore: @unchecked Sendable {
             reads.add(1, ordering: .relaxed)
             readNanoseconds.add(start.nanosecondsUntilNow, ordering: .relaxed)
         }
+        kept?.clear(slot)
         do {
             let buffer = unsafe UnsafeMutableRawBufferPointer(start: scratch?.base, count: scratch?.byteCount ?? 0)
             unsafe try container.readExpert(record, into: address(of: slot), scratch: buffer, verify: stamp == nil)
             if stamp != nil, container.stamp != stamp {
                 unsafe try container.readExpert(record, into: address(of: slot), scratch: buffer, verify: true)
             }
+            keep(expert, in: slot)
             bytesRead.add(UInt64(record.storedByteCount), ordering: .relaxed)
             return nil
         } catch {

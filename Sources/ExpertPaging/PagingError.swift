@@ -17,6 +17,8 @@ package struct PagingError: Error, CustomStringConvertible {
         case unreadable
         /// What is kept of the experts' use can't be read or written.
         case badPopularity
+        /// What an earlier run left in memory can't be used.
+        case badKept
         /// The caller no longer wants it.
         case cancelled
     }

@@ -35,6 +35,19 @@ extension SlotTable {
         }
     }
 
+    func fits(expert: Int, slot: Int) -> Bool { slots[slot].sizeClass == Int(sizeClasses[expert]) }
+
+    /// Puts experts into free slots that hold their bytes already.
+    mutating func adopt(_ pairs: [(slot: Int, expert: Int)]) {
+        for (slot, expert) in pairs {
+            occupy(slot, with: expert)
+            slots[slot].phase = .ready
+            policy.makeEvictable(expert)
+        }
+        residentCount += pairs.count
+        for sizeClass in free.indices { free[sizeClass].removeAll { slots[Int($0)].expert >= 0 } }
+    }
+
     /// Tells the policy how many slots there are to divide, one entry a size class.
     mutating func divide(_ slotCounts: [Int]) {
         policy.divide(slotCounts, expertsPerToken: expertsPerToken)

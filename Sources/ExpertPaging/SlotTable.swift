@@ -39,7 +39,7 @@ struct SlotTable {
     var free: [[Int32]]
     /// [size classes]: slots that aren't retired.
     var usableCounts: [Int]
-    private let sizeClasses: [UInt8]
+    let sizeClasses: [UInt8]
     let expertsPerToken: Int
     var policy: ExpertPolicy
     private var queueHead: Int32 = -1
@@ -185,7 +185,7 @@ struct SlotTable {
 
     // MARK: Details
 
-    private mutating func occupy(_ slot: Int, with expert: Int) {
+    mutating func occupy(_ slot: Int, with expert: Int) {
         slotOfExpert[expert] = Int32(slot)
         slots[slot].expert = Int32(expert)
         policy.admit(expert)

@@ -16,6 +16,11 @@ package struct AvailableMemory: Sendable, Equatable {
         self.limitByteCount = limitByteCount ?? byteCount
     }
 
+    /// The same when so many bytes more were available.
+    package func adding(_ byteCount: Int) -> AvailableMemory {
+        AvailableMemory(byteCount: self.byteCount + byteCount, source: source, limitByteCount: limitByteCount)
+    }
+
     /// Left to the rest of the system: an eighth, but 64 MiB at least.
     package var margin: Int { max(byteCount / 8, 64 << 20) }
 

@@ -30,16 +30,27 @@ package final class LoadedModel: @unchecked Sendable {
     /// Of the prefill that is under way.
     var prefillNumber = 0
 
+    /// What was in memory already when it was loaded.
+    package let adoption: Adoption
+
+    package struct Adoption: Sendable, Equatable {
+        package var tensorCount = 0
+        package var experts = ExpertStore.Adoption()
+    }
+
     /// Reads the dense weights and starts the threads; experts are read when they are first needed.
+    ///
+    /// - Parameter kept: where the weights are to be, of `plan.keptLayout`; what it holds already isn't read again.
     package init(
-        container: ContainerReader, plan: MemoryPlan, threadCount: Int = ThreadCount.available, kernels: Kernels = .best
+        container: ContainerReader, plan: MemoryPlan, threadCount: Int = ThreadCount.available,
+        kernels: Kernels = .best, kept: KeptWeights? = nil
     ) throws(ModelError) {
         configuration = container.metadata.configuration.activating(plan.expertsPerToken)
         self.plan = plan
         self.kernels = kernels
         self.threadCount = threadCount
         pool = ThreadPool(threadCount: threadCount)
-        weights = try ResidentTensors(container: container, configuration: configuration, pool: pool)
+        weights = try ResidentTensors(container: container, configuration: configuration, pool: pool, kept: kept)
         rotary = RotaryTable(configuration.rotary, headSize: AttentionSizes(configuration.attention).ropeHeadSize)
         scratch = try Scratch(
             layout: ScratchLayout(configuration: configuration, chunk: plan.chunk, sequences: plan.sequenceCount),
@@ -51,11 +62,13 @@ package final class LoadedModel: @unchecked Sendable {
                 $0.layout.gateUpFormat.isQuantized || $0.layout.downFormat.isQuantized
             }
         do {
-            experts = try ExpertStore(container: container, slotCount: plan.slotCount, laneCount: plan.laneCount)
+            experts = try ExpertStore(
+                container: container, slotCount: plan.slotCount, laneCount: plan.laneCount, kept: kept)
         } catch {
             throw ModelError(.outOfMemory, "the expert arena could not be made", cause: error)
         }
         shares = WorkShares(threadCount: threadCount)
+        adoption = Adoption(tensorCount: weights.adoptedCount, experts: experts.adoptKept(on: pool))
     }
 
     /// The KV cache for all sequences, as the plan has it.

@@ -1,4 +1,5 @@
 import API
+import ExpertPaging
 import Generation
 package import Logging
 import ServiceLifecycle
@@ -46,10 +47,12 @@ package struct Daemon: Service {
             tasks.addTask { try await memory.run() }
             tasks.addTask { try await watch.run() }
             tasks.addTask { try await model.keepPopularityRegularly(logger) }
+            tasks.addTask { try await model.noteThatItLasts() }
             // The server ends when it is told to, the others only with it.
             try await tasks.next()
             tasks.cancelAll()
         }
         model.keepPopularity(logger)
+        model.kept?.noteLasting()
     }
 }

@@ -2,6 +2,7 @@ import API
 import ChatTemplate
 import Compute
 import Container
+import ExpertPaging
 import Generation
 import Glibc
 package import Model
@@ -27,7 +28,11 @@ extension ServedModel {
     ///
     /// Throws the error of the room that refuses: ContainerError, TokenizerError, ModelError, ComputeError, or
     /// UnservableModel for a container without a tokenizer.
-    package static func load(path: String, options: Options) throws -> ServedModel {
+    ///
+    /// - Parameter memory: where weights are found, and kept for the next run.
+    package static func load(
+        path: String, options: Options, memory: KeptMemory = .none
+    ) throws -> ServedModel {
         let container = try ContainerReader(path: path)
         guard let tokenizerJSON = container.text.tokenizerJSON else {
             throw UnservableModel(
@@ -39,11 +44,12 @@ extension ServedModel {
         let template = template(
             container.text.chatTemplate, tokenizerConfigJSON: container.text.tokenizerConfigJSON,
             tokenizer: tokenizer)
-        let plan = try MemoryPlan(container: container, options: options.plan)
         let kernels = try Kernels.selected()
+        var notes: [String] = []
+        let (plan, kept) = try prepare(container, options.plan, memory, notes: &notes)
         let model = try LoadedModel(
             container: container, plan: plan, threadCount: options.threadCount ?? ThreadCount.available,
-            kernels: kernels)
+            kernels: kernels, kept: kept)
         let endTokens = Set(container.metadata.configuration.endTokens.map(Int32.init(clamping:)))
             .union(tokenizer.endToken.map { [$0] } ?? [])
         let engine = try Engine(
@@ -63,8 +69,18 @@ extension ServedModel {
             defaults: container.metadata.generationDefaults,
             facts: facts(container, contextLength: engine.contextLength, fingerprint: fingerprint),
             memory: Status.Memory(plan, isBudgeted: options.plan.memory != nil), created: modificationTime(path),
-            planLines: plan.lines + plan.demandLines, warnings: plan.warnings + template.problem + unlearnt,
-            popularityPath: popularityPath)
+            planLines: plan.lines + plan.demandLines + adoptionLines(model.adoption),
+            warnings: plan.warnings + template.problem + unlearnt + notes, popularityPath: popularityPath, kept: kept)
+    }
+
+    private static func adoptionLines(_ adoption: LoadedModel.Adoption) -> [String] {
+        guard adoption.tensorCount > 0 || adoption.experts != .init() else { return [] }
+        let damaged =
+            adoption.experts.damagedCount == 0
+            ? "" : "; \(adoption.experts.damagedCount) weren't what was said of them, and are read again"
+        return [
+            "found in memory: \(adoption.tensorCount) dense tensors and \(adoption.experts.expertCount) experts\(damaged)"
+        ]
     }
 
     /// Whatever may change an answer's bits stands in it: the model, the build, the kernels and the cache's format.

@@ -1,6 +1,7 @@
 import API
 import ChatTemplate
 import Container
+import ExpertPaging
 package import Generation
 import Tokenizer
 
@@ -27,6 +28,8 @@ package struct ServedModel: Sendable {
     package let warnings: [String]
     /// The file that keeps what is learnt of the experts' use.
     let popularityPath: String?
+    /// The weights' memory when it outlives the process.
+    let kept: KeptWeights?
 
     package var contextLength: Int { facts.contextLength }
 

@@ -21,18 +21,14 @@ package final class SocketListener: Sendable {
         self.inode = inode
     }
 
-    /// The socket that systemd handed over (sd_listen_fds), nil when it handed over none.
-    package static func inherited() throws(ServingError) -> SocketListener? {
-        let count = sd_listen_fds(0)
-        guard count >= 0 else {
-            throw ServingError(.badInheritance, "LISTEN_FDS can't be read: \(describe(errno: -count))")
-        }
-        guard count > 0 else { return nil }
-        guard count == 1 else {
+    /// The socket that systemd handed over, nil when it handed over none.
+    package static func inherited(_ sockets: [Int32]) throws(ServingError) -> SocketListener? {
+        guard let descriptor = sockets.first else { return nil }
+        guard sockets.count == 1 else {
             throw ServingError(
-                .badInheritance, "systemd handed over \(count) sockets, expected 1: give moed.socket one ListenStream=")
+                .badInheritance,
+                "systemd handed over \(sockets.count) sockets, expected 1: give moed.socket one ListenStream=")
         }
-        let descriptor = SD_LISTEN_FDS_START
         guard sd_is_socket_unix(descriptor, SOCK_STREAM_TYPE, 1, nil, 0) > 0 else {
             throw ServingError(
                 .badInheritance,
