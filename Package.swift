@@ -83,7 +83,8 @@ let package = Package(
         room("ExpertPaging", ["Container", "Compute"], settings: memorySafe),
         room("Model", ["ExpertPaging", "Container", "Compute"], settings: memorySafe),
         room(
-            "Evaluation", ["Model", "Quantizer", "Checkpoint", "Tokenizer", "Container", "Compute"],
+            "Evaluation",
+            ["Model", "ExpertPaging", "Quantizer", "Checkpoint", "Tokenizer", "Container", "Compute"],
             settings: memorySafe),
 
         room("Benchmark", ["Model", "ExpertPaging", "Container", "Compute"], settings: memorySafe),

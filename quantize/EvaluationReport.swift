@@ -21,6 +21,8 @@ struct EvaluationReport: Encodable {
     var contextLength: Int
     var chunkCount: Int
     var reading: Evaluation.Reading
+    var preferResident: Float
+    var dropCold: Float
     var isCalibratedOnText: Bool
     var result: Evaluation
 
@@ -72,7 +74,18 @@ struct EvaluationReport: Encodable {
                 ]
             }
         }
+        if let paging = result.paging, paging.choiceCount > 0 { lines += self.lines(paging) }
         return lines.joined(separator: "\n")
+    }
+
+    private func lines(_ paging: Evaluation.Paging) -> [String] {
+        func share(_ count: Int) -> String { Self.fixed(100 * Double(count) / Double(paging.choiceCount), 2) + " %" }
+        return [
+            Self.row("experts", "\(paging.slotCount) of \(paging.expertCount) fit in memory"),
+            Self.row("  read", "\(share(paging.missCount)) of \(paging.choiceCount) choices"),
+            Self.row("  substituted", share(paging.substitutedCount) + " (--prefer-resident \(preferResident))"),
+            Self.row("  left out", share(paging.droppedCount) + " (--drop-cold \(dropCold))"),
+        ]
     }
 
     private func description(of reading: Evaluation.Reading) -> String {

@@ -22,6 +22,7 @@ package struct ChatCompletionRequest: Codable, Sendable, Equatable {
     package var topLogprobs: Int?
     /// DeepSeek's switch for an answer that begins with reasoning.
     package var thinking: Thinking?
+    package var moed: LossyOptions?
 
     package init(model: String? = nil, messages: [Message]) {
         self.model = model
@@ -47,6 +48,7 @@ package struct ChatCompletionRequest: Codable, Sendable, Equatable {
         case logprobs
         case topLogprobs = "top_logprobs"
         case thinking
+        case moed
     }
 
     package struct Message: Codable, Sendable, Equatable {

@@ -46,10 +46,17 @@ extension Status {
         package var readCount: Int?
         /// Experts in memory now; nil from daemons that don't say.
         package var residentCount: Int?
+        /// The lossy help that answers get when they ask for none, and what help came to since the start; nil from daemons
+        /// that don't say.
+        package var preferResident: Double?
+        package var dropCold: Double?
+        package var substitutedCount: Int?
+        package var droppedCount: Int?
 
         package init(
             hitCount: Int, missCount: Int, evictionCount: Int, byteCount: Int, stallSeconds: Double,
-            readCount: Int? = nil, residentCount: Int? = nil
+            readCount: Int? = nil, residentCount: Int? = nil, preferResident: Double? = nil, dropCold: Double? = nil,
+            substitutedCount: Int? = nil, droppedCount: Int? = nil
         ) {
             self.hitCount = hitCount
             self.missCount = missCount
@@ -58,6 +65,10 @@ extension Status {
             self.stallSeconds = stallSeconds
             self.readCount = readCount
             self.residentCount = residentCount
+            self.preferResident = preferResident
+            self.dropCold = dropCold
+            self.substitutedCount = substitutedCount
+            self.droppedCount = droppedCount
         }
 
         /// Hits among all uses; nil before the first.
@@ -74,6 +85,10 @@ extension Status {
             case stallSeconds = "stall_seconds"
             case readCount = "reads"
             case residentCount = "resident"
+            case preferResident = "prefer_resident"
+            case dropCold = "drop_cold"
+            case substitutedCount = "substituted"
+            case droppedCount = "dropped"
         }
     }
 }

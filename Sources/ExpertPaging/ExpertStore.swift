@@ -156,6 +156,8 @@ package final class ExpertStore: Sendable {
         counters.evictions = core.evictions.load(ordering: .relaxed)
         counters.reads = core.reads.load(ordering: .relaxed)
         counters.guessedReads = core.guessedReads.load(ordering: .relaxed)
+        counters.substitutions = core.substitutions.load(ordering: .relaxed)
+        counters.drops = core.drops.load(ordering: .relaxed)
         counters.failures = core.failures.load(ordering: .relaxed)
         counters.bytesRead = core.bytesRead.load(ordering: .relaxed)
         counters.readDuration = .nanoseconds(core.readNanoseconds.load(ordering: .relaxed))

@@ -42,6 +42,8 @@ final class PagingCore: @unchecked Sendable {
     let readNanoseconds = Atomic<UInt64>(0)
     let stallNanoseconds = Atomic<UInt64>(0)
     let guessedReads = Atomic<UInt64>(0)
+    let substitutions = Atomic<UInt64>(0)
+    let drops = Atomic<UInt64>(0)
 
     init(
         container: ContainerReader, records: [ExpertRecord], arena: AlignedMemory, slotOffsets: [Int], table: SlotTable,

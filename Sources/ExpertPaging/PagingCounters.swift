@@ -19,6 +19,11 @@ package struct PagingCounters: Sendable, Equatable {
     /// Time that `wait` waited.
     package var stallDuration: Duration = .zero
 
+    /// Experts chosen in place of others because they were in memory, and experts left out because they weren't: lossy
+    /// help that answers asked for.
+    package var substitutions: UInt64 = 0
+    package var drops: UInt64 = 0
+
     package init() {}
 
     /// Hits among everything asked for, 0…1; 0 before the first.

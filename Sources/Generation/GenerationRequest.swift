@@ -1,3 +1,5 @@
+package import Model
+
 /// One answer that somebody wants.
 package struct GenerationRequest: Sendable {
     /// At least one id, all in the vocabulary; no more than the context holds.
@@ -12,10 +14,13 @@ package struct GenerationRequest: Sendable {
     /// The id of `</think>`, if the prompt ends where the model begins to think: tokens count as reasoning up to and
     /// with it.
     package var reasoningEndToken: Int32?
+    /// How the routers may help to read less, at the price of another answer.
+    package var lossy: LossyRouting
 
     package init(
         promptTokens: [Int32], sampling: SamplingParameters = SamplingParameters(), maximumTokens: Int? = nil,
-        stop: [String] = [], alternativeCount: Int? = nil, reasoningEndToken: Int32? = nil
+        stop: [String] = [], alternativeCount: Int? = nil, reasoningEndToken: Int32? = nil,
+        lossy: LossyRouting = .off
     ) {
         self.promptTokens = promptTokens
         self.sampling = sampling
@@ -23,6 +28,7 @@ package struct GenerationRequest: Sendable {
         self.stop = stop
         self.alternativeCount = alternativeCount
         self.reasoningEndToken = reasoningEndToken
+        self.lossy = lossy
     }
 
     func check(vocabularySize: Int, contextLength: Int) throws(GenerationError) {

@@ -27,7 +27,7 @@ extension LoadedModel {
         cancelled: (Int) -> Bool
     ) throws(ModelError) {
         let count = pass.count
-        route(router, choice, count: count)
+        route(layer: layer, router, choice, pass)
         if let routing { reroute(layer: layer, by: routing, choice, pass) }
         showChoices(layer: layer, count: count, perToken: choice.expertsPerToken)
         let distinct = groupByExpert(choice, count: count)
@@ -67,8 +67,10 @@ extension LoadedModel {
     }
 
     /// chosenExperts and expertWeights: [tokens, expertsPerToken], best first.
-    private func route(_ router: Matrix, _ choice: Router, count: Int) {
-        let (total, taken) = (choice.expertCount, choice.expertsPerToken)
+    private func route(layer: Int, _ router: Matrix, _ choice: Router, _ pass: ForwardPass) {
+        let (count, total, taken) = (pass.count, choice.expertCount, choice.expertsPerToken)
+        let isLossy = helpsReading(pass)
+        if isLossy { markResidents(layer: layer, choice) }
         unsafe multiply(router, scratch.input, tokens: count, into: scratch.floats(.routerScores))
         forEach(count, work: count * total * (taken + 16)) { row in
             var scores = unsafe MutableSpan(
@@ -78,8 +80,15 @@ extension LoadedModel {
                 _unsafeStart: scratch.integers(.chosenExperts) + row * taken, count: taken)
             var weights = unsafe MutableSpan(
                 _unsafeStart: scratch.floats(.expertWeights) + row * taken, count: taken)
-            choice.choose(scores: &scores, ranking: &ranking, experts: &chosen, weights: &weights)
+            if isLossy, !pass.rows[row].lossy.isOff {
+                chooseLossily(
+                    choice, row: row, by: pass.rows[row].lossy, scores: &scores, ranking: &ranking, experts: &chosen,
+                    weights: &weights)
+            } else {
+                choice.choose(scores: &scores, ranking: &ranking, experts: &chosen, weights: &weights)
+            }
         }
+        if isLossy { countLossyUses(choice, pass) }
     }
 
     private func reroute(layer: Int, by routing: any RoutingSource, _ choice: Router, _ pass: ForwardPass) {
@@ -91,7 +100,8 @@ extension LoadedModel {
         }
     }
 
-    /// Orders the assignments by expert, then token: `places` says where each stands, `assignedTokens` whose it is.
+    /// Orders the assignments by expert, then token: `places` says where each stands, `assignedTokens` whose it is. What
+    /// was left out, −1 among the chosen experts, has no place.
     /// Returns how many experts have any; they stand in `distinctExperts`.
     private func groupByExpert(_ choice: Router, count: Int) -> Int {
         let taken = choice.expertsPerToken
@@ -100,7 +110,9 @@ extension LoadedModel {
         let (places, tokens) = unsafe (scratch.integers(.places), scratch.integers(.assignedTokens))
         let distinct = unsafe scratch.integers(.distinctExperts)
         unsafe counts.update(repeating: 0, count: choice.expertCount)
-        for assignment in 0..<count * taken { unsafe counts[Int(chosen[assignment])] += 1 }
+        for assignment in 0..<count * taken where unsafe chosen[assignment] >= 0 {
+            unsafe counts[Int(chosen[assignment])] += 1
+        }
         var end: Int32 = 0
         var distinctCount = 0
         for expert in 0..<choice.expertCount {
@@ -111,7 +123,7 @@ extension LoadedModel {
             unsafe distinct[distinctCount] = Int32(truncatingIfNeeded: expert)
             distinctCount += 1
         }
-        for assignment in 0..<count * taken {
+        for assignment in 0..<count * taken where unsafe chosen[assignment] >= 0 {
             let expert = unsafe Int(chosen[assignment])
             let place = unsafe ends[expert]
             unsafe ends[expert] += 1
@@ -247,10 +259,11 @@ extension LoadedModel {
         let (hidden, delta) = unsafe (pass.hidden, scratch.floats(.delta))
         let (outputs, shared) = unsafe (scratch.floats(.expertOutputs), scratch.floats(.shared))
         let (weights, places) = unsafe (scratch.floats(.expertWeights), scratch.integers(.places))
+        let chosen = unsafe scratch.integers(.chosenExperts)
         forEach(pass.count, work: pass.count * size * (perToken + 2)) { row in
             let sum = unsafe delta + row * size
             unsafe sum.update(repeating: 0, count: size)
-            for assignment in row * perToken..<(row + 1) * perToken {
+            for assignment in row * perToken..<(row + 1) * perToken where unsafe chosen[assignment] >= 0 {
                 unsafe kernels.axpy(
                     weights[assignment], outputs + Int(places[assignment]) * size, count: size, into: sum)
             }

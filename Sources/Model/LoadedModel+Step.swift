@@ -72,7 +72,8 @@ extension LoadedModel {
             do {
                 try prepare(CollectionOfOne(steps[index].token), state)
                 embed(steps[index].token, row: pass.count, of: pass)
-                pass.append(position: state.tokenCount, sequence: index, state: state, rotary: rotary)
+                pass.append(
+                    position: state.tokenCount, sequence: index, state: state, rotary: rotary, lossy: state.lossy)
             } catch {
                 pass.fail(index, error)
             }
@@ -87,6 +88,7 @@ extension LoadedModel {
         for (row, place) in pass.rows.enumerated() {
             steps[place.sequence].logitsRow = row
             steps[place.sequence].state.tokenCount += 1
+            steps[place.sequence].state.lossyUse += pass.lossyUses[place.sequence]
         }
     }
 

@@ -72,6 +72,8 @@ struct ScratchLayout {
         case expertWeights, chosenExperts, places, assignedTokens, gatheredTokens
         /// [experts] Int32
         case expertEnds, expertCounts, distinctExperts, pendingTickets
+        /// [sequences, experts], [sequences, 2] Int32, [experts] Int32: for routers that look at what is in memory.
+        case preferences, lossyUses, residents
         /// [sequences, vocabulary]
         case logits
     }
@@ -112,6 +114,9 @@ struct ScratchLayout {
             case .routerScores, .ranking: tokens * expertCount
             case .expertWeights, .chosenExperts, .places, .assignedTokens, .gatheredTokens: assignments
             case .expertEnds, .expertCounts, .distinctExperts, .pendingTickets: expertCount
+            case .preferences: sequences * expertCount
+            case .lossyUses: sequences * 2
+            case .residents: expertCount
             case .logits: sequences * configuration.vocabularySize
             }
         }

@@ -19,6 +19,8 @@ extension ServedModel {
         package var queueLimit = 16
         /// Where what is learnt of the experts' use is kept; nil to keep nothing.
         package var stateDirectory: String?
+        /// The lossy help of requests that say nothing of it.
+        package var lossy = LossyRouting.off
 
         package init() {}
     }
@@ -60,10 +62,11 @@ extension ServedModel {
             id: identifier(path: path), engine: engine, tokenizer: tokenizer, template: template,
             reasoningEndToken: try tokenizer.encode(ChatTemplate.endThinkMarker, special: .parsed, addBegin: false)
                 .last,
-            defaults: container.metadata.generationDefaults,
+            defaults: container.metadata.generationDefaults, lossy: options.lossy,
             facts: facts(container, contextLength: engine.contextLength, fingerprint: fingerprint),
             memory: Status.Memory(plan, isBudgeted: options.plan.memory != nil), created: modificationTime(path),
-            planLines: plan.lines + plan.demandLines, warnings: plan.warnings + template.problem + unlearnt,
+            planLines: plan.lines + plan.demandLines,
+            warnings: plan.warnings + template.problem + unlearnt + options.lossy.warnings,
             popularityPath: popularityPath)
     }
 
@@ -102,6 +105,16 @@ extension ServedModel {
 extension Result<ChatTemplate, ChatTemplateError> {
     fileprivate var problem: [String] {
         if case .failure(let error) = self { ["conversations are refused: \(error)"] } else { [] }
+    }
+}
+
+extension LossyRouting {
+    fileprivate var warnings: [String] {
+        guard !isOff else { return [] }
+        return [
+            "answers depend on what is in memory and are worse than the model's own: --prefer-resident is "
+                + "\(preferResident) and --drop-cold \(dropCold) unless a request says otherwise"
+        ]
     }
 }
 

@@ -2,6 +2,7 @@ import API
 import ChatTemplate
 import Container
 package import Generation
+import Model
 import Tokenizer
 
 /// The one model that the daemon serves: its engine, and what turns requests into tokens.
@@ -16,6 +17,8 @@ package struct ServedModel: Sendable {
     let reasoningEndToken: Int32?
     /// What its makers recommend where a request says nothing.
     let defaults: GenerationDefaults
+    /// The lossy help of requests that say nothing of it.
+    let lossy: LossyRouting
     /// The model's facts that don't change while it is served.
     let facts: Status.Model
     let memory: Status.Memory

@@ -49,7 +49,19 @@ package enum StatusReport {
             experts += "\((10 * milliseconds).rounded() / 10) ms waited"
         }
         rows.append(("experts", experts))
+        if let help = lossyHelp(paging) { rows.append(("lossy help", help)) }
         return rows.map { (name: $0.0, value: $0.1) }
+    }
+
+    /// nil where there is none and was none.
+    private static func lossyHelp(_ paging: Status.Paging) -> String? {
+        let (prefer, drop) = (paging.preferResident ?? 0, paging.dropCold ?? 0)
+        let (substituted, dropped) = (paging.substitutedCount ?? 0, paging.droppedCount ?? 0)
+        guard prefer > 0 || drop > 0 || substituted > 0 || dropped > 0 else { return nil }
+        let defaults =
+            prefer > 0 || drop > 0
+            ? "by default prefer-resident \(prefer), drop-cold \(drop)" : "only where requests ask for it"
+        return "\(defaults); \(substituted) experts substituted, \(dropped) left out since the start"
     }
 
     private static func speed(_ throughput: Status.Throughput) -> String? {

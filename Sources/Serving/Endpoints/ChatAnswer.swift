@@ -28,8 +28,9 @@ struct ChatAnswer: AnswerWriter {
 
     mutating func finish(_ completion: Generation.Completion) -> [[UInt8]] {
         var events = events(splitter.finish(), nil)
-        events.append(event(.init(), finishReason: completion.reason.wire))
-        if includesUsage { events.append(encode([ChatChunkChoice](), usage: completion.usage)) }
+        let lossy = LossyReport(identity.lossy, completion)
+        events.append(event(.init(), finishReason: completion.reason.wire, lossy: includesUsage ? nil : lossy))
+        if includesUsage { events.append(encode([ChatChunkChoice](), usage: completion.usage, lossy: lossy)) }
         return events
     }
 
@@ -43,7 +44,7 @@ struct ChatAnswer: AnswerWriter {
         }
         let choice = ChatChoice(
             index: 0, message: message, logprobs: logprobs(delta), finishReason: completion.reason.wire)
-        return encode([choice], usage: completion.usage)
+        return encode([choice], usage: completion.usage, lossy: LossyReport(identity.lossy, completion))
     }
 
     /// One event a segment: a client shows reasoning and content each where it belongs.
@@ -62,9 +63,11 @@ struct ChatAnswer: AnswerWriter {
     }
 
     private func event(
-        _ delta: ChatChunkChoice.Delta, logprobs: ChatLogprobs? = nil, finishReason: API.FinishReason? = nil
+        _ delta: ChatChunkChoice.Delta, logprobs: ChatLogprobs? = nil, finishReason: API.FinishReason? = nil,
+        lossy: LossyReport? = nil
     ) -> [UInt8] {
-        encode([ChatChunkChoice(index: 0, delta: delta, logprobs: logprobs, finishReason: finishReason)])
+        encode(
+            [ChatChunkChoice(index: 0, delta: delta, logprobs: logprobs, finishReason: finishReason)], lossy: lossy)
     }
 
     private func logprobs(_ delta: TextDelta) -> ChatLogprobs? {

@@ -4,6 +4,7 @@ import Generation
 import Glibc
 import Hummingbird
 import HummingbirdCore
+import Model
 
 /// The two endpoints that make text.
 struct CompletionEndpoints: Sendable {
@@ -29,15 +30,16 @@ struct CompletionEndpoints: Sendable {
             }
             return (body, try model.prompt(of: body))
         }
+        let lossy = model.lossy.merging(body.moed)
         let stream = try submit(
             GenerationRequest(
                 promptTokens: prompt.tokens, sampling: sampling(body),
                 maximumTokens: body.maxCompletionTokens ?? body.maxTokens, stop: body.stop?.strings ?? [],
                 alternativeCount: body.logprobs == true ? body.topLogprobs ?? 0 : nil,
-                reasoningEndToken: prompt.startsInsideReasoning ? model.reasoningEndToken : nil),
+                reasoningEndToken: prompt.startsInsideReasoning ? model.reasoningEndToken : nil, lossy: lossy),
             promptField: "messages")
         let writer = ChatAnswer(
-            identity: identity(prefix: "chatcmpl-"), includesUsage: body.streamOptions?.includeUsage ?? false,
+            identity: identity(prefix: "chatcmpl-", lossy), includesUsage: body.streamOptions?.includeUsage ?? false,
             includesLogprobs: body.logprobs ?? false, isReasoning: prompt.startsInsideReasoning)
         let delivery = AnswerDelivery(stream: stream, writer: writer, connection: connection)
         return body.stream == true ? delivery.streamed() : try await delivery.whole()
@@ -50,13 +52,14 @@ struct CompletionEndpoints: Sendable {
             try check(model: body.model)
             return (body, try model.prompt(of: body))
         }
+        let lossy = model.lossy.merging(body.moed)
         let stream = try submit(
             GenerationRequest(
                 promptTokens: prompt.tokens, sampling: sampling(body), maximumTokens: body.maxTokens ?? 16,
-                stop: body.stop?.strings ?? [], alternativeCount: body.logprobs),
+                stop: body.stop?.strings ?? [], alternativeCount: body.logprobs, lossy: lossy),
             promptField: "prompt")
         let writer = CompletionAnswer(
-            identity: identity(prefix: "cmpl-"), includesUsage: body.streamOptions?.includeUsage ?? false,
+            identity: identity(prefix: "cmpl-", lossy), includesUsage: body.streamOptions?.includeUsage ?? false,
             includesLogprobs: body.logprobs != nil, echo: body.echo == true ? body.prompt : nil)
         let delivery = AnswerDelivery(stream: stream, writer: writer, connection: connection)
         return body.stream == true ? delivery.streamed() : try await delivery.whole()
@@ -80,10 +83,10 @@ struct CompletionEndpoints: Sendable {
         }
     }
 
-    private func identity(prefix: String) -> AnswerIdentity {
+    private func identity(prefix: String, _ lossy: LossyRouting) -> AnswerIdentity {
         AnswerIdentity(
             id: RequestIdentifier.next(prefix: prefix), created: time(nil), model: model.id,
-            fingerprint: model.facts.fingerprint)
+            fingerprint: model.facts.fingerprint, lossy: lossy)
     }
 }
 

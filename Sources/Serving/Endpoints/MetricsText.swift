@@ -53,6 +53,12 @@ struct MetricsText {
             "moed_expert_resident", "gauge", "Experts in memory.",
             layers.map { ([("layer", "\($0.layer)")], Double($0.isResident.count { $0 })) })
         add(
+            "moed_expert_substitutions_total", "counter",
+            "Experts chosen in place of others because they were in memory.", [([], Double(paging.substitutions))])
+        add(
+            "moed_expert_drops_total", "counter", "Experts left out because they weren't in memory.",
+            [([], Double(paging.drops))])
+        add(
             "moed_expert_evictions_total", "counter", "Experts that gave up their slot.",
             [([], Double(paging.evictions))])
         add("moed_expert_reads_total", "counter", "Reads of experts.", [([], Double(paging.reads))])

@@ -4,6 +4,7 @@ import Generation
 import HTTPTypes
 import Hummingbird
 import HummingbirdCore
+import Model
 import NIOCore
 
 /// Which path does what.
@@ -127,7 +128,9 @@ struct Routes: Sendable {
                 hitCount: Int(clamping: paging.hits), missCount: Int(clamping: paging.misses),
                 evictionCount: Int(clamping: paging.evictions), byteCount: Int(clamping: paging.bytesRead),
                 stallSeconds: paging.stallDuration.seconds, readCount: Int(clamping: paging.reads),
-                residentCount: engine.residentExpertCount))
+                residentCount: engine.residentExpertCount, preferResident: model.lossy.preferResident.decimal,
+                dropCold: model.lossy.dropCold.decimal, substitutedCount: Int(clamping: paging.substitutions),
+                droppedCount: Int(clamping: paging.drops)))
     }
 }
 

@@ -22,14 +22,17 @@ package indirect enum FieldRule: Sendable {
 
 /// The fields of one kind of object, each with its rule: the one place where a request's values are checked.
 ///
-/// null always means "not given". A field that isn't in the table is ignored.
+/// null always means "not given". A field that isn't in the table is ignored, unless the table is closed.
 package struct FieldTable: Sendable {
     private let rules: [String: FieldRule]
     private let required: [String]
+    private let isClosed: Bool
 
-    package init(_ rules: [String: FieldRule], required: [String] = []) {
+    /// - Parameter isClosed: for objects of our own, where an unknown field is a misspelt one.
+    package init(_ rules: [String: FieldRule], required: [String] = [], isClosed: Bool = false) {
         self.rules = rules
         self.required = required
+        self.isClosed = isClosed
     }
 
     /// Throws for the first field, in the object's order, that breaks its rule.
@@ -38,8 +41,15 @@ package struct FieldTable: Sendable {
             throw FieldError(path: path.isEmpty ? nil : path, "expected an object, found \(value.kind)")
         }
         for member in members {
-            guard let rule = rules[member.name], member.value != .null else { continue }
-            try rule.check(member.value, path: path.isEmpty ? member.name : "\(path).\(member.name)")
+            let memberPath = path.isEmpty ? member.name : "\(path).\(member.name)"
+            guard let rule = rules[member.name] else {
+                guard !isClosed else {
+                    let names = rules.keys.sorted().joined(separator: ", ")
+                    throw FieldError(path: memberPath, "there is no such field; there are \(names)")
+                }
+                continue
+            }
+            if member.value != .null { try rule.check(member.value, path: memberPath) }
         }
         for name in required {
             guard let value = value[name], value != .null else {

@@ -60,6 +60,8 @@ enum RequestFields {
                     ["type": .unsupported(neutral: [.string("text")], advice: " in this form: only text is")],
                     required: ["type"])),
             "logit_bias": .unsupported(neutral: [.object([])], advice: ""),
+            "moed": .object(
+                FieldTable(["prefer_resident": .number(0...1), "drop_cold": .number(0...1)], isClosed: true)),
         ]
         // These say who asks and how to bill it, and can't change an answer.
         for name in [
