@@ -80,6 +80,7 @@ let package = Package(
         room("Quantizer", ["Checkpoint", "Container", "Compute", "JSON"], settings: memorySafe),
         room("Tokenizer", ["JSON", "CPCRE2"], settings: memorySafe),
         room("ChatTemplate", ["JSON"]),
+        room("ToolCalls", ["JSON"]),
         room("ExpertPaging", ["Container", "Compute"], settings: memorySafe),
         room("Model", ["ExpertPaging", "Container", "Compute"], settings: memorySafe),
         room(
@@ -154,6 +155,7 @@ let package = Package(
             ["Generation", "Model", "ExpertPaging", "Tokenizer", "Container", "DemoSupport"]),
         tests("TokenizerTests", ["Tokenizer"]),
         tests("ChatTemplateTests", ["ChatTemplate"]),
+        tests("ToolCallsTests", ["ToolCalls", "JSON"]),
         tests(
             "ServingTests",
             [
