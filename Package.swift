@@ -96,8 +96,8 @@ let package = Package(
         room(
             "Serving",
             [
-                "API", "JSON", "Generation", "Model", "ExpertPaging", "ChatTemplate", "Tokenizer", "Container",
-                "Compute",
+                "API", "JSON", "Generation", "Model", "ExpertPaging", "ChatTemplate", "ToolCalls", "Tokenizer",
+                "Container", "Compute",
                 "CSystemd", hummingbird, hummingbirdCore, httpTypes, logging, lifecycle,
             ] + nio("NIOCore", "NIOPosix", "NIOHTTP1")),
 
@@ -154,7 +154,7 @@ let package = Package(
             "GenerationTests",
             ["Generation", "Model", "ExpertPaging", "Tokenizer", "Container", "DemoSupport"]),
         tests("TokenizerTests", ["Tokenizer"]),
-        tests("ChatTemplateTests", ["ChatTemplate"]),
+        tests("ChatTemplateTests", ["ChatTemplate", "JSON"]),
         tests("ToolCallsTests", ["ToolCalls", "JSON"]),
         tests(
             "ServingTests",

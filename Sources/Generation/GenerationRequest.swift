@@ -11,9 +11,13 @@ package struct GenerationRequest: Sendable {
     package var stop: [String]
     /// How many of the likeliest tokens to report with every token, 0…20; nil for no log-probabilities at all.
     package var alternativeCount: Int?
-    /// The id of `</think>`, if the prompt ends where the model begins to think: tokens count as reasoning up to and
-    /// with it.
+    /// The id of `</think>`, if the prompt ends where the model begins to think, or with `reasoningBeginToken`: tokens
+    /// count as reasoning up to and with it.
     package var reasoningEndToken: Int32?
+    /// The id of `<think>`, if the model may open its reasoning itself: an answer that begins with it does.
+    package var reasoningBeginToken: Int32?
+    /// Special tokens whose text is shown; that of the others isn't.
+    package var shownTokens: Set<Int32> = []
     /// How the routers may help to read less, at the price of another answer.
     package var lossy: LossyRouting
 

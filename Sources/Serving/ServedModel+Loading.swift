@@ -60,6 +60,8 @@ extension ServedModel {
         let fingerprint = fingerprint(container, kernels: kernels, cacheFormat: plan.cacheFormat)
         return ServedModel(
             id: identifier(path: path), engine: engine, tokenizer: tokenizer, template: template,
+            syntax: AnswerSyntax(template: container.text.chatTemplate),
+            reasoningBeginToken: tokenizer.id(of: ChatTemplate.thinkMarker),
             reasoningEndToken: try tokenizer.encode(ChatTemplate.endThinkMarker, special: .parsed, addBegin: false)
                 .last,
             defaults: container.metadata.generationDefaults, lossy: options.lossy,

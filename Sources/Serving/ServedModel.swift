@@ -13,7 +13,9 @@ package struct ServedModel: Sendable {
     let tokenizer: BytePairTokenizer
     /// Without one, only plain completions can be had.
     let template: Result<ChatTemplate, ChatTemplateError>
-    /// The id of `</think>`.
+    let syntax: AnswerSyntax
+    /// The ids of `<think>` and `</think>`.
+    let reasoningBeginToken: Int32?
     let reasoningEndToken: Int32?
     /// What its makers recommend where a request says nothing.
     let defaults: GenerationDefaults

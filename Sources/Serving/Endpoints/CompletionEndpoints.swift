@@ -23,24 +23,27 @@ struct CompletionEndpoints: Sendable {
     func chat(_ request: Request, _ connection: RequestConnection) async throws -> Response {
         let (body, prompt) = try await reader.read(
             ChatCompletionRequest.self, from: request, fields: chatFields
-        ) { body in
+        ) { body, json in
             try check(model: body.model)
             if body.topLogprobs != nil, body.logprobs != true {
                 throw APIError.invalid("top_logprobs", "top_logprobs: needs 'logprobs': true")
             }
-            return (body, try model.prompt(of: body))
+            return (body, try model.prompt(of: body, json))
         }
         let lossy = model.lossy.merging(body.moed)
-        let stream = try submit(
-            GenerationRequest(
-                promptTokens: prompt.tokens, sampling: sampling(body),
-                maximumTokens: body.maxCompletionTokens ?? body.maxTokens, stop: body.stop?.strings ?? [],
-                alternativeCount: body.logprobs == true ? body.topLogprobs ?? 0 : nil,
-                reasoningEndToken: prompt.startsInsideReasoning ? model.reasoningEndToken : nil, lossy: lossy),
-            promptField: "messages")
+        var generation = GenerationRequest(
+            promptTokens: prompt.tokens, sampling: sampling(body),
+            maximumTokens: body.maxCompletionTokens ?? body.maxTokens, stop: body.stop?.strings ?? [],
+            alternativeCount: body.logprobs == true ? body.topLogprobs ?? 0 : nil, lossy: lossy)
+        let mayThink = !prompt.startsInsideReasoning && model.syntax.mayThink
+        generation.reasoningEndToken = prompt.startsInsideReasoning || mayThink ? model.reasoningEndToken : nil
+        generation.reasoningBeginToken = mayThink ? model.reasoningBeginToken : nil
+        generation.shownTokens = model.syntax.visibleTokens(model.tokenizer, usesTools: !prompt.tools.isEmpty)
+        let stream = try submit(generation, promptField: "messages")
         let writer = ChatAnswer(
             identity: identity(prefix: "chatcmpl-", lossy), includesUsage: body.streamOptions?.includeUsage ?? false,
-            includesLogprobs: body.logprobs ?? false, isReasoning: prompt.startsInsideReasoning)
+            includesLogprobs: body.logprobs ?? false, isReasoning: prompt.startsInsideReasoning,
+            reader: model.syntax.reader(isReasoning: prompt.startsInsideReasoning, tools: prompt.tools))
         let delivery = AnswerDelivery(stream: stream, writer: writer, connection: connection)
         return body.stream == true ? delivery.streamed() : try await delivery.whole()
     }
@@ -48,7 +51,7 @@ struct CompletionEndpoints: Sendable {
     func plain(_ request: Request, _ connection: RequestConnection) async throws -> Response {
         let (body, prompt) = try await reader.read(
             CompletionRequest.self, from: request, fields: plainFields
-        ) { body in
+        ) { body, _ in
             try check(model: body.model)
             return (body, try model.prompt(of: body))
         }
