@@ -80,10 +80,12 @@ let package = Package(
         room("Quantizer", ["Checkpoint", "Container", "Compute", "JSON"], settings: memorySafe),
         room("Tokenizer", ["JSON", "CPCRE2"], settings: memorySafe),
         room("ChatTemplate", ["JSON"]),
+        room("ToolCalls", ["JSON"]),
         room("ExpertPaging", ["Container", "Compute"], settings: memorySafe),
         room("Model", ["ExpertPaging", "Container", "Compute"], settings: memorySafe),
         room(
-            "Evaluation", ["Model", "Quantizer", "Checkpoint", "Tokenizer", "Container", "Compute"],
+            "Evaluation",
+            ["Model", "ExpertPaging", "Quantizer", "Checkpoint", "Tokenizer", "Container", "Compute"],
             settings: memorySafe),
 
         room("Benchmark", ["Model", "ExpertPaging", "Container", "Compute"], settings: memorySafe),
@@ -94,8 +96,8 @@ let package = Package(
         room(
             "Serving",
             [
-                "API", "JSON", "Generation", "Model", "ExpertPaging", "ChatTemplate", "Tokenizer", "Container",
-                "Compute",
+                "API", "JSON", "Generation", "Model", "ExpertPaging", "ChatTemplate", "ToolCalls", "Tokenizer",
+                "Container", "Compute",
                 "CSystemd", hummingbird, hummingbirdCore, httpTypes, logging, lifecycle,
             ] + nio("NIOCore", "NIOPosix", "NIOHTTP1")),
 
@@ -147,12 +149,13 @@ let package = Package(
         tests("MoectlTests", ["moectl", "API"]),
         tests("ContainerTests", ["Container", "Compute", "ContainerFixtures"]),
         tests("ComputeTests", ["Compute"]),
-        tests("ExpertPagingTests", ["ExpertPaging", "Container", "Compute"]),
+        tests("ExpertPagingTests", ["ExpertPaging", "Container", "Compute", "CSystemd"]),
         tests(
             "GenerationTests",
             ["Generation", "Model", "ExpertPaging", "Tokenizer", "Container", "DemoSupport"]),
         tests("TokenizerTests", ["Tokenizer"]),
-        tests("ChatTemplateTests", ["ChatTemplate"]),
+        tests("ChatTemplateTests", ["ChatTemplate", "JSON"]),
+        tests("ToolCallsTests", ["ToolCalls", "JSON"]),
         tests(
             "ServingTests",
             [
@@ -168,7 +171,8 @@ let package = Package(
         tests(
             "BenchmarkTests",
             [
-                "allocation-probe", "Benchmark", "Model", "Quantizer", "Checkpoint", "Container", "Compute",
+                "allocation-probe", "Benchmark", "Model", "ExpertPaging", "Quantizer", "Checkpoint", "Container",
+                "Compute",
                 "DemoSupport",
             ]),
         tests("FuzzTests", ["FuzzTargets"]),

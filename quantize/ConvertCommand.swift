@@ -37,7 +37,7 @@ struct ConvertCommand: ParsableCommand {
             valueName: "file"))
     var imatrix: String?
 
-    @Option(help: "Pack expert blobs with LZ4: auto (where it saves 5 %), always or never.")
+    @Option(help: "Pack expert blobs with LZ4: auto (where it saves 10 %), always or never.")
     var pack: Packing = .auto
 
     @Option(help: "Threads to use; by default all that the machine allows.")

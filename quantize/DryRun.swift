@@ -29,7 +29,8 @@ struct DryRun: Encodable {
         self.recipe = recipe
         tensors = forecast.lines.map {
             Tensor(
-                name: $0.name, rows: $0.rows, columns: $0.columns, count: $0.matrixCount, type: "\($0.format)",
+                name: $0.name, rows: $0.rows, columns: $0.columns, count: $0.matrixCount,
+                type: $0.isRefined ? "\($0.format) to q8" : "\($0.format)",
                 bitsPerWeight: $0.bitsPerWeight, byteCount: $0.byteCount)
         }
         weightCount = forecast.weightCount

@@ -12,6 +12,9 @@ struct EvaluateCommand: ParsableCommand {
             are made. Only results of the same text (its checksum is printed), context and tokenizer can be compared. \
             With --reference, usually the same model in f32 or bf16, the Kullback-Leibler divergence from it says what \
             quantising cost more surely than perplexity does. ± is one standard error.
+
+            --step with --slots, --prefer-resident and --drop-cold measures what the daemon's lossy help costs and what \
+            it saves: with the model itself as the reference, the divergence is the help's alone.
             """)
 
     @Argument(help: "The model.", completion: .file(extensions: ["moe"]))
@@ -31,12 +34,27 @@ struct EvaluateCommand: ParsableCommand {
         help: "Format of the KV cache, f32 or bf16; f32 measures the file and not the cache that the daemon has.")
     var cacheFormat = CacheFormat.f32
 
+    @Option(
+        help: """
+            Which planes of experts that have two: coarse or both (default: both if every expert has room, else coarse).
+            """)
+    var planes: ExpertPlanes?
+
     @Flag(
         help: ArgumentHelp(
             "Compute in batches, one token a step, or as prompts are read; the reference reads in batches.",
             discussion: "Steps and batches agree to the last bit. With --prefill, latent attention takes another form.")
     )
     var reading = Evaluation.Reading.batches
+
+    @Option(help: "Exactly so many experts in memory, for the model only; by default as many as fit.")
+    var slots: Int?
+
+    @Option(help: "With --step: let experts in memory rank higher, by this part of a token's scores, 0 to 1.")
+    var preferResident: Float = 0
+
+    @Option(help: "With --step: leave out experts that aren't in memory below this part of the mean weight, 0 to 1.")
+    var dropCold: Float = 0
 
     @Flag(help: "Print one JSON object.")
     var json = false
@@ -46,6 +64,14 @@ struct EvaluateCommand: ParsableCommand {
 
     func validate() throws {
         if let threads, !(1...1024).contains(threads) { throw ValidationError("--threads must be from 1 to 1024.") }
+        for (name, value) in [("--prefer-resident", preferResident), ("--drop-cold", dropCold)] where value != 0 {
+            guard LossyRouting.strengths.contains(value) else {
+                throw ValidationError("\(name) must be from 0 to 1.")
+            }
+            guard reading == .steps else {
+                throw ValidationError("\(name) needs --step: routers help only where one token is computed a step.")
+            }
+        }
         if context < 4 { throw ValidationError("--context must be at least 4.") }
     }
 
@@ -70,7 +96,8 @@ struct EvaluateCommand: ParsableCommand {
         let isCalibrated = warnOfCalibration(container, text)
         let share = other == nil ? 1 : 0.5
         let loaded = try ModelOpening.load(
-            container, contextLength: context, cacheFormat: cacheFormat, threads: threads, share: share)
+            container, contextLength: context, cacheFormat: cacheFormat, planes: planes, threads: threads,
+            share: share, expertSlots: slots)
         let expected = try other.map {
             try ModelOpening.load($0, contextLength: context, cacheFormat: cacheFormat, threads: threads, share: share)
         }
@@ -81,12 +108,14 @@ struct EvaluateCommand: ParsableCommand {
         do {
             defer { display.stop() }
             result = try Evaluation(
-                loaded, text: text, reference: expected, reading: reading, progress: progress,
+                loaded, text: text, reference: expected, reading: reading,
+                lossy: LossyRouting(preferResident: preferResident, dropCold: dropCold), progress: progress,
                 cancelled: { cancellation.isRequested })
         }
         let report = EvaluationReport(
             model: model, reference: reference, text: .init(text.identity), contextLength: context,
-            chunkCount: text.chunks.count, reading: reading, isCalibratedOnText: isCalibrated, result: result)
+            chunkCount: text.chunks.count, reading: reading, preferResident: preferResident, dropCold: dropCold,
+            planes: loaded.plan.planes?.rawValue, isCalibratedOnText: isCalibrated, result: result)
         print(json ? try report.json : report.lines)
     }
 

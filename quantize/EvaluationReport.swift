@@ -21,6 +21,10 @@ struct EvaluationReport: Encodable {
     var contextLength: Int
     var chunkCount: Int
     var reading: Evaluation.Reading
+    var preferResident: Float
+    var dropCold: Float
+    /// `coarse` or `both`, where experts have two planes.
+    var planes: String?
     var isCalibratedOnText: Bool
     var result: Evaluation
 
@@ -41,6 +45,7 @@ struct EvaluationReport: Encodable {
                     + description(of: reading)),
             Self.row("perplexity", Self.amount(result.perplexity, 4)),
         ]
+        if let planes { lines.insert(Self.row("planes", planes == "both" ? "both" : "the coarse ones alone"), at: 1) }
         if let reference, let comparison = result.comparison {
             let ratio = comparison.perplexityRatio
             let growth = Estimate(value: (ratio.value - 1) * 100, standardError: ratio.standardError * 100)
@@ -72,7 +77,18 @@ struct EvaluationReport: Encodable {
                 ]
             }
         }
+        if let paging = result.paging, paging.choiceCount > 0 { lines += self.lines(paging) }
         return lines.joined(separator: "\n")
+    }
+
+    private func lines(_ paging: Evaluation.Paging) -> [String] {
+        func share(_ count: Int) -> String { Self.fixed(100 * Double(count) / Double(paging.choiceCount), 2) + " %" }
+        return [
+            Self.row("experts", "\(paging.slotCount) of \(paging.expertCount) fit in memory"),
+            Self.row("  read", "\(share(paging.missCount)) of \(paging.choiceCount) choices"),
+            Self.row("  substituted", share(paging.substitutedCount) + " (--prefer-resident \(preferResident))"),
+            Self.row("  left out", share(paging.droppedCount) + " (--drop-cold \(dropCold))"),
+        ]
     }
 
     private func description(of reading: Evaluation.Reading) -> String {

@@ -31,7 +31,8 @@ extension Inspection {
                 "weights",
                 "\(Amount.fixed(Double(weightCount) / 1e6, 2)) million, \(Amount.fixed(bitsPerWeight, 2)) bits each"))
         lines.append(row("resident", Amount.bytes(residentByteCount)))
-        lines.append(row("a token reads", Amount.bytes(byteCountPerToken)))
+        let coarse = coarseByteCountPerToken.map { ", or \(Amount.bytes($0)) with the coarse planes alone" } ?? ""
+        lines.append(row("a token reads", Amount.bytes(byteCountPerToken) + coarse))
         let template = hasChatTemplate ? "with a chat template" : "without a chat template"
         lines.append(row("tokenizer", hasTokenizer ? template : "none: it can be traced and measured, not served"))
         return lines
@@ -66,6 +67,8 @@ extension Inspection {
                     + Amount.bytes(expertByteCount)),
             row("an expert", Amount.bytes(expertByteCount / expertCount)),
         ]
+            + (refinedExpertCount > 0
+                ? [row("planes", "two of \(refinedExpertCount) experts: 4 bits, and 4 that make 8 of them")] : [])
     }
 
     /// The greatest errors; all of them are in the JSON and in the plot.

@@ -33,7 +33,11 @@ struct Inspection: Encodable {
     var packedExpertCount: Int
     var expertByteCount = 0
     var storedExpertByteCount = 0
+    /// With all planes.
     var byteCountPerToken = 0
+    /// With the experts' coarse planes alone; nil where none has two.
+    var coarseByteCountPerToken: Int?
+    var refinedExpertCount: Int
     var losses: [RecordedLoss]
 
     init(_ reader: ContainerReader) {
@@ -51,6 +55,7 @@ struct Inspection: Encodable {
         let experts = Array(reader.experts.values)
         expertCount = experts.count
         packedExpertCount = experts.count { $0.codec != .stored }
+        refinedExpertCount = reader.refinements.count
         kinds = Self.kinds(reader)
         for record in reader.tensors.values {
             residentByteCount += record.byteCount
@@ -61,8 +66,17 @@ struct Inspection: Encodable {
             expertByteCount += record.byteCount
             storedExpertByteCount += record.storedByteCount
         }
+        let coarseByteCount = expertByteCount
+        for record in reader.refinements.values {
+            expertByteCount += record.byteCount
+            storedExpertByteCount += record.storedByteCount
+        }
         if let shape = metadata.configuration.experts {
             // Of average size, where they differ.
+            if refinedExpertCount > 0 {
+                coarseByteCountPerToken =
+                    byteCountPerToken + coarseByteCount * shape.expertsPerToken / shape.routedExpertCount
+            }
             byteCountPerToken += expertByteCount * shape.expertsPerToken / shape.routedExpertCount
         }
         weightCount = kinds.reduce(0) { $0 + $1.weightCount }
@@ -90,6 +104,15 @@ struct Inspection: Encodable {
             let layout = record.layout
             add("experts.gate_up", layout.gateShape, layout.gateUpTable, matrices: 2, place: 1000)
             add("experts.down", layout.downShape, layout.downTable, matrices: 1, place: 1001)
+        }
+        for record in reader.refinements.values {
+            // Their weights are the first plane's.
+            let key = "refinements to q8"
+            order[key] = 1002
+            kinds[
+                key, default: Kind(name: "experts.*", format: key, matrixCount: 0, weightCount: 0, byteCount: 0)
+            ].matrixCount += (record.layout.refinesGateUp ? 2 : 0) + (record.layout.refinesDown ? 1 : 0)
+            kinds[key]?.byteCount += record.byteCount
         }
         return kinds.sorted { (order[$0.key] ?? 0, $0.key) < (order[$1.key] ?? 0, $1.key) }.map(\.value)
     }

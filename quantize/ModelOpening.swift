@@ -8,14 +8,15 @@ import Model
 enum ModelOpening {
     /// - Parameter share: of the memory that the system leaves; less than all when another model runs beside it.
     static func load(
-        _ container: ContainerReader, contextLength: Int, cacheFormat: CacheFormat, threads: Int?, share: Double = 1
+        _ container: ContainerReader, contextLength: Int, cacheFormat: CacheFormat, planes: ExpertPlanes? = nil,
+        threads: Int?, share: Double = 1, expertSlots: Int? = nil
     ) throws -> LoadedModel {
         let budget = AvailableMemory.current()?.budget
         let plan = try MemoryPlan(
             container: container,
             options: MemoryPlan.Options(
                 memory: share < 1 ? budget.map { Int(Double($0) * share) } : nil, context: contextLength,
-                cacheFormat: cacheFormat))
+                expertSlots: expertSlots, cacheFormat: cacheFormat, planes: planes))
         for warning in plan.warnings { Terminal.complain("warning: \(warning)") }
         return try LoadedModel(
             container: container, plan: plan, threadCount: threads ?? ThreadCount.available, kernels: .selected())
@@ -28,3 +29,4 @@ enum ModelOpening {
 }
 
 extension CacheFormat: ExpressibleByArgument {}
+extension ExpertPlanes: ExpressibleByArgument {}

@@ -10,7 +10,8 @@ struct RecipeOptions: ParsableArguments {
     @Option(
         help: """
             What most matrices become: int4, int8, bf16 or f32; int4-linear and int4-nonlinear insist on one code table, \
-            where int4 takes the better one for each matrix.
+            where int4 takes the better one for each matrix. int8+int4 stores every routed expert in two planes, one of 4 \
+            bits and one that makes 8 of them, between which moed chooses by the memory there is; the rest becomes int8.
             """)
     var type: ConversionType = .int4
 

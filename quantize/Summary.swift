@@ -14,7 +14,11 @@ struct Summary {
                 "weights",
                 "\(Amount.fixed(Double(report.weightCount) / 1e6, 2)) million, "
                     + "\(Amount.fixed(report.bitsPerWeight, 2)) bits each"),
-            Self.row("a token reads", Amount.bytes(report.byteCountPerToken)),
+            Self.row(
+                "a token reads",
+                Amount.bytes(report.byteCountPerToken)
+                    + (report.coarseByteCountPerToken.map { ", or \(Amount.bytes($0)) with the coarse planes alone" }
+                        ?? "")),
         ]
         if report.expertCount > 0 {
             lines.append(

@@ -19,7 +19,7 @@ struct SynthesizeCommand: ParsableCommand {
     @Option(help: "A shape that comes with the program: v2-lite, moonlight, v3 or qwen3-30b-a3b.")
     var preset: Preset?
 
-    @Option(help: "The weights' format: int4, int8, bf16 or f32.")
+    @Option(help: "The weights' format: int4, int8, int8+int4 (routed experts in two planes), bf16 or f32.")
     var type: ConversionType = .int4
 
     @Flag(help: "With int4: every matrix and the embedding at 4 bits.")

@@ -36,16 +36,37 @@ package struct ChatChoice: CompletionChoice {
         package var content: String
         /// What the model thought before its answer; absent when it didn't.
         package var reasoningContent: String?
+        /// The functions that the model wants called; absent when there are none.
+        package var toolCalls: [ToolCall]?
 
-        package init(content: String, reasoningContent: String? = nil) {
+        package init(content: String, reasoningContent: String? = nil, toolCalls: [ToolCall]? = nil) {
             self.content = content
             self.reasoningContent = reasoningContent
+            self.toolCalls = toolCalls
         }
 
         private enum CodingKeys: String, CodingKey {
             case role
             case content
             case reasoningContent = "reasoning_content"
+            case toolCalls = "tool_calls"
+        }
+
+        package init(from decoder: any Decoder) throws {
+            let container = try decoder.container(keyedBy: CodingKeys.self)
+            role = try container.decode(String.self, forKey: .role)
+            content = try container.decodeIfPresent(String.self, forKey: .content) ?? ""
+            reasoningContent = try container.decodeIfPresent(String.self, forKey: .reasoningContent)
+            toolCalls = try container.decodeIfPresent([ToolCall].self, forKey: .toolCalls)
+        }
+
+        /// Where calls are all there is, the content is null.
+        package func encode(to encoder: any Encoder) throws {
+            var container = encoder.container(keyedBy: CodingKeys.self)
+            try container.encode(role, forKey: .role)
+            try container.encode(content.isEmpty && toolCalls != nil ? nil : content, forKey: .content)
+            try container.encodeIfPresent(reasoningContent, forKey: .reasoningContent)
+            try container.encodeIfPresent(toolCalls, forKey: .toolCalls)
         }
     }
 }
@@ -56,4 +77,6 @@ package enum FinishReason: String, Codable, Sendable {
     case stop
     /// The token limit, or the end of the context.
     case length
+    /// The model wants functions called.
+    case toolCalls = "tool_calls"
 }

@@ -40,17 +40,22 @@ package struct ChatChunkChoice: CompletionChoice {
         package var role: String?
         package var content: String?
         package var reasoningContent: String?
+        package var toolCalls: [ToolCall]?
 
-        package init(role: String? = nil, content: String? = nil, reasoningContent: String? = nil) {
+        package init(
+            role: String? = nil, content: String? = nil, reasoningContent: String? = nil, toolCalls: [ToolCall]? = nil
+        ) {
             self.role = role
             self.content = content
             self.reasoningContent = reasoningContent
+            self.toolCalls = toolCalls
         }
 
         private enum CodingKeys: String, CodingKey {
             case role
             case content
             case reasoningContent = "reasoning_content"
+            case toolCalls = "tool_calls"
         }
     }
 }

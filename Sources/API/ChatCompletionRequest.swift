@@ -1,6 +1,7 @@
 /// The body of `POST /v1/chat/completions`: OpenAI's fields that moed honours, and DeepSeek's.
 ///
-/// Absent fields take the model's own generation defaults.
+/// Absent fields take the model's own generation defaults. `tools` are read from the JSON itself: their order matters,
+/// which no dictionary keeps.
 package struct ChatCompletionRequest: Codable, Sendable, Equatable {
     package var model: String?
     package var messages: [Message]
@@ -22,6 +23,12 @@ package struct ChatCompletionRequest: Codable, Sendable, Equatable {
     package var topLogprobs: Int?
     /// DeepSeek's switch for an answer that begins with reasoning.
     package var thinking: Thinking?
+    /// OpenAI's: none, low, medium or high.
+    package var reasoningEffort: String?
+    /// none or auto.
+    package var toolChoice: String?
+    package var parallelToolCalls: Bool?
+    package var moed: LossyOptions?
 
     package init(model: String? = nil, messages: [Message]) {
         self.model = model
@@ -47,15 +54,25 @@ package struct ChatCompletionRequest: Codable, Sendable, Equatable {
         case logprobs
         case topLogprobs = "top_logprobs"
         case thinking
+        case reasoningEffort = "reasoning_effort"
+        case toolChoice = "tool_choice"
+        case parallelToolCalls = "parallel_tool_calls"
+        case moed
     }
 
     package struct Message: Codable, Sendable, Equatable {
         package var role: Role
-        package var content: MessageContent
+        /// Nothing where an assistant's message only calls tools.
+        package var content: MessageContent?
         /// The reasoning of an earlier answer, or the beginning of this one's with `prefix`.
         package var reasoningContent: String?
         /// DeepSeek: the answer continues this last assistant message.
         package var prefix: Bool?
+        /// The calls that an assistant's message makes.
+        package var toolCalls: [ToolCall]?
+        /// The call that a tool's message answers.
+        package var toolCallID: String?
+        package var name: String?
 
         package init(
             role: Role, content: String, reasoningContent: String? = nil, prefix: Bool? = nil
@@ -71,6 +88,9 @@ package struct ChatCompletionRequest: Codable, Sendable, Equatable {
             case content
             case reasoningContent = "reasoning_content"
             case prefix
+            case toolCalls = "tool_calls"
+            case toolCallID = "tool_call_id"
+            case name
         }
     }
 
@@ -80,6 +100,8 @@ package struct ChatCompletionRequest: Codable, Sendable, Equatable {
         case developer
         case user
         case assistant
+        /// What a tool that was called gave.
+        case tool
     }
 
     package struct Thinking: Codable, Sendable, Equatable {

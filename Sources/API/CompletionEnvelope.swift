@@ -10,9 +10,12 @@ package struct CompletionEnvelope<Choice: CompletionChoice>: Codable, Sendable, 
     package var choices: [Choice]
     /// Always there in a whole answer; in a stream only in the last event, when asked for.
     package var usage: Usage?
+    /// In a whole answer or a stream's last event, if the answer was made with lossy help.
+    package var moed: LossyReport?
 
     package init(
-        id: String, created: Int, model: String, systemFingerprint: String?, choices: [Choice], usage: Usage? = nil
+        id: String, created: Int, model: String, systemFingerprint: String?, choices: [Choice], usage: Usage? = nil,
+        moed: LossyReport? = nil
     ) {
         self.id = id
         self.created = created
@@ -20,6 +23,7 @@ package struct CompletionEnvelope<Choice: CompletionChoice>: Codable, Sendable, 
         self.systemFingerprint = systemFingerprint
         self.choices = choices
         self.usage = usage
+        self.moed = moed
     }
 
     private enum CodingKeys: String, CodingKey {
@@ -30,6 +34,7 @@ package struct CompletionEnvelope<Choice: CompletionChoice>: Codable, Sendable, 
         case systemFingerprint = "system_fingerprint"
         case choices
         case usage
+        case moed
     }
 }
 

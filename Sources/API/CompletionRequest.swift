@@ -18,6 +18,7 @@ package struct CompletionRequest: Codable, Sendable, Equatable {
     package var logprobs: Int?
     /// The answer begins with the prompt.
     package var echo: Bool?
+    package var moed: LossyOptions?
 
     package init(model: String? = nil, prompt: String) {
         self.model = model
@@ -41,5 +42,6 @@ package struct CompletionRequest: Codable, Sendable, Equatable {
         case stop
         case logprobs
         case echo
+        case moed
     }
 }

@@ -15,13 +15,19 @@ package struct ExpertUse: Codable, Sendable, Equatable {
         package var popularity: [Float]
         /// [experts]
         package var isResident: [Bool]
+        /// nil from daemons that don't say.
+        package var paging: LayerPaging?
 
-        package init(layer: Int, useCount: Int, hitCount: Int, popularity: [Float], isResident: [Bool]) {
+        package init(
+            layer: Int, useCount: Int, hitCount: Int, popularity: [Float], isResident: [Bool],
+            paging: LayerPaging? = nil
+        ) {
             self.layer = layer
             self.useCount = useCount
             self.hitCount = hitCount
             self.popularity = popularity
             self.isResident = isResident
+            self.paging = paging
         }
 
         private enum CodingKeys: String, CodingKey {
@@ -30,6 +36,7 @@ package struct ExpertUse: Codable, Sendable, Equatable {
             case hitCount = "hits"
             case popularity
             case isResident = "resident"
+            case paging
         }
     }
 }

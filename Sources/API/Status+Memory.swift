@@ -9,10 +9,14 @@ extension Status {
         package var arenaByteCount: Int
         package var expertSlotCount: Int
         package var expertCount: Int
+        /// nil from daemons that don't say.
+        package var pressure: Pressure?
+        /// `coarse` or `both` for experts that are stored in two planes; nil for others.
+        package var expertPlanes: String?
 
         package init(
             budgetByteCount: Int?, denseByteCount: Int, cacheByteCount: Int, scratchByteCount: Int,
-            arenaByteCount: Int, expertSlotCount: Int, expertCount: Int
+            arenaByteCount: Int, expertSlotCount: Int, expertCount: Int, expertPlanes: String? = nil
         ) {
             self.budgetByteCount = budgetByteCount
             self.denseByteCount = denseByteCount
@@ -21,6 +25,7 @@ extension Status {
             self.arenaByteCount = arenaByteCount
             self.expertSlotCount = expertSlotCount
             self.expertCount = expertCount
+            self.expertPlanes = expertPlanes
         }
 
         private enum CodingKeys: String, CodingKey {
@@ -31,6 +36,8 @@ extension Status {
             case arenaByteCount = "expert_arena_bytes"
             case expertSlotCount = "expert_slots"
             case expertCount = "experts"
+            case pressure
+            case expertPlanes = "expert_planes"
         }
     }
 
@@ -46,10 +53,30 @@ extension Status {
         package var readCount: Int?
         /// Experts in memory now; nil from daemons that don't say.
         package var residentCount: Int?
+        /// Those among all slots, 0…1; nil without slots and from daemons that don't say.
+        package var occupancy: Double?
+        /// What a token of a prompt or an answer cost on average; nil before the first.
+        package var perToken: PerToken?
+        /// What came of predicting the next layer's experts; nil where nothing was predicted.
+        package var prediction: Prediction?
+        /// Whether predicted experts are read ahead now for generated tokens.
+        package var isReadingAhead: Bool?
+        /// Layers with routed experts, in their order; nil from daemons that don't say.
+        package var layers: [LayerPaging]?
+
+        /// The lossy help that answers get when they ask for none, and what help came to since the start; nil from daemons
+        /// that don't say.
+        package var preferResident: Double?
+        package var dropCold: Double?
+        package var substitutedCount: Int?
+        package var droppedCount: Int?
 
         package init(
             hitCount: Int, missCount: Int, evictionCount: Int, byteCount: Int, stallSeconds: Double,
-            readCount: Int? = nil, residentCount: Int? = nil
+            readCount: Int? = nil, residentCount: Int? = nil, occupancy: Double? = nil, perToken: PerToken? = nil,
+            prediction: Prediction? = nil, isReadingAhead: Bool? = nil, layers: [LayerPaging]? = nil,
+            preferResident: Double? = nil, dropCold: Double? = nil, substitutedCount: Int? = nil,
+            droppedCount: Int? = nil
         ) {
             self.hitCount = hitCount
             self.missCount = missCount
@@ -58,6 +85,15 @@ extension Status {
             self.stallSeconds = stallSeconds
             self.readCount = readCount
             self.residentCount = residentCount
+            self.occupancy = occupancy
+            self.perToken = perToken
+            self.prediction = prediction
+            self.isReadingAhead = isReadingAhead
+            self.layers = layers
+            self.preferResident = preferResident
+            self.dropCold = dropCold
+            self.substitutedCount = substitutedCount
+            self.droppedCount = droppedCount
         }
 
         /// Hits among all uses; nil before the first.
@@ -74,6 +110,15 @@ extension Status {
             case stallSeconds = "stall_seconds"
             case readCount = "reads"
             case residentCount = "resident"
+            case occupancy
+            case perToken = "per_token"
+            case prediction
+            case isReadingAhead = "reading_ahead"
+            case layers
+            case preferResident = "prefer_resident"
+            case dropCold = "drop_cold"
+            case substitutedCount = "substituted"
+            case droppedCount = "dropped"
         }
     }
 }

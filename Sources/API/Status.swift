@@ -8,10 +8,12 @@ package struct Status: Codable, Sendable, Equatable {
     package var throughput: Throughput
     package var memory: Memory
     package var paging: Paging
+    /// What isn't as it should be, in words; nil from daemons that don't say.
+    package var conditions: [String]?
 
     package init(
         version: String, uptimeSeconds: Double, state: State, model: Model, queue: Queue, throughput: Throughput,
-        memory: Memory, paging: Paging
+        memory: Memory, paging: Paging, conditions: [String]? = nil
     ) {
         self.version = version
         self.uptimeSeconds = uptimeSeconds
@@ -21,6 +23,7 @@ package struct Status: Codable, Sendable, Equatable {
         self.throughput = throughput
         self.memory = memory
         self.paging = paging
+        self.conditions = conditions
     }
 
     private enum CodingKeys: String, CodingKey {
@@ -32,6 +35,7 @@ package struct Status: Codable, Sendable, Equatable {
         case throughput
         case memory
         case paging
+        case conditions
     }
 
     /// What the engine does now.

@@ -10,7 +10,10 @@ package final class Benchmark {
     private let model: LoadedModel
     /// One a sequence.
     private let states: [DecodingState]
-    private let probe: LimitProbe
+    /// nil once its memory is needed for experts.
+    private let probe: LimitProbe?
+    private let earlierLimits: MachineLimits?
+    private let storage: BenchmarkReport.Storage?
     private let cost: StepCost
     private let note: (String) -> Void
 
@@ -28,7 +31,8 @@ package final class Benchmark {
         let available = AvailableMemory.current()?.byteCount ?? 0
         // The model goes first where memory is short.
         let byteCount = options.bufferByteCount ?? min(LimitProbe.defaultByteCount, max(available / 8, 32 << 20))
-        probe = try LimitProbe(kernels: options.kernels, threadCount: options.threadCount, byteCount: byteCount)
+        var probe: LimitProbe? = try LimitProbe(
+            kernels: options.kernels, threadCount: options.threadCount, byteCount: byteCount)
 
         var plan = options.plan
         let configuration = container.metadata.configuration
@@ -37,23 +41,46 @@ package final class Benchmark {
         plan.context = plan.context ?? min(longest, configuration.contextLength)
         plan.sequences = options.sequenceCount
         if options.isDense { plan.expertsPerToken = configuration.experts?.routedExpertCount }
-        let planned = try MemoryPlan(container: container, options: plan)
+        var planned = try MemoryPlan(container: container, options: plan)
+        if planned.slotCount < planned.expertCount {
+            // Memory is short: the machine is measured first, and then the model has all of it.
+            note("measuring the machine and storage")
+            earlierLimits = probe?.measure(passes: 6)
+            probe = nil
+            let measured = try MemoryPlan.measuringStorage(container: container, options: plan)
+            planned = measured.plan
+            storage = measured.probe.map {
+                let fastest = $0.best?.bytesPerSecond ?? 0
+                return BenchmarkReport.Storage(
+                    laneCount: measured.plan.laneCount, isDirect: measured.plan.isDirect,
+                    bytesPerSecond: min(fastest, options.storageBytesPerSecond.map(Double.init) ?? fastest),
+                    readByteCount: $0.readByteCount)
+            }
+        } else {
+            earlierLimits = nil
+            storage = nil
+        }
+        self.probe = probe
         for warning in planned.warnings { note("warning: \(warning)") }
         note("loading \(container.path)")
         model = try LoadedModel(
-            container: container, plan: planned, threadCount: options.threadCount, kernels: options.kernels)
+            container: container, plan: planned, threadCount: options.threadCount, kernels: options.kernels,
+            willRead: options.storageBytesPerSecond.map { StorageThrottle(bytesPerSecond: $0).observer })
         model.routing = options.routing
         let cache = try model.makeCache()
         states = (0..<options.sequenceCount).map { _ in cache.makeState(capacity: planned.contextLength) }
         cost = StepCost(
-            container: container, configuration: model.configuration, cacheFormat: planned.cacheFormat)
+            container: container, planes: planned.planes ?? .coarse, configuration: model.configuration,
+            cacheFormat: planned.cacheFormat)
         if planned.slotCount == planned.expertCount { try model.readAllExperts() }
     }
 
     /// Measures everything that was asked for. Throws `ModelError`.
     package func run() throws -> BenchmarkReport {
-        note("measuring the machine")
-        _ = probe.measure()
+        if let probe {
+            note("measuring the machine")
+            _ = probe.measure()
+        }
         let context = model.plan.contextLength
         var measured: [Measured] = []
         for length in options.prefillLengths {
@@ -63,7 +90,7 @@ package final class Benchmark {
             }
             note("prefill of \(length) tokens")
             measured.append(try measurePrefill(length))
-            _ = probe.measure(passes: 1)
+            _ = probe?.measure(passes: 1)
         }
         for depth in options.decodeDepths {
             guard depth + options.decodeTokenCount <= context else {
@@ -72,12 +99,14 @@ package final class Benchmark {
             }
             note("decoding after \(depth) tokens")
             measured.append(try measureDecode(depth: depth))
-            _ = probe.measure(passes: 1)
+            _ = probe?.measure(passes: 1)
         }
-        let limits = probe.measure()
+        // There is always one or the other.
+        guard let limits = probe?.measure() ?? earlierLimits else { preconditionFailure("nothing was measured") }
         let results = measured.map { result($0, limits) }
         return BenchmarkReport(
-            model: modelFacts, limits: limits, cost: cost, results: results, batchBounds: batchBounds(limits))
+            model: modelFacts, limits: limits, storage: storage, cost: cost, results: results,
+            batchBounds: batchBounds(limits))
     }
 
     // MARK: Measuring
@@ -90,7 +119,8 @@ package final class Benchmark {
         var sample: Sample
         /// Experts that a repetition used, on average.
         var expertCount: Int
-        var storageByteCount: UInt64
+        var before: PagingCounters
+        var after: PagingCounters
     }
 
     /// Times `repetitionCount` calls of `body`, after one that isn't timed. `prepare` isn't timed either.
@@ -111,7 +141,7 @@ package final class Benchmark {
         return Measured(
             kind: kind, tokenCount: tokenCount, depth: depth, sequenceCount: sequences,
             sample: Sample(seconds: seconds), expertCount: Int(used) / options.repetitionCount,
-            storageByteCount: after.bytesRead - before.bytesRead)
+            before: before, after: after)
     }
 
     private func measurePrefill(_ count: Int) throws -> Measured {
@@ -128,15 +158,33 @@ package final class Benchmark {
             try model.prefill(randomTokens(depth, seed: index)[...], state: state)
         }
         let count = options.decodeTokenCount
-        let tokens = states.indices.map { randomTokens(count, seed: $0) }
-        return try measure(.decode, count, depth: depth, sequences: states.count, prepare: { cutStates(to: depth) }) {
+        // Tokens that come again would find their experts in memory.
+        var repetition = 0
+        func prepare() {
+            cutStates(to: depth)
+            repetition += 1
+        }
+        func decode() throws {
+            let tokens = states.indices.map { randomTokens(count, seed: 1000 * repetition + $0) }
             for place in 0..<count {
                 var steps = states.indices.map { SequenceStep(tokens[$0][place], state: states[$0]) }
                 model.step(&steps)
                 if let failure = steps.lazy.compactMap(\.failure).first { throw failure }
             }
         }
+        if storage != nil {
+            // Until the arena is full of what is used, and what reading ahead gains is known.
+            for _ in 0..<(Self.pagedWarmUp + count - 1) / count {
+                prepare()
+                try decode()
+            }
+        }
+        return try measure(
+            .decode, count, depth: depth, sequences: states.count, prepare: prepare, decode)
     }
+
+    /// Tokens that are decoded before measuring where experts come from storage.
+    private static let pagedWarmUp = 256
 
     private func cutStates(to count: Int) {
         for state in states { state.truncate(to: count) }
@@ -160,7 +208,9 @@ package final class Benchmark {
             fileByteCount: container.fileByteCount, kernels: model.kernels.name, threadCount: model.threadCount,
             chunk: model.plan.chunk, contextLength: model.plan.contextLength,
             cacheFormat: model.plan.cacheFormat.rawValue, slotCount: model.plan.slotCount,
-            expertCount: model.plan.expertCount, isDense: options.isDense)
+            expertCount: model.plan.expertCount, planes: model.plan.planes?.rawValue,
+            storageBytesPerSecond: options.storageBytesPerSecond, isDense: options.isDense,
+            routing: options.routingDescription)
     }
 
     private func result(_ measured: Measured, _ limits: MachineLimits) -> BenchmarkReport.Result {
@@ -185,7 +235,29 @@ package final class Benchmark {
             counted: counted,
             bytesPerSecond: bytes, bandwidthShare: bytes / limits.readBandwidth,
             multiplyAddsPerSecond: multiplyAdds, peakShare: multiplyAdds / limits.multiplyAddRate,
-            storageByteCount: measured.storageByteCount)
+            storageByteCount: measured.after.bytesRead - measured.before.bytesRead,
+            paging: paging(measured, counted, limits))
+    }
+
+    private func paging(
+        _ measured: Measured, _ counted: StepCost.Count, _ limits: MachineLimits
+    ) -> BenchmarkReport.Paging? {
+        guard let storage else { return nil }
+        let repetitions = options.repetitionCount
+        var paging = BenchmarkReport.Paging(
+            from: measured.before, to: measured.after,
+            tokenCount: measured.tokenCount * measured.sequenceCount * repetitions,
+            byteCount: counted.byteCount * Double(repetitions), expertByteCount: cost.expertByteCount,
+            storageBandwidth: storage.bytesPerSecond, readBandwidth: limits.readBandwidth)
+        if measured.kind == .prefill {
+            let chunks = (measured.tokenCount + model.plan.chunk - 1) / model.plan.chunk
+            let sources = container.sources(planes: model.plan.planes ?? .coarse)
+            let all = sources.reduce(0.0) { $0 + Double($1.storedByteCount) }
+            paging.chunkCount = chunks
+            paging.readsOfAllExperts =
+                Double(measured.after.bytesRead - measured.before.bytesRead) / (all * Double(chunks * repetitions))
+        }
+        return paging
     }
 
     private func batchBounds(_ limits: MachineLimits) -> [BenchmarkReport.BatchBound] {

@@ -18,8 +18,11 @@ package struct BenchmarkOptions: Sendable {
     /// Memory that the read bandwidth is measured over; nil for 1 GiB, or an eighth of what is available.
     package var bufferByteCount: Int?
     package var plan = MemoryPlan.Options()
-    /// Chooses the experts in place of the routers.
+    /// Experts are read no faster than this; nil for as fast as storage is.
+    package var storageBytesPerSecond: Int?
+    /// Chooses the experts in place of the routers, and what a report says of it.
     package var routing: (any RoutingSource)?
+    package var routingDescription: String?
     /// Every token goes through all of the experts.
     package var isDense = false
 

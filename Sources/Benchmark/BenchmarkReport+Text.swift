@@ -8,12 +8,15 @@ extension BenchmarkReport {
     private var modelLines: [String] {
         var experts =
             model.expertCount == 0 ? "no routed experts" : "\(model.slotCount) of \(model.expertCount) experts"
+        if let planes = model.planes { experts += planes == "both" ? ", both planes" : ", their coarse planes" }
+        if let rate = model.storageBytesPerSecond { experts += ", read at most at \(amount(Double(rate))) a second" }
         if model.isDense { experts += ", all active for every token" }
         return [
             "\(model.path): \(model.family), \(model.type), \(amount(Double(model.fileByteCount)))",
             "kernels \(model.kernels), \(threads), chunks of \(model.chunk) tokens, "
                 + "context \(model.contextLength) in \(model.cacheFormat)",
             "in memory: \(experts)",
+            "experts chosen by \(model.routing ?? "the model's own routers")",
         ]
     }
 
@@ -28,6 +31,14 @@ extension BenchmarkReport {
                 + "(a buffer of \(limits.bufferByteCount >> 20) MiB\(cache)\(caution))",
             "  int8 multiply-adds \(giga(limits.multiplyAddRate)) G/s    (\(model.kernels), registers only)",
         ]
+            + (storage.map {
+                [
+                    "  storage            \(giga($0.bytesPerSecond)) GB/s    (reads of \(amount(Double($0.readByteCount))), "
+                        + "the best of 1, 2 and 4 lanes; the model's: \($0.laneCount) lanes, "
+                        + "\($0.isDirect ? "past" : "through") the page cache"
+                        + (model.storageBytesPerSecond == nil ? ")" : ", at what was asked for at most)")
+                ]
+            } ?? [])
     }
 
     private var countLines: [String] {
@@ -67,10 +78,38 @@ extension BenchmarkReport {
                 return column == 0 ? row[column] + padding : padding + row[column]
             }.joined(separator: "  ")
         }
-        for result in results where result.storageByteCount > 0 {
-            lines.append("\(result.name) read \(amount(Double(result.storageByteCount))) of experts from storage")
+        for result in results {
+            if let paging = result.paging {
+                lines += pagingLines(result, paging)
+            } else if result.storageByteCount > 0 {
+                lines.append("\(result.name) read \(amount(Double(result.storageByteCount))) of experts from storage")
+            }
         }
         lines.append("medians of \(results.first?.sample.seconds.count ?? 0), after a warm-up")
+        return lines
+    }
+
+    private func pagingLines(_ result: Result, _ paging: Paging) -> [String] {
+        guard let storage else { return [] }
+        var counts =
+            "  \(percent(paging.hitRate)) of experts in memory when asked for; a token: "
+            + "\(fixed(paging.readsPerToken, 1)) reads, \(amount(paging.storageBytesPerToken)), "
+            + "\(fixed(1000 * paging.stallSecondsPerToken, 1)) ms waited"
+        if let recall = paging.recall { counts += "; \(percent(recall)) of choices predicted" }
+        if let waste = paging.waste { counts += "; \(percent(waste)) of what was read ahead in vain" }
+        var lines = ["\(result.name), experts from storage", counts]
+        if let chunks = paging.chunkCount, let part = paging.readsOfAllExperts {
+            lines.append(
+                "  \(chunks) chunk\(chunks == 1 ? "" : "s"), \(fixed(part, 3)) times the bytes of all experts read in each"
+            )
+        }
+        lines.append(
+            "  bound: \(amount(paging.missedBytesPerToken)) missed a token at \(giga(storage.bytesPerSecond)) GB/s = "
+                + "\(fixed(1000 * paging.missedBytesPerToken / storage.bytesPerSecond, 1)) ms, and "
+                + "\(amount(paging.restBytesPerToken)) else at \(giga(limits.readBandwidth)) GB/s = "
+                + "\(fixed(1000 * paging.restBytesPerToken / limits.readBandwidth, 1)) ms: "
+                + "\(fixed(paging.boundTokensPerSecond, 2)) tokens/s, of which "
+                + "\(percent(result.tokensPerSecond / paging.boundTokensPerSecond)) was reached")
         return lines
     }
 

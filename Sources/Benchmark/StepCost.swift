@@ -28,13 +28,17 @@ package struct StepCost: Sendable, Codable, Equatable {
     package var expandedMultiplyAddsPerPosition: Int
 
     /// - Parameter configuration: the loaded model's, which may activate more experts than the container's.
-    package init(container: ContainerReader, configuration: ModelConfiguration, cacheFormat: CacheFormat) {
+    package init(
+        container: ContainerReader, planes: ExpertPlanes = .coarse, configuration: ModelConfiguration,
+        cacheFormat: CacheFormat
+    ) {
         let experts = configuration.experts
         sparseLayerCount = configuration.sparseLayers.count { $0 }
         expertsPerLayer = experts?.routedExpertCount ?? 0
         expertsPerToken = experts?.expertsPerToken ?? 0
         expertByteCount =
-            container.experts.values.reduce(0.0) { $0 + Double($1.byteCount) } / Double(max(container.experts.count, 1))
+            container.sources(planes: planes).reduce(0.0) { $0 + Double($1.byteCount) }
+            / Double(max(container.experts.count, 1))
 
         residentByteCount = 0
         matrixMultiplyAdds = 0

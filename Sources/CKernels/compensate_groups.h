@@ -133,7 +133,7 @@ INLINE int32_t encode_in_turn(const moed_group_encoding *e, uint8_t format, uint
 }
 
 static int32_t encode_group(const moed_group_encoding *e, moed_loss *loss) {
-    *loss = (moed_loss){0, 0, 0, 0};
+    *loss = (moed_loss){0, 0, 0, 0, 0};
     if (e->format == moed_q8) return encode_in_turn(e, moed_q8, 0, loss);
     return e->table == 0 ? encode_in_turn(e, moed_q4, 0, loss) : encode_in_turn(e, moed_q4, 1, loss);
 }

@@ -11,6 +11,11 @@ const int8_t moed_code_tables[2][16] = {
     {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113},
 };
 
+const int8_t moed_refinement_bases[16] = {
+    -127, -115, -93, -73, -56, -41, -28, -15, -4, 8, 20, 32, 46, 62, 80, 102,
+};
+const uint8_t moed_refinement_stretches[16] = {0, 7, 5, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 7, 11};
+
 extern const moed_kernels moed_kernels_scalar;
 
 typedef struct {

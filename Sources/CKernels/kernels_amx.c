@@ -43,6 +43,7 @@ static int64_t spend_multiply_adds(int64_t rounds) {
 
 #include "quantize_groups.h"
 #include "compensate_groups.h"
+#include "refine_groups.h"
 
 #include "kernels_float.h"
 

@@ -27,6 +27,7 @@ DEFINE_SPEND_MULTIPLY_ADDS(__m512i, __m512i, "v", _mm512_set1_epi8, _mm512_dpbus
 
 #include "quantize_groups.h"
 #include "compensate_groups.h"
+#include "refine_groups.h"
 
 #include "kernels_float.h"
 

@@ -44,6 +44,7 @@ DEFINE_SPEND_MULTIPLY_ADDS(__m256i, __m256i, "x", _mm256_set1_epi8, _mm256_dpbus
 
 #include "quantize_groups.h"
 #include "compensate_groups.h"
+#include "refine_groups.h"
 
 #include "kernels_float.h"
 

@@ -568,6 +568,7 @@ static void multiply_gated(
         .sum = sum,                                             \
         .softmax = softmax,                                     \
         .attend = attend,                                       \
+        .refine = refine,                                       \
         .encode = encode,                                       \
         .encode_group = encode_group,                           \
         .spend_multiply_adds = spend_multiply_adds,             \

@@ -90,6 +90,7 @@ DEFINE_SPEND_MULTIPLY_ADDS(int32x4_t, int8x16_t, "w", vdupq_n_s8, vmmlaq_s32, 32
 
 #include "quantize_groups.h"
 #include "compensate_groups.h"
+#include "refine_groups.h"
 
 #include "kernels_float.h"
 

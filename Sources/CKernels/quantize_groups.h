@@ -11,6 +11,8 @@ typedef struct group_search {
     floats16 x[moed_group_size];
     floats16 weights[moed_group_size];
     floats16 scale, error;
+    /// Of codes that are refined: the least magnitude of a scale with which the q8 codes hold the extreme.
+    floats16 least;
 } group_search;
 
 INLINE floats16 floats_absolute(floats16 x) { return (floats16)((ints16)x & 0x7fffffff); }
@@ -73,7 +75,12 @@ INLINE ints16 nearest_code(floats16 x, uint8_t format, uint8_t table) {
 
 /// Takes a scale, rounded to its stored form, if the codes derived from that form are better than the best.
 /// Returns the best scale for those codes, Σ wxq / Σ wq².
-INLINE floats16 offer_scale(group_search *s, floats16 scale, uint8_t format, uint8_t table, int is_weighted) {
+INLINE floats16 offer_scale(
+    group_search *s, floats16 scale, uint8_t format, uint8_t table, int is_weighted, int is_refined) {
+    if (is_refined) {
+        floats16 least = (floats16)((ints16)s->least | ((ints16)scale & (int32_t)0x80000000));
+        scale = floats_absolute(scale) < s->least ? least : scale;
+    }
     scale = floats_to_half(scale);
     floats16 inverse = floats_reciprocal(scale), error = 0.0f, xq = 0.0f, qq = 0.0f;
     for (int k = 0; k < moed_group_size; k++) {
@@ -142,6 +149,11 @@ static const int16_t non_linear_extremes[] = {
     118,  123,  128,  134,  141,  -93,  -99,  -109, -115, -121, -133, -139, -146, -153,
 };
 
+/// What is refined has to stay within a byte.
+static const int16_t refined_extremes[] = {
+    -127, 113, 38, 53, 69, 89, -49, -65, -83, -104, 79, 84, 94, 99, 104, 108, 118, 123, 127, -93, -99, -109, -115, -121,
+};
+
 /// The best scale of the codes that some landing place of the extreme gives, in 16-bit integers.
 INLINE floats16 search_extremes(
     const group_search *s, floats16 extreme, const byte_table *table, const int16_t *extremes, int count,
@@ -198,16 +210,21 @@ INLINE floats16 search_extremes(
 }
 
 INLINE void search_scales(
-    group_search *s, floats16 extreme, const byte_table *tables, uint8_t format, uint8_t table, int is_weighted) {
+    group_search *s, floats16 extreme, const byte_table *tables, uint8_t format, uint8_t table, int is_weighted,
+    int is_refined) {
     floats16 fitted;
-    if (format == moed_q8) {
+    if (is_refined) {
+        s->least = floats_absolute(extreme) * (1.0f / 127.5f);
+        fitted = search_extremes(
+            s, extreme, tables, refined_extremes, sizeof refined_extremes / sizeof *refined_extremes, is_weighted);
+    } else if (format == moed_q8) {
         static const float places[] = {127.0f, 127.2f, 126.7f, 126.4f, 126.0f};
         for (unsigned p = 0; p < sizeof places / sizeof *places; p++)
-            offer_scale(s, extreme / places[p], format, table, is_weighted);
+            offer_scale(s, extreme / places[p], format, table, is_weighted, 0);
         fitted = s->scale;
     } else if (table == 0) {
-        offer_scale(s, extreme / 7.0f, format, table, is_weighted);
-        offer_scale(s, extreme / -8.0f, format, table, is_weighted);
+        offer_scale(s, extreme / 7.0f, format, table, is_weighted, 0);
+        offer_scale(s, extreme / -8.0f, format, table, is_weighted, 0);
         fitted = search_extremes(
             s, extreme, tables, linear_extremes, sizeof linear_extremes / sizeof *linear_extremes, is_weighted);
     } else {
@@ -216,13 +233,34 @@ INLINE void search_scales(
             is_weighted);
     }
     // The codes of the stored scale have a best scale of their own, whose codes may be better still.
-    for (int round = 0; round < 3; round++) fitted = offer_scale(s, fitted, format, table, is_weighted);
+    for (int round = 0; round < 3; round++) fitted = offer_scale(s, fitted, format, table, is_weighted, is_refined);
+}
+
+/// The refinement of each code whose q8 value is nearest to `y`. Returns that value.
+INLINE floats16 nearest_refinement(floats16 y, ints16 code, ints16 *refinement) {
+    ints16 base = 0, stretch = 0;
+    for (int c = 0; c < 16; c++) {
+        ints16 is_it = code == c;
+        base |= is_it & (int32_t)moed_refinement_bases[c];
+        stretch |= is_it & (int32_t)moed_refinement_stretches[c];
+    }
+    floats16 nearest = __builtin_convertvector(base, floats16), least = floats_absolute(y - nearest);
+    *refinement = 0;
+    for (int r = 1; r < 16; r++) {
+        floats16 value = __builtin_convertvector(base + r + ((stretch * r) >> 4), floats16);
+        floats16 difference = floats_absolute(y - value);
+        ints16 is_better = difference < least, here = r;
+        least = is_better ? difference : least;
+        nearest = is_better ? value : nearest;
+        *refinement = is_better ? here : *refinement;
+    }
+    return nearest;
 }
 
 /// Groups `lane / 8` from `group` on of the rows `lane % 8`. Returns 0, or 1 if a value is too large for an f16 scale.
 INLINE int32_t encode_16_groups(
     const moed_encoding *e, int64_t group, const byte_table *tables, uint8_t format, uint8_t table, int is_weighted,
-    moed_loss *loss) {
+    int is_refined, moed_loss *loss) {
     group_search s;
     float values[moed_group_size][16] __attribute__((aligned(64)));
     float weights[moed_group_size][16] __attribute__((aligned(64)));
@@ -259,17 +297,24 @@ INLINE int32_t encode_16_groups(
     if (e->method == moed_plain_rounding)
         s.scale = floats_to_half(floats_absolute(extreme) / (format == moed_q8 ? 127.0f : 7.0f));
     else
-        search_scales(&s, extreme, tables, format, table, is_weighted);
+        search_scales(&s, extreme, tables, format, table, is_weighted, is_refined);
 
-    floats16 inverse = floats_reciprocal(s.scale), error = 0.0f, weighted_error = 0.0f;
-    uint8_t codes[moed_group_size][16];
+    floats16 inverse = floats_reciprocal(s.scale), error = 0.0f, weighted_error = 0.0f, refined_error = 0.0f;
+    uint8_t codes[moed_group_size][16], refinements[moed_group_size][16];
     for (int k = 0; k < moed_group_size; k++) {
         floats16 scaled = s.x[k] * inverse;
         floats16 difference = s.x[k] - nearest_value(scaled, format, table) * s.scale;
         error += difference * difference;
         if (is_weighted) weighted_error += s.weights[k] * difference * difference;
-        ubytes16 code = __builtin_convertvector(nearest_code(scaled, format, table), ubytes16);
+        ints16 nearest = nearest_code(scaled, format, table);
+        ubytes16 code = __builtin_convertvector(nearest, ubytes16);
         memcpy(codes[k], &code, 16);
+        if (!is_refined) continue;
+        ints16 refinement;
+        floats16 left = s.x[k] - nearest_refinement(scaled, nearest, &refinement) * s.scale;
+        refined_error += left * left;
+        ubytes16 bytes = __builtin_convertvector(refinement, ubytes16);
+        memcpy(refinements[k], &bytes, 16);
     }
     if (!is_weighted) weighted_error = error;
     for (int64_t g = 0; g < group_count; g++)
@@ -277,6 +322,11 @@ INLINE int32_t encode_16_groups(
             int lane = (int)(g * 8 + row);
             uint8_t *to = e->codes + (row * e->groups + group + g) * moed_group_size;
             for (int k = 0; k < moed_group_size; k++) to[k] = codes[k][lane];
+            if (is_refined) {
+                to = e->refinements + (row * e->groups + group + g) * moed_group_size;
+                for (int k = 0; k < moed_group_size; k++) to[k] = refinements[k][lane];
+                loss->refined_error += refined_error[lane];
+            }
             e->scales[row * e->groups + group + g] = f32_to_f16(s.scale[lane]);
             loss->error += error[lane];
             loss->energy += total[lane];
@@ -287,27 +337,32 @@ INLINE int32_t encode_16_groups(
 }
 
 INLINE int32_t encode_all(
-    const moed_encoding *e, uint8_t format, uint8_t table, int is_weighted, moed_loss *loss) {
+    const moed_encoding *e, uint8_t format, uint8_t table, int is_weighted, int is_refined, moed_loss *loss) {
     byte_table tables = make_byte_table(table);
     for (int64_t group = 0; group < e->groups; group += 2)
-        if (encode_16_groups(e, group, &tables, format, table, is_weighted, loss)) return 1;
+        if (encode_16_groups(e, group, &tables, format, table, is_weighted, is_refined, loss)) return 1;
     return 0;
 }
 
 static int32_t encode_q8(const moed_encoding *e, moed_loss *loss) {
-    return e->weights ? encode_all(e, moed_q8, 0, 1, loss) : encode_all(e, moed_q8, 0, 0, loss);
+    return e->weights ? encode_all(e, moed_q8, 0, 1, 0, loss) : encode_all(e, moed_q8, 0, 0, 0, loss);
 }
 
 static int32_t encode_linear_q4(const moed_encoding *e, moed_loss *loss) {
-    return e->weights ? encode_all(e, moed_q4, 0, 1, loss) : encode_all(e, moed_q4, 0, 0, loss);
+    return e->weights ? encode_all(e, moed_q4, 0, 1, 0, loss) : encode_all(e, moed_q4, 0, 0, 0, loss);
 }
 
 static int32_t encode_table_q4(const moed_encoding *e, moed_loss *loss) {
-    return e->weights ? encode_all(e, moed_q4, 1, 1, loss) : encode_all(e, moed_q4, 1, 0, loss);
+    return e->weights ? encode_all(e, moed_q4, 1, 1, 0, loss) : encode_all(e, moed_q4, 1, 0, 0, loss);
+}
+
+static int32_t encode_refined_q4(const moed_encoding *e, moed_loss *loss) {
+    return e->weights ? encode_all(e, moed_q4, 1, 1, 1, loss) : encode_all(e, moed_q4, 1, 0, 1, loss);
 }
 
 static int32_t encode(const moed_encoding *e, moed_loss *loss) {
-    *loss = (moed_loss){0, 0, 0, 0};
+    *loss = (moed_loss){0, 0, 0, 0, 0};
+    if (e->refinements) return encode_refined_q4(e, loss);
     if (e->format == moed_q8) return encode_q8(e, loss);
     return e->table == 0 ? encode_linear_q4(e, loss) : encode_table_q4(e, loss);
 }

@@ -23,6 +23,8 @@ package struct ChatMessage: Sendable {
 
     package var role: Role
     package var content: String
+    /// Templates tell a message without content from one whose content is empty.
+    package var hasContent = true
     /// The reasoning that came before an assistant's content. What of history's is kept, the template decides; with
     /// `isPrefix` it is continued.
     package var reasoning: String?
@@ -45,7 +47,7 @@ package struct ChatMessage: Sendable {
     /// The message as templates have it. A role is one of a few words, so the template may make a marker of it.
     var templateValue: TemplateMapping {
         var value: TemplateMapping = ["role": .own(role.rawValue)]
-        value["content"] = .foreign(content)
+        value["content"] = hasContent ? .foreign(content) : TemplateValue.none
         value["reasoning_content"] = reasoning.map { .foreign($0) }
         value["name"] = name.map { .foreign($0) }
         value["tool_call_id"] = toolCallID.map { .foreign($0) }

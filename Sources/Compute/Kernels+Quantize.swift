@@ -31,7 +31,7 @@ extension Kernels {
         var encoding = unsafe moed_encoding(
             format: format.rawValue, table: table.rawValue, method: method.rawValue, rows: Int64(rows),
             groups: Int64(groups), x: values, row_stride: Int64(rowStride), weights: weights, scales: scales,
-            codes: codes)
+            codes: codes, refinements: nil)
         var lost = moed_loss()
         guard unsafe self.table.pointee.encode(&encoding, &lost) == 0 else { return nil }
         return (lost.error, lost.energy, lost.weighted_error, lost.weighted_energy)

@@ -45,6 +45,22 @@ package struct MatrixPacking: Sendable {
         }
     }
 
+    /// Packs the refinements of one panel of `q4` codes, [rows, columns] of 0…15, row-major, into
+    /// `shape.refinementStrideByteCount` bytes.
+    package func packRefinements(
+        _ block: Int, _ refinements: UnsafePointer<UInt8>, into destination: UnsafeMutableRawPointer
+    ) {
+        precondition(shape.format == .q4 && shape.layout == .panels && block >= 0 && block < blockCount)
+        unsafe destination.initializeMemory(as: UInt8.self, repeating: 0, count: shape.refinementStrideByteCount)
+        let packed = unsafe destination.assumingMemoryBound(to: UInt8.self)
+        for row in 0..<rows(of: block).count {
+            for group in 0..<shape.groupsPerRow {
+                let from = unsafe refinements + row * shape.columns + group * BlockFormat.groupSize
+                unsafe interleave4(from, into: packed + group * 128 + row * 4)
+            }
+        }
+    }
+
     /// Packs one block of an unquantised matrix from its rows, [rows, columns], row-major, already in its format.
     package func packBlock(_ block: Int, rows source: UnsafeRawPointer, into destination: UnsafeMutableRawPointer) {
         precondition(!shape.format.isQuantized && block >= 0 && block < blockCount)

@@ -30,7 +30,11 @@ extension ContainerIndex {
                     let key = ExpertKey(layer: layer, expert: expert)
                     let raw = try walk.next(RecordOrder(key), name: "\(key)")
                     ranges.append(try raw.range(index: ranges.count, dataEnd: dataEnd, path: reader.path))
-                    experts[key] = try raw.expert(key, configuration, path: reader.path)
+                    let record = try raw.expert(key, configuration, path: reader.path)
+                    experts[key] = record
+                    guard let raw = try walk.nextIfPresent(RecordOrder(refinementOf: key)) else { continue }
+                    ranges.append(try raw.range(index: ranges.count, dataEnd: dataEnd, path: reader.path))
+                    refinements[key] = try raw.refinement(of: record, path: reader.path)
                 }
             }
         }
@@ -108,6 +112,18 @@ private struct RecordWalk {
         let raw = try RawRecord(reading: &reader)
         remaining -= 1
         guard raw.order == order else { throw wrong(raw, expected: name(), isLate: raw.order > order) }
+        previous = order
+        return raw
+    }
+
+    /// The next record, if it is that one.
+    mutating func nextIfPresent(_ order: RecordOrder) throws(ContainerError) -> RawRecord? {
+        guard remaining > 0 else { return nil }
+        var ahead = reader
+        let raw = try RawRecord(reading: &ahead)
+        guard raw.order == order else { return nil }
+        reader = ahead
+        remaining -= 1
         previous = order
         return raw
     }

@@ -4,6 +4,7 @@ struct ContainerIndex {
     var text: TextAssets
     var tensors: [TensorKey: TensorRecord]
     var experts: [ExpertKey: ExpertRecord]
+    var refinements: [ExpertKey: RefinementRecord] = [:]
 
     /// The bytes of the index.
     func encoded(path: String) throws(ContainerError) -> [UInt8] {
@@ -13,7 +14,7 @@ struct ContainerIndex {
         ]
         var writer = ByteWriter()
         for section in sections { writer.append(UInt64(section.count)) }
-        writer.append(UInt64(tensors.count + experts.count))
+        writer.append(UInt64(tensors.count + experts.count + refinements.count))
         writer.append(UInt32(ContainerFormat.recordByteCount))
         writer.appendZeros(upTo: ContainerFormat.indexHeaderByteCount)
         for section in sections {
@@ -25,6 +26,7 @@ struct ContainerIndex {
         }
         for record in experts.values.sorted(by: { RecordOrder($0.key) < RecordOrder($1.key) }) {
             record.encode(into: &writer)
+            refinements[record.key]?.encode(into: &writer)
         }
         guard writer.bytes.count <= ContainerFormat.indexByteLimit else {
             throw ContainerError(
@@ -85,6 +87,7 @@ extension ContainerIndex {
         }
         tensors = [:]
         experts = [:]
+        refinements = [:]
         try readRecords(&reader, count: quotient, dataEnd: fileOffset)
     }
 

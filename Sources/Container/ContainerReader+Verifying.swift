@@ -20,7 +20,9 @@ package struct ContainerProblem: Sendable, Equatable, Codable {
 extension ContainerReader {
     /// Every tensor and blob, in the order of the file.
     package var arrays: [ArrayRecord] {
-        let all = tensors.values.map { ArrayRecord.tensor($0) } + experts.values.map { ArrayRecord.expert($0) }
+        let all =
+            tensors.values.map { ArrayRecord.tensor($0) } + experts.values.map { ArrayRecord.expert($0) }
+            + refinements.values.map { ArrayRecord.refinement($0) }
         return all.sorted { $0.offset < $1.offset }
     }
 
@@ -76,8 +78,8 @@ extension ContainerReader {
     private func fault(
         in record: ArrayRecord, _ progress: (Int) -> Void, _ isCancelled: () -> Bool
     ) throws(ContainerError) -> String? {
-        if case .expert(let record) = record, record.codec == .lz4 {
-            return try packedFault(in: record, progress)
+        if let byteCount = record.packedByteCount {
+            return try packedFault(in: record, byteCount: byteCount, progress)
         }
         var scan = FiniteScan()
         guard var stream = XXH3.Stream() else { throw file.outOfMemory(record.name) }
@@ -101,23 +103,26 @@ extension ContainerReader {
         return reason(checksum: stream.finalize(), record.checksum, scan)
     }
 
-    private func packedFault(in record: ExpertRecord, _ progress: (Int) -> Void) throws(ContainerError) -> String? {
+    /// - Parameter byteCount: unpacked.
+    private func packedFault(
+        in record: ArrayRecord, byteCount: Int, _ progress: (Int) -> Void
+    ) throws(ContainerError) -> String? {
         let packed = UnsafeMutableRawBufferPointer.allocate(byteCount: record.storedByteCount, alignment: 64)
         defer { unsafe packed.deallocate() }
-        try unsafe file.read(at: record.offset, into: packed, "\(record.key)")
+        try unsafe file.read(at: record.offset, into: packed, record.name)
         progress(packed.count)
         let checksum = unsafe XXH3.hash(UnsafeRawBufferPointer(packed))
         guard checksum == record.checksum else {
             return reason(checksum: checksum, record.checksum, FiniteScan())
         }
-        let blob = UnsafeMutableRawBufferPointer.allocate(byteCount: record.byteCount, alignment: 64)
+        let blob = UnsafeMutableRawBufferPointer.allocate(byteCount: byteCount, alignment: 64)
         defer { unsafe blob.deallocate() }
         guard unsafe LZ4.unpack(UnsafeRawBufferPointer(packed), into: blob) else {
-            return "isn't an LZ4 block of \(record.byteCount) bytes"
+            return "isn't an LZ4 block of \(byteCount) bytes"
         }
         var scan = FiniteScan()
         var place = 0
-        for section in ArrayRecord.expert(record).sections {
+        for section in record.sections {
             let end = place + section.count * section.strideByteCount
             unsafe scan.look(at: UnsafeRawBufferPointer(rebasing: blob[place..<end]), section)
             place = end
@@ -140,7 +145,17 @@ extension ArrayRecord {
     struct Section {
         let strideByteCount: Int
         let count: Int
-        let shape: MatrixShape
+        /// nil for refinements, in which every byte makes sense.
+        let shape: MatrixShape?
+    }
+
+    /// Bytes once unpacked; nil for what isn't packed.
+    fileprivate var packedByteCount: Int? {
+        switch self {
+        case .expert(let record): record.codec == .stored ? nil : record.byteCount
+        case .refinement(let record): record.codec == .stored ? nil : record.byteCount
+        case .tensor: nil
+        }
     }
 
     /// What the unpacked bytes consist of, from the first to the last.
@@ -148,6 +163,7 @@ extension ArrayRecord {
         switch self {
         case .tensor(let record): return [Section(record.shape)]
         case .expert(let record): return [Section(record.layout.gateShape, times: 2), Section(record.layout.downShape)]
+        case .refinement(let record): return [Section(strideByteCount: 128, count: record.byteCount / 128, shape: nil)]
         }
     }
 
@@ -168,15 +184,16 @@ private struct FiniteScan {
     private(set) var isFinite = true
 
     mutating func look(at bytes: UnsafeRawBufferPointer, _ section: ArrayRecord.Section) {
-        switch section.shape.format {
+        guard let shape = section.shape else { return }
+        switch shape.format {
         case .f32: unsafe look(at: bytes, exponent: UInt32(0x7F80_0000))
         case .bf16: unsafe look(at: bytes, exponent: UInt16(0x7F80))
         case .f16: unsafe look(at: bytes, exponent: UInt16(0x7C00))
         case .q8, .q4:
-            let exponent: UInt16 = section.shape.scaleFormat == .f16 ? 0x7C00 : 0x7F80
+            let exponent: UInt16 = shape.scaleFormat == .f16 ? 0x7C00 : 0x7F80
             for start in stride(from: 0, to: bytes.count, by: section.strideByteCount) {
                 let scales = unsafe UnsafeRawBufferPointer(
-                    rebasing: bytes[start..<start + section.shape.scaleByteCount])
+                    rebasing: bytes[start..<start + shape.scaleByteCount])
                 unsafe look(at: scales, exponent: exponent)
             }
         }

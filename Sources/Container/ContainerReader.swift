@@ -1,3 +1,5 @@
+internal import Synchronization
+
 /// An open container whose superblock and index are sound.
 ///
 /// The file may come from anywhere: opening it checks every number that is used later, against the bytes that are there
@@ -10,18 +12,25 @@ package final class ContainerReader: Sendable {
     package let text: TextAssets
     package let tensors: [TensorKey: TensorRecord]
     package let experts: [ExpertKey: ExpertRecord]
+    /// Of the experts that have a second plane.
+    package let refinements: [ExpertKey: RefinementRecord]
     package let fileByteCount: UInt64
     /// XXH3-64 of the index, which holds every other checksum: the model's identity.
     package let indexChecksum: UInt64
     let indexByteCount: UInt64
 
     let file: PositionedFile
+    /// The same file, opened for reading past the page cache once somebody wants that.
+    let directFile = Mutex<PositionedFile?>(nil)
+    /// What `look` saw last.
+    let seen: Mutex<(stamp: FileStamp, condition: FileCondition)?>
 
     /// Opens and checks; reads the superblock and the index, and no tensor.
     ///
     /// Takes at most 8 times the index plus 64 MiB of memory.
     package init(path: String) throws(ContainerError) {
         let file = try PositionedFile.open(reading: path)
+        let stamp = file.stamp
         let status = try file.status()
         let start = Int(min(status.byteCount, UInt64(ContainerFormat.superblockByteCount)))
         let superblock = try Superblock(
@@ -43,9 +52,11 @@ package final class ContainerReader: Sendable {
         text = index.text
         tensors = index.tensors
         experts = index.experts
+        refinements = index.refinements
         fileByteCount = superblock.fileByteCount
         indexChecksum = checksum
         indexByteCount = superblock.indexByteCount
+        seen = Mutex(stamp.map { ($0, .same) })
     }
 
     /// Reads one tensor and verifies its checksum. Any thread.
@@ -88,14 +99,21 @@ package final class ContainerReader: Sendable {
         if verify {
             try unsafe self.verify(UnsafeRawBufferPointer(packed), record.checksum, at: record.offset, "\(record.key)")
         }
-        guard unsafe LZ4.unpack(UnsafeRawBufferPointer(packed), into: target) else {
+        try unsafe unpack(UnsafeRawBufferPointer(packed), of: record, into: destination)
+    }
+
+    func unpack(
+        _ packed: UnsafeRawBufferPointer, of record: ExpertRecord, into destination: UnsafeMutableRawPointer
+    ) throws(ContainerError) {
+        let target = unsafe UnsafeMutableRawBufferPointer(start: destination, count: record.byteCount)
+        guard unsafe LZ4.unpack(packed, into: target) else {
             throw ContainerError(
                 .damaged, path: path, offset: record.offset, field: "\(record.key)",
                 expected: "an LZ4 block of \(record.byteCount) bytes", found: "a block that doesn't unpack to that")
         }
     }
 
-    private func verify(
+    func verify(
         _ bytes: UnsafeRawBufferPointer, _ expected: UInt64, at offset: UInt64, _ field: @autoclosure () -> String
     ) throws(ContainerError) {
         let found = unsafe XXH3.hash(bytes)

@@ -41,6 +41,26 @@ extension ExpertRecord {
     }
 }
 
+extension RefinementRecord {
+    func encode(into writer: inout ByteWriter) {
+        writer.append(RecordKind.refinement.rawValue)
+        writer.append(codec.rawValue)
+        writer.append(UInt16(0))
+        writer.append(UInt32(key.layer))
+        writer.append(UInt32(key.expert))
+        for isRefined in [layout.refinesGateUp, layout.refinesDown] {
+            writer.append(isRefined ? BlockFormat.q8.rawValue : 0)
+            writer.append(UInt8(0))
+        }
+        writer.append(UInt64(layout.hiddenSize))
+        writer.append(UInt64(layout.intermediateSize))
+        writer.append(offset)
+        writer.append(UInt64(storedByteCount))
+        writer.append(UInt64(byteCount))
+        writer.append(checksum)
+    }
+}
+
 /// A record's fields as they stand in the file; only kind, codec, formats, tables, layout and role are
 /// known to be known.
 struct RawRecord {
@@ -48,20 +68,22 @@ struct RawRecord {
     let place: UInt64
     let kind: RecordKind
     let codec: Codec
-    /// nil for an expert.
+    /// nil for an expert and its refinement.
     let role: TensorRole?
     let layer: UInt32
     let expert: UInt32
-    /// A tensor's, or gate's and up's.
+    /// A tensor's, or gate's and up's; of a refinement, what it refines.
     let format: BlockFormat
     let table: CodeTable
-    /// nil for an expert.
+    /// nil for an expert and its refinement.
     let layout: MatrixLayout?
     let scaleFormat: ScaleFormat
-    /// nil for a tensor.
+    /// nil for a tensor and a refinement.
     let downFormat: BlockFormat?
     let downTable: CodeTable?
     let downScaleFormat: ScaleFormat?
+    /// Which matrices a refinement is for; nil for other kinds.
+    let refined: (gateUp: Bool, down: Bool)?
     let rows: UInt64
     let columns: UInt64
     let offset: UInt64
@@ -71,7 +93,7 @@ struct RawRecord {
 
     init(reading reader: inout ByteReader) throws(ContainerError) {
         place = reader.offset
-        kind = try Self.known(&reader, "record.kind", RecordKind.init, "1 or 2")
+        kind = try Self.known(&reader, "record.kind", RecordKind.init, "1 to 3")
         codec = try Self.known(&reader, "record.codec", Codec.init, "0 or 1")
         var gateUpScaleFormat: ScaleFormat?
         switch kind {
@@ -82,11 +104,22 @@ struct RawRecord {
             role = nil
             gateUpScaleFormat = try Self.known(&reader, "record.scaleFormat", ScaleFormat.init, "0 or 1")
             downScaleFormat = try Self.known(&reader, "record.downScaleFormat", ScaleFormat.init, "0 or 1")
+        case .refinement:
+            role = nil
+            downScaleFormat = nil
+            try reader.readZeros(2, "record.reserved")
         }
         layer = try reader.read("record.layer")
         expert = try reader.read("record.expert")
-        format = try Self.known(&reader, "record.format", BlockFormat.init, "1 to 5")
-        table = try Self.known(&reader, "record.table", CodeTable.init, "0 or 1")
+        if kind == .refinement {
+            refined = (try Self.isRefined(&reader), try Self.isRefined(&reader))
+            format = .q4
+            table = .nonLinear
+        } else {
+            refined = nil
+            format = try Self.known(&reader, "record.format", BlockFormat.init, "1 to 5")
+            table = try Self.known(&reader, "record.table", CodeTable.init, "0 or 1")
+        }
         switch kind {
         case .tensor:
             layout = try Self.known(&reader, "record.layout", MatrixLayout.init, "0 or 1")
@@ -98,6 +131,11 @@ struct RawRecord {
             downFormat = try Self.known(&reader, "record.downFormat", BlockFormat.init, "1 to 5")
             downTable = try Self.known(&reader, "record.downTable", CodeTable.init, "0 or 1")
             scaleFormat = gateUpScaleFormat ?? .f16
+        case .refinement:
+            layout = nil
+            downFormat = nil
+            downTable = nil
+            scaleFormat = .f16
         }
         rows = try reader.read("record.rows")
         columns = try reader.read("record.columns")
@@ -105,6 +143,15 @@ struct RawRecord {
         storedByteCount = try reader.read("record.storedByteCount")
         byteCount = try reader.read("record.byteCount")
         checksum = try reader.read("record.checksum")
+    }
+
+    /// The format that a refinement makes of some matrices, and a byte of nothing; no format where it leaves them alone.
+    private static func isRefined(_ reader: inout ByteReader) throws(ContainerError) -> Bool {
+        let refined = try known(
+            &reader, "record.refinedFormat", { (raw: UInt8) in [0: false, BlockFormat.q8.rawValue: true][raw] },
+            "0 or \(BlockFormat.q8.rawValue)")
+        try reader.readZeros(1, "record.reserved")
+        return refined
     }
 
     private static func known<Raw: FixedWidthInteger & UnsignedInteger, Value>(
@@ -122,16 +169,18 @@ struct RawRecord {
     /// For messages.
     var name: String {
         let layer = layer == ContainerFormat.noNumber ? "" : "layers.\(layer)."
-        return role.map { layer + $0.name } ?? "\(layer)experts.\(expert)"
+        return role.map { layer + $0.name }
+            ?? "\(layer)experts.\(expert)" + (kind == .refinement ? ".refinement" : "")
     }
 
-    /// The index is sorted by this: the model's tensors, each layer's, then the experts by layer.
+    /// The index is sorted by this: the model's tensors, each layer's, then the experts by layer, each before its refinement.
     var order: RecordOrder {
         switch kind {
         case .tensor:
             RecordOrder(
                 major: layer == ContainerFormat.noNumber ? 0 : UInt64(layer) + 1, minor: UInt64(role?.rawValue ?? 0))
-        case .expert: RecordOrder(major: 1 << 33 | UInt64(layer), minor: UInt64(expert))
+        case .expert, .refinement:
+            RecordOrder(major: 1 << 33 | UInt64(layer), minor: UInt64(expert) << 1 | (kind == .refinement ? 1 : 0))
         }
     }
 }
@@ -149,7 +198,11 @@ struct RecordOrder: Comparable {
         self.init(major: key.layer.map { UInt64($0) + 1 } ?? 0, minor: UInt64(key.role.rawValue))
     }
 
-    init(_ key: ExpertKey) { self.init(major: 1 << 33 | UInt64(key.layer), minor: UInt64(key.expert)) }
+    init(_ key: ExpertKey) { self.init(major: 1 << 33 | UInt64(key.layer), minor: UInt64(key.expert) << 1) }
+
+    init(refinementOf key: ExpertKey) {
+        self.init(major: 1 << 33 | UInt64(key.layer), minor: UInt64(key.expert) << 1 | 1)
+    }
 
     static func < (left: Self, right: Self) -> Bool { (left.major, left.minor) < (right.major, right.minor) }
 }

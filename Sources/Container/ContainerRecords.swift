@@ -25,3 +25,20 @@ package struct ExpertRecord: Sendable, Equatable {
     /// XXH3-64 of the stored bytes.
     package let checksum: UInt64
 }
+
+/// The plane that refines one routed expert, directly behind its blob in the file.
+package struct RefinementRecord: Sendable, Equatable {
+    package let key: ExpertKey
+    package let layout: RefinementLayout
+    package let offset: UInt64
+    /// Bytes in the file.
+    package let storedByteCount: Int
+    /// Bytes once unpacked, `layout.byteCount`.
+    package let byteCount: Int
+    package let codec: Codec
+    /// XXH3-64 of the stored bytes.
+    package let checksum: UInt64
+
+    /// For messages.
+    package var name: String { "\(key).refinement" }
+}

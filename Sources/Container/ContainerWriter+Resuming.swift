@@ -106,6 +106,10 @@ extension ContainerWriter {
             guard tensors.updateValue(record, forKey: record.key) == nil else { return false }
         case .expert(let record):
             guard experts.updateValue(record, forKey: record.key) == nil else { return false }
+        case .refinement(let record):
+            guard isBehindItsExpert(record), refinements.updateValue(record, forKey: record.key) == nil else {
+                return false
+            }
         }
         end = recordEnd
         return true

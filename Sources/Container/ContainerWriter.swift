@@ -17,7 +17,8 @@ package final class ContainerWriter {
     /// Where the next array may begin.
     var end = UInt64(ContainerFormat.superblockByteCount)
     var tensors: [TensorKey: TensorRecord] = [:]
-    var experts: [ExpertKey: ExpertRecord] = [:]
+    package internal(set) var experts: [ExpertKey: ExpertRecord] = [:]
+    var refinements: [ExpertKey: RefinementRecord] = [:]
     var journal: WriterJournal?
     /// What an earlier writer left, until it is taken up.
     var remnant: JournalContents?
@@ -105,21 +106,38 @@ package final class ContainerWriter {
         guard experts[key] == nil else { throw duplicate("\(key)") }
         try check("\(key)", byteCount: bytes.count, is: layout.byteCount)
         try check("\(key)", byteCount: blob.byteCount, is: layout.byteCount)
-        try checkNoneIsOpen("\(key)")
-        let offset = nextOffset(ContainerFormat.expertAlignment)
-        if let packed = blob.packed {
-            try unsafe packed.span.withUnsafeBytes { (buffer) throws(ContainerError) in
-                try unsafe write(buffer, at: offset, "\(key)")
-            }
-        } else {
-            try unsafe write(bytes, at: offset, "\(key)")
-        }
+        let offset = try unsafe write(bytes, packed: blob, "\(key)")
         let record = ExpertRecord(
             key: key, layout: layout, offset: offset, storedByteCount: blob.storedByteCount, byteCount: blob.byteCount,
             codec: blob.codec, checksum: blob.checksum)
         experts[key] = record
         try enter(.expert(record), note)
         return .expert(record)
+    }
+
+    /// Appends the plane that refines an expert, whose blob was appended just before.
+    ///
+    /// - Parameter bytes: in the layout of `layout`, `layout.byteCount` of them, from which `blob` was packed.
+    @discardableResult package func append(
+        refinementOf key: ExpertKey, layout: RefinementLayout, bytes: UnsafeRawBufferPointer, packed blob: PackedBlob,
+        note: [UInt8] = []
+    ) throws(ContainerError) -> ArrayRecord {
+        let name = "\(key).refinement"
+        guard refinements[key] == nil else { throw duplicate(name) }
+        try check(name, byteCount: bytes.count, is: layout.byteCount)
+        try check(name, byteCount: blob.byteCount, is: layout.byteCount)
+        let record = RefinementRecord(
+            key: key, layout: layout, offset: nextOffset(ContainerFormat.expertAlignment),
+            storedByteCount: blob.storedByteCount, byteCount: blob.byteCount, codec: blob.codec,
+            checksum: blob.checksum)
+        guard isBehindItsExpert(record) else {
+            throw ContainerError(
+                .missing, path: path, field: name, expected: "\(key) before it", found: "something else")
+        }
+        _ = try unsafe write(bytes, packed: blob, name)
+        refinements[key] = record
+        try enter(.refinement(record), note)
+        return .refinement(record)
     }
 
     /// Appends what another container has, as it is stored there, and to the same place.
@@ -152,6 +170,7 @@ package final class ContainerWriter {
         switch record {
         case .tensor(let record): tensors[record.key] = record
         case .expert(let record): experts[record.key] = record
+        case .refinement(let record): refinements[record.key] = record
         }
     }
 
@@ -163,7 +182,8 @@ package final class ContainerWriter {
     ) throws(ContainerError) {
         try closingOnFailure { () throws(ContainerError) in
             try checkNoneIsOpen("the index")
-            let index = ContainerIndex(metadata: metadata, text: text, tensors: tensors, experts: experts)
+            let index = ContainerIndex(
+                metadata: metadata, text: text, tensors: tensors, experts: experts, refinements: refinements)
             let bytes = try index.encoded(path: path)
             let checksum = XXH3.hash(bytes)
             guard checksum == indexChecksum ?? checksum else {
@@ -193,6 +213,29 @@ package final class ContainerWriter {
 
 extension ContainerWriter {
     private func nextOffset(_ alignment: Int) -> UInt64 { ContainerFormat.aligned(end, to: alignment) }
+
+    /// Whether a refinement stands directly behind a blob that it can refine.
+    func isBehindItsExpert(_ record: RefinementRecord) -> Bool {
+        guard let expert = experts[record.key], expert.layout.canBeRefined(by: record.layout) else { return false }
+        let end = expert.offset + UInt64(expert.storedByteCount)
+        return record.offset == ContainerFormat.aligned(end, to: ContainerFormat.expertAlignment)
+    }
+
+    /// - Returns: where the blob begins.
+    private func write(
+        _ bytes: UnsafeRawBufferPointer, packed blob: PackedBlob, _ name: String
+    ) throws(ContainerError) -> UInt64 {
+        try checkNoneIsOpen(name)
+        let offset = nextOffset(ContainerFormat.expertAlignment)
+        if let packed = blob.packed {
+            try unsafe packed.span.withUnsafeBytes { (buffer) throws(ContainerError) in
+                try unsafe write(buffer, at: offset, name)
+            }
+        } else {
+            try unsafe write(bytes, at: offset, name)
+        }
+        return offset
+    }
 
     private func write(
         _ bytes: UnsafeRawBufferPointer, at offset: UInt64, _ field: @autoclosure () -> String

@@ -4,11 +4,13 @@ internal import Compute
 package enum ArrayRecord: Sendable, Equatable {
     case tensor(TensorRecord)
     case expert(ExpertRecord)
+    case refinement(RefinementRecord)
 
     package var offset: UInt64 {
         switch self {
         case .tensor(let record): record.offset
         case .expert(let record): record.offset
+        case .refinement(let record): record.offset
         }
     }
 
@@ -16,6 +18,7 @@ package enum ArrayRecord: Sendable, Equatable {
         switch self {
         case .tensor(let record): record.byteCount
         case .expert(let record): record.storedByteCount
+        case .refinement(let record): record.storedByteCount
         }
     }
 
@@ -23,13 +26,14 @@ package enum ArrayRecord: Sendable, Equatable {
         switch self {
         case .tensor(let record): record.checksum
         case .expert(let record): record.checksum
+        case .refinement(let record): record.checksum
         }
     }
 
     package var alignment: Int {
         switch self {
         case .tensor: ContainerFormat.tensorAlignment
-        case .expert: ContainerFormat.expertAlignment
+        case .expert, .refinement: ContainerFormat.expertAlignment
         }
     }
 
@@ -37,6 +41,7 @@ package enum ArrayRecord: Sendable, Equatable {
         switch self {
         case .tensor(let record): "\(record.key)"
         case .expert(let record): "\(record.key)"
+        case .refinement(let record): record.name
         }
     }
 }
@@ -177,6 +182,15 @@ extension ArrayRecord {
                     key: ExpertKey(layer: Int(raw.layer), expert: Int(raw.expert)), layout: layout,
                     offset: raw.offset, storedByteCount: stored, byteCount: byteCount, codec: raw.codec,
                     checksum: raw.checksum))
+        case .refinement:
+            guard let refined = raw.refined, rows <= 1 << 27, columns <= 1 << 27 else { return nil }
+            let layout = RefinementLayout(
+                hiddenSize: rows, intermediateSize: columns, refinesGateUp: refined.gateUp, refinesDown: refined.down)
+            guard layout.byteCount == byteCount else { return nil }
+            self = .refinement(
+                RefinementRecord(
+                    key: ExpertKey(layer: Int(raw.layer), expert: Int(raw.expert)), layout: layout, offset: raw.offset,
+                    storedByteCount: stored, byteCount: byteCount, codec: raw.codec, checksum: raw.checksum))
         }
     }
 }

@@ -216,6 +216,9 @@ package struct ModelConfiguration: Codable, Sendable, Equatable {
         package enum Scoring: String, Codable, Sendable {
             case softmax
             case sigmoid
+            /// The logits themselves choose, and the weights are a softmax over those that were chosen: a softmax before
+            /// the choice, made to sum to one, but for rounding.
+            case softmaxOfChosen
         }
 
         package enum GroupScore: String, Codable, Sendable {

@@ -6,7 +6,7 @@ internal import SystemPackage
 /// Every call goes on after an interruption or a short transfer, and fails with the path and the place.
 final class PositionedFile: Sendable {
     let path: String
-    private let descriptor: CInt
+    let descriptor: CInt
 
     /// Linux transfers at most 2 GiB less a page in one call.
     private static let transferLimit = 1 << 30
@@ -24,6 +24,23 @@ final class PositionedFile: Sendable {
     static func open(reading path: String) throws(ContainerError) -> PositionedFile {
         try open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY)
     }
+
+    /// open(2) for reading past the page cache; nil where the file system doesn't have that.
+    static func open(readingDirectly path: String) throws(ContainerError) -> PositionedFile? {
+        do {
+            return try open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY | directFlag)
+        } catch {
+            guard error.errno == EINVAL else { throw error }
+            return nil
+        }
+    }
+
+    /// `O_DIRECT`, which Glibc's headers keep for those who define `_GNU_SOURCE`.
+    #if arch(arm64)
+        private static let directFlag: CInt = 0o200000
+    #else
+        private static let directFlag: CInt = 0o40000
+    #endif
 
     /// open(2) for writing; creates the file, and follows no symbolic link.
     static func open(creating path: String) throws(ContainerError) -> PositionedFile {
@@ -56,6 +73,40 @@ final class PositionedFile: Sendable {
                 found: "a directory, device, pipe or socket")
         }
         return (UInt64(max(0, status.st_size)), UInt64(status.st_ino), UInt64(status.st_nlink))
+    }
+
+    /// Whether both are open on one file, whatever its names are by now.
+    func isSameFile(as other: PositionedFile) -> Bool {
+        var (mine, its) = (stat(), stat())
+        guard unsafe fstat(descriptor, &mine) == 0, unsafe fstat(other.descriptor, &its) == 0 else { return false }
+        return mine.st_dev == its.st_dev && mine.st_ino == its.st_ino
+    }
+
+    /// pread(2) of whole pages, as reading past the page cache needs it, until `wanted` bytes are there: the file may end
+    /// within the last page. `offset`, the address and the size of `destination` are multiples of `page`.
+    func readPages(
+        at offset: UInt64, into destination: UnsafeMutableRawBufferPointer, wanted: Int, page: Int,
+        _ field: @autoclosure () -> String
+    ) throws(ContainerError) {
+        guard let base = destination.baseAddress else { return }
+        var done = 0
+        while done < wanted {
+            // A call that fell short within a page is done again from the page's beginning.
+            let start = done / page * page
+            let count = unsafe pread(
+                descriptor, base + start, min(destination.count - start, Self.transferLimit),
+                off_t(offset) + off_t(start))
+            if count > 0, start + count > done {
+                done = start + count
+            } else if count >= 0 {
+                throw ContainerError(
+                    .truncated, path: path, offset: offset + UInt64(done), field: field(),
+                    expected: "\(wanted - done) more bytes", found: "the end of the file")
+            } else if errno != EINTR {
+                throw Self.systemFailure(
+                    Errno(rawValue: errno), path: path, offset: offset + UInt64(start), call: "pread of \(field())")
+            }
+        }
     }
 
     /// pread(2) until `destination` is full.

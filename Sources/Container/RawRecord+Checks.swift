@@ -17,7 +17,7 @@ extension RawRecord {
 
     /// The range of the stored bytes, which is aligned and lies between the superblock and the index.
     func range(index: Int, dataEnd: UInt64, path: String) throws(ContainerError) -> StoredRange {
-        let alignment = kind == .expert ? ContainerFormat.expertAlignment : ContainerFormat.tensorAlignment
+        let alignment = kind == .tensor ? ContainerFormat.tensorAlignment : ContainerFormat.expertAlignment
         let start = UInt64(ContainerFormat.superblockByteCount)
         guard offset >= start, offset < dataEnd else {
             throw failure(.badRange, path, Self.offsetOffset, "offset", "\(start) to \(dataEnd)", "\(offset)")
@@ -31,7 +31,7 @@ extension RawRecord {
                 "\(storedByteCount)")
         }
         return StoredRange(
-            offset: offset, storedByteCount: storedByteCount, place: place, index: index, isExpert: kind == .expert)
+            offset: offset, storedByteCount: storedByteCount, place: place, index: index, isExpert: kind != .tensor)
     }
 
     /// - Precondition: `range` passed.
@@ -88,6 +88,41 @@ extension RawRecord {
             downScaleFormat: downScaleFormat)
         // Both are at most 2^20 by 2^20, so their sum fits.
         let size = try 2 * checkedSize(layout.gateShape, path) + checkedSize(layout.downShape, path)
+        try checkPacking(size, path)
+        return ExpertRecord(
+            key: key, layout: layout, offset: offset, storedByteCount: Int(storedByteCount), byteCount: size,
+            codec: codec, checksum: checksum)
+    }
+
+    /// - Precondition: `range` passed, and `expert` is what the record before gave.
+    func refinement(of expert: ExpertRecord, path: String) throws(ContainerError) -> RefinementRecord {
+        let layout = RefinementLayout(
+            hiddenSize: expert.layout.hiddenSize, intermediateSize: expert.layout.intermediateSize,
+            refinesGateUp: refined?.gateUp ?? false, refinesDown: refined?.down ?? false)
+        guard rows == UInt64(layout.hiddenSize), columns == UInt64(layout.intermediateSize) else {
+            throw failure(
+                .wrongShape, path, Self.rowsOffset, "shape", "[\(layout.hiddenSize), \(layout.intermediateSize)]",
+                "[\(rows), \(columns)]")
+        }
+        guard expert.layout.canBeRefined(by: layout) else {
+            throw failure(
+                .malformed, path, 12, "refinedFormat", "a format for matrices that are q4 with the table 1",
+                "[\(layout.refinesGateUp), \(layout.refinesDown)]")
+        }
+        // No more than the blob, whose size passed.
+        try checkPacking(layout.byteCount, path)
+        let start = ContainerFormat.aligned(
+            expert.offset + UInt64(expert.storedByteCount), to: ContainerFormat.expertAlignment)
+        guard offset == start else {
+            throw failure(.badRange, path, Self.offsetOffset, "offset", "\(start), behind the expert", "\(offset)")
+        }
+        return RefinementRecord(
+            key: expert.key, layout: layout, offset: offset, storedByteCount: Int(storedByteCount),
+            byteCount: layout.byteCount, codec: codec, checksum: checksum)
+    }
+
+    /// The stored and the unpacked length.
+    private func checkPacking(_ size: Int, _ path: String) throws(ContainerError) {
         switch codec {
         case .stored:
             try checkSizes(size, stored: UInt64(size), path)
@@ -104,9 +139,6 @@ extension RawRecord {
             }
             try checkSizes(size, stored: storedByteCount, path)
         }
-        return ExpertRecord(
-            key: key, layout: layout, offset: offset, storedByteCount: Int(storedByteCount), byteCount: size,
-            codec: codec, checksum: checksum)
     }
 
     private func checkTable(

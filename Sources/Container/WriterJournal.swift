@@ -10,7 +10,7 @@
 /// then the journal is synchronised.
 final class WriterJournal {
     static let magic: [UInt8] = [0x89, 0x4D, 0x4F, 0x4A, 0x0D, 0x0A, 0x1A, 0x0A]
-    static let version: UInt32 = 1
+    static let version: UInt32 = 2
     static let byteLimit = 256 << 20
     static let payloadLimit = 1 << 20
 
@@ -78,6 +78,7 @@ final class WriterJournal {
         switch record {
         case .tensor(let record): record.encode(into: &writer)
         case .expert(let record): record.encode(into: &writer)
+        case .refinement(let record): record.encode(into: &writer)
         }
         writer.append(contentsOf: note)
         try append(.array, writer.bytes)

@@ -1,4 +1,5 @@
 import Container
+import ExpertPaging
 package import Model
 
 /// How well a model predicts a text, and how far it is from another one.
@@ -10,6 +11,21 @@ package struct Evaluation: Sendable, Equatable, Codable {
     package var perplexity: Estimate
     /// nil without a reference.
     package var comparison: Comparison?
+    /// When the text was read in steps by a model with routed experts.
+    package var paging: Paging?
+
+    /// What stepping through the text asked of the arena, the first halves of the chunks included.
+    package struct Paging: Sendable, Equatable, Codable {
+        /// Experts that fit in memory, of how many.
+        package var slotCount: Int
+        package var expertCount: Int
+        /// Experts that the routers would have chosen.
+        package var choiceCount: Int
+        /// Those that had to be read, whose places others in memory took, and that were left out.
+        package var missCount: Int
+        package var substitutedCount: Int
+        package var droppedCount: Int
+    }
 
     package struct Comparison: Sendable, Equatable, Codable {
         package var referencePerplexity: Estimate
@@ -58,11 +74,13 @@ extension Evaluation {
 
     /// - Parameters:
     ///   - reference: reads in batches, always, so a model can be its own reference for the other readings.
+    ///   - lossy: how the model's routers may help to read less; only with `steps`, and from a chunk's first token on.
     /// - Throws: `EvaluationError`, or `ModelError` with the code `cancelled` when `cancelled` says so.
     package init(
         _ model: LoadedModel, text: EvaluationText, reference: LoadedModel? = nil, reading: Reading = .batches,
-        progress: TextProgress, cancelled: () -> Bool = { false }
+        lossy: LossyRouting = .off, progress: TextProgress, cancelled: () -> Bool = { false }
     ) throws {
+        precondition(lossy.isOff || reading == .steps, "routers help only with steps")
         let vocabulary = model.configuration.vocabularySize
         if let reference, reference.configuration.vocabularySize != vocabulary {
             throw EvaluationError(
@@ -71,6 +89,8 @@ extension Evaluation {
                     + "they can't be compared")
         }
         let state = try model.makeState()
+        state.lossy = lossy
+        let before = model.experts.counters
         let referenceState = try reference?.makeState()
         var scores = Scores()
         for chunk in text.chunks {
@@ -90,6 +110,16 @@ extension Evaluation {
             }
         }
         self = scores.evaluation(hasReference: reference != nil)
+        if reading == .steps, let experts = model.configuration.experts {
+            let after = model.experts.counters
+            let sparseCount = model.configuration.sparseLayers.count { $0 }
+            paging = Paging(
+                slotCount: model.experts.slotCount, expertCount: model.experts.shape.expertCount,
+                choiceCount: text.tokenCount * sparseCount * experts.expertsPerToken,
+                missCount: Int(clamping: after.misses - before.misses),
+                substitutedCount: Int(clamping: after.substitutions - before.substitutions),
+                droppedCount: Int(clamping: after.drops - before.drops))
+        }
         guard perplexity.value.isFinite else {
             throw EvaluationError(.notFinite, "the perplexity passes every number, so the model is broken")
         }

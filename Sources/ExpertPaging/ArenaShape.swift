@@ -24,9 +24,9 @@ package struct ArenaShape: Sendable, Equatable {
     package static let pageByteCount = 4096
     package static let mostClasses = 4
 
-    package init(container: ContainerReader, laneCount: Int) {
+    package init(container: ContainerReader, planes: ExpertPlanes = .coarse, laneCount: Int) {
         self.init(
-            blobByteCounts: container.experts.values.map(\.byteCount),
+            blobByteCounts: container.sources(planes: planes).map(\.byteCount),
             expertsPerToken: container.metadata.configuration.experts?.expertsPerToken ?? 0, laneCount: laneCount)
     }
 

@@ -49,13 +49,16 @@ package struct ExpertPolicy: Sendable {
 
     private struct Group {
         let sizeClass: Int
+        /// Experts that belong to it, in memory or not.
+        let expertCount: Int
         /// Slots that belong to it.
-        let quota: Int
+        var quota = 0
         /// The same before rounding.
-        let share: Double
-        let keepsQuota: Bool
-        /// Experts that have a slot.
+        var share = 0.0
+        var keepsQuota = false
+        /// Experts that have a slot, and those among them that a prompt's chunk brought and that aren't to stay.
         var residentCount = 0
+        var passingCount = 0
     }
 
     private let tuning: Tuning
@@ -72,6 +75,8 @@ package struct ExpertPolicy: Sendable {
     private var visits: [Int]
     /// [layers]: visits, of which hasty ones count for more: the time by which counts decay.
     private var clocks: [Double]
+    /// [layers]: tokens of the last visit.
+    private var lastLengths: [Int]
     /// Parts of the uses that missed, 0…1, as moving averages.
     private var recentMisses = 0.5
     private var usualMisses = 0.5
@@ -80,6 +85,8 @@ package struct ExpertPolicy: Sendable {
     private var layer = -1
     /// [experts]: the visit of the last use; `never` before.
     private var lastVisits: [Int]
+    /// [experts]: whether it is among its group's `passingCount`.
+    private var isPassing: [Bool]
     /// [experts]: the first term of the key.
     private var logCounts: [Double]
     /// [experts]: log2 of the uses, with the half-life of `popularity`.
@@ -97,9 +104,6 @@ package struct ExpertPolicy: Sendable {
         self.tuning = tuning
         self.expertsPerLayer = max(expertsPerLayer, 1)
         let layerCount = (sizeClasses.count + self.expertsPerLayer - 1) / self.expertsPerLayer
-        var classSizes = Array(repeating: 0, count: slotCounts.count)
-        for sizeClass in sizeClasses { classSizes[Int(sizeClass)] += 1 }
-
         var groupOf: [Int32] = []
         var members: [(sizeClass: Int, count: Int)] = []
         var known: [Int] = []
@@ -112,60 +116,65 @@ package struct ExpertPolicy: Sendable {
             members[known[Int(sizeClass)]].count += 1
             groupOf.append(Int32(known[Int(sizeClass)]))
         }
-        // What rounding leaves goes to the first groups of the class.
-        var left = slotCounts
-        for (sizeClass, count) in members { left[sizeClass] -= slotCounts[sizeClass] * count / classSizes[sizeClass] }
-        groups = members.map { sizeClass, count in
-            let (slots, size) = (slotCounts[sizeClass], classSizes[sizeClass])
-            let quota = slots * count / size
-            let extra = left[sizeClass] > 0 ? 1 : 0
-            left[sizeClass] -= extra
-            return Group(
-                sizeClass: sizeClass, quota: quota + extra, share: Double(slots * count) / Double(size),
-                keepsQuota: Double(slots) < tuning.quotaBelow * Double(size)
-                    && quota >= expertsPerToken + tuning.leastQuotaRoom)
-        }
+        groups = members.map { Group(sizeClass: $0.sizeClass, expertCount: $0.count) }
         groupOfExpert = groupOf
         evictable = ExpertHeaps(owners: groupOf)
         candidates = ExpertHeaps(owners: groups.map { Int32($0.sizeClass) })
         visits = Array(repeating: 0, count: layerCount)
         clocks = Array(repeating: 0, count: layerCount)
+        lastLengths = Array(repeating: 1, count: layerCount)
+        isPassing = Array(repeating: false, count: sizeClasses.count)
         usesPerToken = Double(max(layerCount * expertsPerToken, 1))
         lastVisits = Array(repeating: Self.never, count: sizeClasses.count)
         logCounts = Array(repeating: -.infinity, count: sizeClasses.count)
         logPopularity = logCounts
+        divide(slotCounts, expertsPerToken: expertsPerToken)
     }
 
     // MARK: Use
 
-    /// Counts a use of an expert, which was in memory or not. Another layer's expert than the last one's, or one that this visit has used already, begins the
-    /// next visit of its layer.
+    /// Counts a use of an expert, which was in memory or not. Another layer's expert than the last one's, or one that this
+    /// visit has used already, begins the next visit of its layer.
     package mutating func recordUse(of expert: Int, isResident: Bool = true) {
-        let itsLayer = expert / expertsPerLayer
-        if itsLayer != layer || lastVisits[expert] == visits[itsLayer] { beginVisit(of: itsLayer) }
-        let visit = visits[itsLayer]
-        lastVisits[expert] = visit
-        logCounts[expert] = Self.adding(1, at: clocks[itsLayer] / tuning.halfLife, to: logCounts[expert])
-        logPopularity[expert] = Self.adding(
-            1, at: Double(visit) / tuning.popularityHalfLife, to: logPopularity[expert])
+        count(expert, amount: 1, visitLength: 1)
         let missed = isResident ? 0.0 : 1
         recentMisses += (missed - recentMisses) / (tuning.recentTokens * usesPerToken)
         usualMisses += (missed - usualMisses) / (tuning.usualTokens * usesPerToken)
+    }
+
+    /// Counts the uses by `tokens` of a prompt's `tokenCount` tokens that are computed together, as if those had come one by one
+    /// and evenly spread.
+    package mutating func recordUse(of expert: Int, tokens: Int, ofTokens tokenCount: Int) {
+        let decay = exp2(-1 / tuning.halfLife)
+        let mean = (1 - exp2(-Double(tokenCount) / tuning.halfLife)) / (Double(tokenCount) * (1 - decay))
+        count(expert, amount: Double(tokens) * mean, visitLength: tokenCount)
+    }
+
+    private mutating func count(_ expert: Int, amount: Double, visitLength: Int) {
+        let itsLayer = expert / expertsPerLayer
+        if itsLayer != layer || lastVisits[expert] == visits[itsLayer] { beginVisit(of: itsLayer, length: visitLength) }
+        let visit = visits[itsLayer]
+        lastVisits[expert] = visit
+        logCounts[expert] = Self.adding(amount, at: clocks[itsLayer] / tuning.halfLife, to: logCounts[expert])
+        logPopularity[expert] = Self.adding(
+            amount, at: Double(visit) / tuning.popularityHalfLife, to: logPopularity[expert])
         if evictable.contains(expert) { place(expert) }
     }
 
-    /// The layer that was visited until now grows older by that visit.
-    private mutating func beginVisit(of next: Int) {
+    /// The layer that was visited until now grows older by that visit. A prompt's chunk is as many visits as it has tokens.
+    private mutating func beginVisit(of next: Int, length: Int) {
         let left = layer
         let visit = left >= 0 ? visits[left] : 0
         layer = next
-        visits[next] += 1
-        clocks[next] += recentMisses > tuning.surprise * usualMisses ? tuning.haste : 1
+        visits[next] += length
+        clocks[next] += (recentMisses > tuning.surprise * usualMisses ? tuning.haste : 1) * Double(length)
+        lastLengths[next] = length
         guard left >= 0 else { return }
         for expert in experts(ofLayer: left) {
             let age = visit - lastVisits[expert]
-            // At 1, 2, 4 and 8 the key changes.
-            if age > 0, age <= Self.oldestStep, age & (age - 1) == 0, evictable.contains(expert) { place(expert) }
+            // At 1, 2, 4 and 8 the key changes; a chunk may have passed several of them.
+            let changes = lastLengths[left] > 1 || (age <= Self.oldestStep && age & (age - 1) == 0)
+            if age > 0, changes, evictable.contains(expert) { place(expert) }
         }
     }
 
@@ -181,7 +190,7 @@ package struct ExpertPolicy: Sendable {
     private func key(of expert: Int) -> Double {
         let itsLayer = expert / expertsPerLayer
         // While its layer is visited, the visit hasn't passed for those that it doesn't use.
-        let passed = visits[itsLayer] - lastVisits[expert] - (itsLayer == layer ? 1 : 0)
+        let passed = visits[itsLayer] - lastVisits[expert] - (itsLayer == layer ? lastLengths[itsLayer] : 0)
         let age = min(max(passed, 0), Self.oldestStep)
         // The power of two below.
         let step = age == 0 ? 0 : 1 << (Int.bitWidth - 1 - age.leadingZeroBitCount)
@@ -192,10 +201,44 @@ package struct ExpertPolicy: Sendable {
 
     // MARK: Slots
 
-    /// The expert was given a slot.
-    package mutating func admit(_ expert: Int) {
+    /// Divides the slots, one entry a size class, among the groups. Costs a pass over all experts.
+    package mutating func divide(_ slotCounts: [Int], expertsPerToken: Int) {
+        var classSizes = Array(repeating: 0, count: slotCounts.count)
+        for group in groups { classSizes[group.sizeClass] += group.expertCount }
+        // What rounding leaves goes to the first groups of the class.
+        var left = slotCounts
+        for group in groups {
+            left[group.sizeClass] -= slotCounts[group.sizeClass] * group.expertCount / classSizes[group.sizeClass]
+        }
+        for index in groups.indices {
+            let (sizeClass, count) = (groups[index].sizeClass, groups[index].expertCount)
+            let (slots, size) = (slotCounts[sizeClass], classSizes[sizeClass])
+            let quota = slots * count / size
+            let extra = left[sizeClass] > 0 ? 1 : 0
+            left[sizeClass] -= extra
+            groups[index].quota = quota + extra
+            groups[index].share = Double(slots * count) / Double(size)
+            groups[index].keepsQuota =
+                Double(slots) < tuning.quotaBelow * Double(size)
+                && quota >= expertsPerToken + tuning.leastQuotaRoom
+        }
+        for expert in groupOfExpert.indices where evictable.contains(expert) { place(expert) }
+    }
+
+    /// Chooses the evictable expert of a size class that is needed least, and dismisses it.
+    package mutating func takeColdest(ofClass sizeClass: Int) -> Int? {
+        guard let group = candidates.minimum(of: sizeClass), let victim = evictable.minimum(of: group) else {
+            return nil
+        }
+        dismiss(victim)
+        return victim
+    }
+
+    /// The expert was given a slot, by a prompt's chunk or not.
+    package mutating func admit(_ expert: Int, isPassing: Bool = false) {
         let group = Int(groupOfExpert[expert])
         groups[group].residentCount += 1
+        mark(expert, isPassing: isPassing)
         weigh(group)
     }
 
@@ -204,7 +247,47 @@ package struct ExpertPolicy: Sendable {
         makeUnevictable(expert)
         let group = Int(groupOfExpert[expert])
         groups[group].residentCount -= 1
+        mark(expert, isPassing: false)
         weigh(group)
+    }
+
+    private mutating func mark(_ expert: Int, isPassing passes: Bool) {
+        guard isPassing[expert] != passes else { return }
+        isPassing[expert] = passes
+        groups[Int(groupOfExpert[expert])].passingCount += passes ? 1 : -1
+    }
+
+    /// An expert that a prompt's chunk brought is to stay like any other.
+    package mutating func settle(_ expert: Int) { mark(expert, isPassing: false) }
+
+    package enum Settlement: Sendable, Equatable {
+        /// It is evictable like any other.
+        case stays
+        /// It is as before: not evictable, and the next that a chunk brings may take its slot.
+        case passes
+        /// It is evictable like any other, and this one of the same layer, which was evictable, passes in its place.
+        case displaces(Int)
+    }
+
+    /// A chunk has done with an expert that it brought, and all uses of the layer by the chunk are counted: whether it stays.
+    ///
+    /// While there is room, every layer takes its share; after that the higher key within the layer wins. So the prompt has
+    /// its say in who stays, like the tokens before it, and doesn't turn everything over.
+    package mutating func settleOrPass(_ expert: Int, hasRoom: Bool) -> Settlement {
+        let group = Int(groupOfExpert[expert])
+        if hasRoom, groups[group].residentCount - groups[group].passingCount < groups[group].quota {
+            mark(expert, isPassing: false)
+            place(expert)
+            return .stays
+        }
+        guard let lowest = evictable.minimum(of: group), key(of: expert) > evictable.key(of: lowest) else {
+            return .passes
+        }
+        evictable.remove(lowest)
+        mark(lowest, isPassing: true)
+        mark(expert, isPassing: false)
+        place(expert)
+        return .displaces(lowest)
     }
 
     /// The expert is in memory and nobody uses it.

@@ -8,7 +8,7 @@ extension ExpertStore {
         defer { core.monitor.unlock() }
         let policy = core.table.policy
         return PopularityFile(
-            identity: core.container.indexChecksum,
+            identity: core.file.container.indexChecksum,
             popularity: (0..<policy.expertCount).map { Float(policy.popularity(of: $0)) })
     }
 
@@ -17,7 +17,9 @@ extension ExpertStore {
     ///
     /// Each layer's experts are taken by their part of the layer's uses, so that no layer is left out.
     package func warm(with file: PopularityFile) {
-        guard file.identity == core.container.indexChecksum, file.popularity.count == core.records.count else { return }
+        guard file.identity == core.file.container.indexChecksum, file.popularity.count == core.sources.count else {
+            return
+        }
         var rates: [(expert: Int32, rate: Float)] = []
         for first in firstIndices where first >= 0 {
             let its = first..<first + expertsPerLayer
@@ -30,7 +32,7 @@ extension ExpertStore {
         rates.sort { ($0.rate, $1.expert) < ($1.rate, $0.expert) }
         core.monitor.lock()
         defer { core.monitor.unlock() }
-        guard core.hits.load(ordering: .relaxed) + core.misses.load(ordering: .relaxed) == 0 else { return }
+        guard core.layerCounters.allSatisfy({ $0.uses == 0 }) else { return }
         core.table.restore(popularity: file.popularity)
         core.guesses = rates.suffix(slotCount).map(\.expert)
         core.lastDemand = .now - .seconds(1)
@@ -44,9 +46,8 @@ extension ExpertStore {
         package let popularity: [Float]
         /// [experts]
         package let isResident: [Bool]
-        /// Experts asked for since the start, and how many of them were in memory.
-        package let useCount: UInt64
-        package let hitCount: UInt64
+        /// Since the start.
+        package let counters: LayerCounters
     }
 
     /// One entry a layer with routed experts.
@@ -59,7 +60,7 @@ extension ExpertStore {
             return LayerUse(
                 layer: layer, popularity: its.map { Float(core.table.policy.popularity(of: $0)) },
                 isResident: its.map { core.table.isResident($0) },
-                useCount: core.layerUses[layer], hitCount: core.layerHits[layer])
+                counters: core.layerCounters[layer])
         }
     }
 }

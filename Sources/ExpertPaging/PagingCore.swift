@@ -1,121 +1,116 @@
 import Compute
-import Container
+package import Container
 import Synchronization
 
 /// What the engine's thread and the lanes share. Lanes keep it alive, not the store, so that dropping the store can
 /// stop them.
 final class PagingCore: @unchecked Sendable {
     // Sendable: what is `var` is touched only while `monitor` is locked; everything else is constant or atomic. A slot's
-    // bytes are written by the one lane that is reading it and read only by its holders once it is ready, and the
+    // bytes are written by the lanes that are reading its parts and read only by its holders once those are there, and the
     // monitor orders the two.
-    let container: ContainerReader
-    let records: [ExpertRecord]
+    let file: BlobFile
+    /// [experts]
+    let sources: [ExpertSource]
     let arena: AlignedMemory
+    /// What the arena is a part of when it outlives the process.
+    let kept: KeptWeights?
     /// [slots]: offset in the arena.
     let slotOffsets: [Int]
+    let laneCount: Int
+    /// What a lane calls before each call of pread(2).
+    let willRead: ReadObserver?
 
     let monitor = Monitor()
     let workArrived = Monitor.Condition()
-    let readEnded = Monitor.Condition()
+    let partArrived = Monitor.Condition()
     var table: SlotTable
-    /// [experts]: whether its checksum was found right once.
+    /// [experts]: whether its checksum was found right once, and the file's state then. A file that was written to
+    /// since is another one: nothing of it is used unseen.
     var verified: [Bool]
-    /// [layers]: experts asked for, and how many of them were in memory.
-    var layerUses: [UInt64]
-    var layerHits: [UInt64]
+    var verifiedStamp: FileStamp?
+    /// [layers]
+    var layerCounters: [LayerCounters]
+    var capacity: ArenaCapacity
     var isStopping = false
     /// Experts to read while nothing is asked for, the hottest last.
     var guesses: [Int32] = []
+    /// What routers are expected to choose next, for generated tokens and for a prompt's chunk.
+    var expectedOfSteps: Expectation
+    var expectedOfChunk: Expectation
+    /// The layer that a chunk asked for last; -1 when no chunk is under way. And how often others have asked since.
+    var chunkLayer = -1
+    var stepsSinceChunk = 0
+    /// Lanes that read what was asked for, and lanes that read what is expected.
+    var busyCount = 0
+    var aheadCount = 0
+    /// Experts at most that are read ahead for a chunk and wait for it; 0 where the arena has no room to read ahead.
+    var aheadLimit: Int
+    /// Whether experts are read ahead for generated tokens, and what was waited in all when the last token was through.
+    var gate = LookaheadGate()
+    var stallNanoseconds: UInt64 = 0
+    var stallOfEarlierSteps: UInt64 = 0
+    var missesOfEarlierSteps: UInt64 = 0
+    var missCount: UInt64 = 0
     /// When the last experts were asked for; kept up only while there are guesses.
     var lastDemand = ContinuousClock.now
 
     /// How long nothing must have been asked for until guesses are read: longer than a token takes on slow machines
     /// between two layers, so that no answer waits behind one.
     static let idleMilliseconds = 250
+    /// Blobs below this are read in one part: the second call would cost more than starting early gains.
+    static let leastDividedByteCount = 128 << 10
 
-    let hits = Atomic<UInt64>(0)
-    let misses = Atomic<UInt64>(0)
     let evictions = Atomic<UInt64>(0)
-    let reads = Atomic<UInt64>(0)
     let failures = Atomic<UInt64>(0)
-    let bytesRead = Atomic<UInt64>(0)
     let readNanoseconds = Atomic<UInt64>(0)
-    let stallNanoseconds = Atomic<UInt64>(0)
     let guessedReads = Atomic<UInt64>(0)
+    let substitutions = Atomic<UInt64>(0)
+    let drops = Atomic<UInt64>(0)
 
     init(
-        container: ContainerReader, records: [ExpertRecord], arena: AlignedMemory, slotOffsets: [Int], table: SlotTable,
-        layerCount: Int
+        file: BlobFile, sources: [ExpertSource], arena: AlignedMemory, kept: KeptWeights?, slotOffsets: [Int],
+        table: SlotTable, layerCount: Int, laneCount: Int, aheadLimit: Int, willRead: ReadObserver?
     ) {
-        self.container = container
-        self.records = records
+        self.file = file
+        self.sources = sources
         self.arena = arena
+        self.kept = kept
         self.slotOffsets = slotOffsets
         self.table = table
-        verified = Array(repeating: false, count: records.count)
-        layerUses = Array(repeating: 0, count: layerCount)
-        layerHits = layerUses
+        self.laneCount = laneCount
+        self.aheadLimit = aheadLimit
+        self.willRead = willRead
+        capacity = ArenaCapacity(target: table.usableCounts)
+        verified = Array(repeating: false, count: sources.count)
+        verifiedStamp = file.container.stamp
+        layerCounters = Array(repeating: LayerCounters(), count: layerCount)
+        expectedOfSteps = Expectation(expertCount: sources.count)
+        expectedOfChunk = Expectation(expertCount: sources.count)
     }
 
     func address(of slot: Int) -> UnsafeMutableRawPointer {
         unsafe arena.base + slotOffsets[slot]
     }
 
-    /// A lane's whole life: takes the oldest read, does it, and sleeps when there is none.
-    func runLane(scratch: AlignedMemory?) {
-        monitor.lock()
-        while true {
-            guard !isStopping else { break }
-            guard let (slot, expert) = table.takeRead() ?? takeGuess() else {
-                if guesses.isEmpty {
-                    workArrived.wait(in: monitor)
-                } else {
-                    workArrived.wait(in: monitor, milliseconds: Self.idleMilliseconds)
-                }
-                continue
-            }
-            let mustVerify = !verified[expert]
-            monitor.unlock()
-            let failure = read(expert, into: slot, scratch: scratch, verify: mustVerify)
-            monitor.lock()
-            if failure == nil { verified[expert] = true }
-            table.finishRead(slot, failure: failure)
-            readEnded.broadcast()
-        }
-        monitor.unlock()
+    /// Stored bytes of the first of two parts: `gate` and `up`, up to the next whole page. nil for what is read in one: small
+    /// blobs, and what isn't used as it is stored and so is of no use before the whole is there.
+    static func split(_ source: ExpertSource) -> Int? {
+        let split = BlobFile.paged(source.layout.downOffset)
+        guard source.isStored, source.storedByteCount >= leastDividedByteCount, split < source.storedByteCount
+        else { return nil }
+        return split
     }
 
-    /// The next guess worth reading, with the monitor locked.
-    private func takeGuess() -> (slot: Int, expert: Int)? {
-        guard !guesses.isEmpty, lastDemand.duration(to: .now) >= .milliseconds(Self.idleMilliseconds) else {
-            return nil
-        }
-        while let expert = guesses.popLast() {
-            guard let slot = table.takeGuess(Int(expert)) else { continue }
-            guessedReads.add(1, ordering: .relaxed)
-            return (slot, Int(expert))
-        }
-        return nil
-    }
-
-    private func read(_ expert: Int, into slot: Int, scratch: AlignedMemory?, verify: Bool) -> PagingError? {
-        let record = records[expert]
-        let start = ContinuousClock.now
-        defer {
-            reads.add(1, ordering: .relaxed)
-            readNanoseconds.add(start.nanosecondsUntilNow, ordering: .relaxed)
-        }
-        do {
-            let buffer = unsafe UnsafeMutableRawBufferPointer(start: scratch?.base, count: scratch?.byteCount ?? 0)
-            unsafe try container.readExpert(record, into: address(of: slot), scratch: buffer, verify: verify)
-            bytesRead.add(UInt64(record.storedByteCount), ordering: .relaxed)
-            return nil
-        } catch {
-            failures.add(1, ordering: .relaxed)
-            return .unreadable(record, cause: error)
-        }
+    func range(of read: SlotTable.Read) -> Range<Int> {
+        let source = sources[read.expert]
+        guard let split = Self.split(source) else { return 0..<source.storedByteCount }
+        return read.part == 0 ? 0..<split : split..<source.storedByteCount
     }
 }
+
+/// Told by a lane of every range of an expert's stored bytes before it reads it, and may keep it waiting: for tests, and to
+/// measure with storage that is slower (`StorageThrottle`).
+package typealias ReadObserver = @Sendable (ExpertKey, Range<Int>) -> Void
 
 extension ContinuousClock.Instant {
     var nanosecondsUntilNow: UInt64 {

@@ -17,6 +17,8 @@ package struct PagingError: Error, CustomStringConvertible {
         case unreadable
         /// What is kept of the experts' use can't be read or written.
         case badPopularity
+        /// What an earlier run left in memory can't be used.
+        case badKept
         /// The caller no longer wants it.
         case cancelled
     }
@@ -37,10 +39,10 @@ package struct PagingError: Error, CustomStringConvertible {
 
     package var description: String { message }
 
-    static func unreadable(_ record: ExpertRecord, cause: ContainerError) -> PagingError {
+    static func unreadable(_ source: ExpertSource, cause: ContainerError) -> PagingError {
         PagingError(
             .unreadable,
-            "\(record.key), at offset \(record.offset) of the model, can't be used: \(cause)",
-            expert: record.key, cause: cause)
+            "\(source.key), at offset \(source.offset) of the model, can't be used: \(cause)",
+            expert: source.key, cause: cause)
     }
 }

@@ -48,7 +48,7 @@ package struct Replay: Sendable {
                 case .none: break
                 }
             }
-            while let read = table.takeRead() { table.finishRead(read.slot, failure: nil) }
+            while let read = table.takeRead() { table.finish(read, failure: nil) }
             for slot in held { table.letGo(slot) }
             return experts.count - missing.count
         }

@@ -1,54 +1,104 @@
 /// Which expert is in which slot, who holds it, and which reads are to be done: the store's state machine, without
 /// threads, memory or I/O.
 ///
-///     free ──▶ queued ──▶ reading ──▶ ready ──▶ free (evicted)
-///                │            └─────▶ failed ─▶ free (last holder let go)
-///                └──▶ free (last holder let go)
+///     free ──▶ queued ──▶ reading ──▶ partial ──▶ ready ──▶ free (evicted)
+///                │           │           └──────▶ failed ─▶ free (last holder let go)
+///                └───────────┴──▶ free (last holder let go before the last part was begun)
+///
+/// Free slots may be retired, and reinstated later.
+///
+/// An expert is read in one or two parts, `gate` and `up` first. The parts of the expert that was asked for first come
+/// first, and several lanes may read the parts of one expert. Experts that nobody asked for are read by one lane each, so that
+/// there is never more than a slot a lane whose content nobody holds and which can't be given to another.
 struct SlotTable {
     enum Phase {
         case free
-        /// In the queue; no lane has it yet.
+        /// In the queue; no lane has begun.
         case queued
-        /// A lane is filling it. It stays taken until the lane is done, whoever lets go meanwhile.
+        /// Lanes are filling it. It stays taken until they are done, whoever lets go meanwhile.
         case reading
+        /// `gate` and `up` are there, and nobody has compared their checksum yet.
+        case partial
         case ready
         /// Its read failed; it belongs to no expert any more, only to those who wait.
         case failed(PagingError)
+        /// Its memory isn't to be used for now.
+        case retired
     }
 
-    private struct Slot {
+    /// What a lane is to do.
+    struct Read {
+        let slot: Int
+        let expert: Int
+        /// 0, or 1 for the second of two.
+        let part: Int
+    }
+
+    struct Slot {
         let sizeClass: Int
         var expert: Int32 = -1
         var holderCount: Int32 = 0
         var phase = Phase.free
-        /// Neighbours in the queue, -1 at its ends.
+        /// Parts that no lane has begun, and parts that lanes are at.
+        var partsLeft: UInt8 = 0
+        var partsRunning: UInt8 = 0
+        /// Whether the first part is there.
+        var hasFirstPart = false
+        /// Brought by a prompt's chunk, which wants so many others that it isn't to stay just for that.
+        var isPassing = false
+        /// Whether anybody has held it since it was given its expert.
+        var wasHeld = false
+        /// Whether it was given its expert because that was expected, and nobody has held it yet.
+        var isAhead = false
+        var list = SlotLists.none
+        /// When a lane began to fill it.
+        var readStart = ContinuousClock.now
+        /// Neighbours in the list, -1 at its ends.
         var next: Int32 = -1
         var previous: Int32 = -1
     }
 
-    private var slots: [Slot] = []
+    var slots: [Slot] = []
     /// [experts]
-    private var slotOfExpert: [Int32]
+    var slotOfExpert: [Int32]
     /// [size classes]: stacks of free slots.
-    private var free: [[Int32]]
-    private let sizeClasses: [UInt8]
-    private(set) var policy: ExpertPolicy
-    private var queueHead: Int32 = -1
-    private var queueTail: Int32 = -1
-    private(set) var residentCount = 0
+    var free: [[Int32]]
+    let sizeClasses: [UInt8]
+    /// [experts]
+    private let partCounts: [UInt8]
+    /// Slots of a size class that prompts' chunks may go round in: those that are free are left to them.
+    private let passingReserve: Int
+    var policy: ExpertPolicy
+    var lists: SlotLists
+    var residentCount = 0
+    /// Holds of experts that had been read because they were expected.
+    private(set) var usedAheadCount = 0
+    /// [size classes]: slots that aren't retired.
+    var usableCounts: [Int]
+    let expertsPerToken: Int
+    /// Experts whose last read failed.
+    private(set) var unreadable: [Int32: PagingError] = [:]
 
-    /// `sizeClasses`: one entry an expert, layer after layer. `slotCounts`: one a size class; slots are numbered class by
-    /// class.
+    /// - Parameters:
+    ///   - sizeClasses: one entry an expert, layer after layer.
+    ///   - slotCounts: one a size class; slots are numbered class by class.
+    ///   - partCounts: 1 or 2 an expert; nil for 1 everywhere.
+    ///   - passingReserve: slots that a prompt's chunk holds and expects at a time.
     init(
         sizeClasses: [UInt8], expertsPerLayer: Int, slotCounts: [Int], expertsPerToken: Int,
-        tuning: ExpertPolicy.Tuning = .init()
+        partCounts: [UInt8]? = nil, passingReserve: Int = 0, tuning: ExpertPolicy.Tuning = .init()
     ) {
         self.sizeClasses = sizeClasses
+        self.passingReserve = passingReserve
+        self.partCounts = partCounts ?? Array(repeating: 1, count: sizeClasses.count)
+        self.expertsPerToken = expertsPerToken
+        usableCounts = slotCounts
         slotOfExpert = Array(repeating: -1, count: sizeClasses.count)
         policy = ExpertPolicy(
             sizeClasses: sizeClasses, expertsPerLayer: expertsPerLayer, slotCounts: slotCounts,
             expertsPerToken: expertsPerToken, tuning: tuning)
         free = slotCounts.map { _ in [] }
+        lists = SlotLists(classCount: slotCounts.count)
         slots.reserveCapacity(slotCounts.reduce(0, +))
         for (sizeClass, count) in slotCounts.enumerated() {
             // The stack is turned round so that slots are first taken in their order.
@@ -59,12 +109,14 @@ struct SlotTable {
 
     // MARK: The engine's side
 
-    /// Counts a use of the expert and holds its slot if it is in memory or on its way.
-    mutating func holdIfPresent(_ expert: Int) -> Int? {
+    /// Holds the expert's slot if it is in memory or on its way, and counts the use unless that is done already
+    /// (`recordUse`).
+    mutating func holdIfPresent(_ expert: Int, counts: Bool = true, isPassing: Bool = false) -> Int? {
         let slot = Int(slotOfExpert[expert])
-        policy.recordUse(of: expert, isResident: slot >= 0)
+        if counts { policy.recordUse(of: expert, isResident: slot >= 0) }
         guard slot >= 0 else { return nil }
         hold(slot)
+        if !isPassing { stay(slot) }
         return slot
     }
 
@@ -77,40 +129,27 @@ struct SlotTable {
     }
 
     /// Finds a slot for an expert that isn't in memory, evicting another if need be, and queues its read.
-    mutating func place(_ expert: Int) -> Placement {
+    mutating func place(_ expert: Int, isPassing: Bool = false) -> Placement {
         let present = Int(slotOfExpert[expert])
         if present >= 0 {
             hold(present)
+            if !isPassing { stay(present) }
             return .present(present)
         }
-        let sizeClass = Int(sizeClasses[expert])
-        let slot: Int
-        var evicted = false
-        if let unused = free[sizeClass].popLast() {
-            slot = Int(unused)
-        } else if let victim = policy.takeVictim(for: expert) {
-            slot = Int(slotOfExpert[victim])
-            slotOfExpert[victim] = -1
-            residentCount -= 1
-            evicted = true
-        } else {
+        guard let (slot, evicted) = takeSlot(for: expert, isPassing: isPassing, mayTakeExpected: true) else {
             return .none
         }
-        occupy(slot, with: expert)
+        occupy(slot, with: expert, isPassing: isPassing)
         slots[slot].holderCount = 1
+        slots[slot].wasHeld = true
         slots[slot].phase = .queued
-        enqueue(slot)
+        lists.append(slot, to: SlotLists.queue, in: &slots)
         return .queued(slot, evicted: evicted)
     }
 
-    /// Gives a free slot to an expert that nobody asked for, and begins its read. nil when it is in memory already or there is no
-    /// free slot: nothing is evicted for a guess.
-    mutating func takeGuess(_ expert: Int) -> Int? {
-        guard slotOfExpert[expert] < 0, let unused = free[Int(sizeClasses[expert])].popLast() else { return nil }
-        let slot = Int(unused)
-        occupy(slot, with: expert)
-        slots[slot].phase = .reading
-        return slot
+    /// Counts a layer's uses by a prompt's chunk, all experts of the layer at once.
+    mutating func recordUse(of expert: Int, tokens: Int, ofTokens tokenCount: Int) {
+        policy.recordUse(of: expert, tokens: tokens, ofTokens: tokenCount)
     }
 
     mutating func restore(popularity: [Float]) { policy.restore(popularity: popularity) }
@@ -127,62 +166,178 @@ struct SlotTable {
         guard slots[slot].holderCount == 0 else { return }
         switch slots[slot].phase {
         case .ready:
-            policy.makeEvictable(Int(slots[slot].expert))
+            makeEvictable(slot)
         case .queued:
-            dequeue(slot)
             vacate(slot)
+        case .reading, .partial:
+            // What is begun ends, and what isn't is left.
+            if slots[slot].partsLeft > 0 {
+                lists.remove(slot, in: &slots)
+                if slots[slot].partsRunning == 0 { vacate(slot) }
+            }
         case .failed:
-            vacate(slot)
-        case .reading, .free:
+            if slots[slot].partsRunning == 0 { vacate(slot) }
+        case .free, .retired:
             break
         }
     }
 
     // MARK: The lanes' side
 
-    /// The oldest read that nobody does yet.
-    mutating func takeRead() -> (slot: Int, expert: Int)? {
-        guard queueHead >= 0 else { return nil }
-        let slot = Int(queueHead)
-        dequeue(slot)
-        slots[slot].phase = .reading
-        return (slot, Int(slots[slot].expert))
+    /// The first part that nobody has begun, of the expert that was asked for first.
+    mutating func takeRead() -> Read? {
+        guard let slot = lists.first(of: SlotLists.queue) else { return nil }
+        return takePart(of: slot)
     }
 
-    /// The read of a slot has ended.
-    mutating func finishRead(_ slot: Int, failure: PagingError?) {
+    /// Whether there is a part that was asked for and that nobody has begun.
+    var hasReads: Bool { lists.first(of: SlotLists.queue) != nil }
+
+    mutating func takePart(of slot: Int) -> Read {
+        let expert = Int(slots[slot].expert)
+        let part = Int(partCounts[expert] - slots[slot].partsLeft)
+        slots[slot].partsLeft -= 1
+        if slots[slot].partsRunning == 0 { slots[slot].readStart = .now }
+        slots[slot].partsRunning += 1
+        if slots[slot].partsLeft == 0 { lists.remove(slot, in: &slots) }
+        if case .queued = slots[slot].phase { slots[slot].phase = .reading }
+        return Read(slot: slot, expert: expert, part: part)
+    }
+
+    /// Whether the end of the one part that lanes are at makes the expert complete.
+    func isLastPart(of slot: Int) -> Bool {
+        !hasFailed(slot) && slots[slot].partsLeft == 0 && slots[slot].partsRunning == 1
+    }
+
+    func hasFailed(_ slot: Int) -> Bool {
+        if case .failed = slots[slot].phase { true } else { false }
+    }
+
+    /// A part has been read, or not.
+    mutating func finish(_ read: Read, failure: PagingError?) {
+        let slot = read.slot
+        slots[slot].partsRunning -= 1
+        if read.part == 0 { slots[slot].hasFirstPart = true }
         let isHeld = slots[slot].holderCount > 0
-        if let failure {
+        if case .failed = slots[slot].phase {
+            if !isHeld, slots[slot].partsRunning == 0 { vacate(slot) }
+        } else if let failure {
+            unreadable[Int32(truncatingIfNeeded: read.expert)] = failure
             // Whoever asks from now on reads again.
-            slotOfExpert[Int(slots[slot].expert)] = -1
-            policy.dismiss(Int(slots[slot].expert))
+            slotOfExpert[read.expert] = -1
+            policy.dismiss(read.expert)
             slots[slot].expert = -1
             slots[slot].phase = .failed(failure)
-            if !isHeld { vacate(slot) }
-        } else {
+            slots[slot].partsLeft = 0
+            lists.remove(slot, in: &slots)
+            if !isHeld, slots[slot].partsRunning == 0 { vacate(slot) }
+        } else if slots[slot].partsLeft == 0, slots[slot].partsRunning == 0 {
+            if !unreadable.isEmpty { unreadable[slots[slot].expert] = nil }
             residentCount += 1
             slots[slot].phase = .ready
-            if !isHeld { policy.makeEvictable(Int(slots[slot].expert)) }
+            if !isHeld { makeEvictable(slot) }
+        } else if slots[slot].hasFirstPart {
+            slots[slot].phase = .partial
         }
     }
 
     // MARK: Details
 
-    private mutating func occupy(_ slot: Int, with expert: Int) {
+    mutating func takeSlot(
+        for expert: Int, isPassing: Bool, mayTakeExpected: Bool
+    ) -> (slot: Int, evicted: Bool)? {
+        let sizeClass = Int(sizeClasses[expert])
+        // A chunk goes round in the slots that its experts have done with, and takes no more of the free ones than it needs.
+        if isPassing, let slot = takeLast(of: lists.spent(sizeClass)) { return (slot, true) }
+        if let unused = free[sizeClass].popLast() { return (Int(unused), false) }
+        if let slot = takeLast(of: lists.spent(sizeClass)) { return (slot, true) }
+        if let victim = policy.takeVictim(for: expert) {
+            let slot = Int(slotOfExpert[victim])
+            slotOfExpert[victim] = -1
+            residentCount -= 1
+            return (slot, true)
+        }
+        if mayTakeExpected, let slot = takeLast(of: lists.expected(sizeClass)) { return (slot, true) }
+        return nil
+    }
+
+    /// Takes the slot that was added to a list last away from its expert.
+    mutating func takeLast(of list: Int) -> Int? {
+        guard let slot = lists.last(of: list) else { return nil }
+        lists.remove(slot, in: &slots)
+        let expert = Int(slots[slot].expert)
+        slotOfExpert[expert] = -1
+        policy.dismiss(expert)
+        residentCount -= 1
+        return slot
+    }
+
+    mutating func occupy(_ slot: Int, with expert: Int, isPassing: Bool) {
         slotOfExpert[expert] = Int32(slot)
         slots[slot].expert = Int32(expert)
-        policy.admit(expert)
+        slots[slot].partsLeft = partCounts[expert]
+        slots[slot].partsRunning = 0
+        slots[slot].hasFirstPart = false
+        slots[slot].isPassing = isPassing
+        slots[slot].wasHeld = false
+        slots[slot].isAhead = false
+        policy.admit(expert, isPassing: isPassing)
     }
 
     private mutating func hold(_ slot: Int) {
-        if case .ready = slots[slot].phase, slots[slot].holderCount == 0 {
-            policy.makeUnevictable(Int(slots[slot].expert))
-        }
         slots[slot].holderCount += 1
+        slots[slot].wasHeld = true
+        if slots[slot].isAhead {
+            slots[slot].isAhead = false
+            usedAheadCount += 1
+        }
+        guard slots[slot].holderCount == 1 else { return }
+        switch slots[slot].phase {
+        case .ready:
+            if slots[slot].list == SlotLists.none {
+                policy.makeUnevictable(Int(slots[slot].expert))
+            } else {
+                lists.remove(slot, in: &slots)
+            }
+        case .reading, .partial:
+            // Other lanes may help now.
+            if slots[slot].partsLeft > 0 { lists.append(slot, to: SlotLists.queue, in: &slots) }
+        case .free, .queued, .failed, .retired:
+            break
+        }
+    }
+
+    /// A generated token wants the expert: it is like any other from now on.
+    private mutating func stay(_ slot: Int) {
+        guard slots[slot].isPassing else { return }
+        slots[slot].isPassing = false
+        policy.settle(Int(slots[slot].expert))
+    }
+
+    /// Nobody holds a complete expert any more, or nobody has held it yet.
+    private mutating func makeEvictable(_ slot: Int) {
+        let expert = Int(slots[slot].expert)
+        guard slots[slot].isPassing else { return policy.makeEvictable(expert) }
+        let sizeClass = slots[slot].sizeClass
+        guard slots[slot].wasHeld else {
+            return lists.append(slot, to: lists.expected(sizeClass), in: &slots)
+        }
+        switch policy.settleOrPass(expert, hasRoom: free[sizeClass].count > passingReserve) {
+        case .stays:
+            slots[slot].isPassing = false
+        case .passes:
+            lists.append(slot, to: lists.spent(sizeClass), in: &slots)
+        case .displaces(let other):
+            slots[slot].isPassing = false
+            let place = Int(slotOfExpert[other])
+            slots[place].isPassing = true
+            lists.append(place, to: lists.spent(sizeClass), in: &slots)
+        }
     }
 
     /// Returns a slot whose content is worthless.
-    private mutating func vacate(_ slot: Int) {
+    mutating func vacate(_ slot: Int) {
+        lists.remove(slot, in: &slots)
         let expert = Int(slots[slot].expert)
         if expert >= 0 {
             slotOfExpert[expert] = -1
@@ -190,19 +345,7 @@ struct SlotTable {
         }
         slots[slot].expert = -1
         slots[slot].phase = .free
+        slots[slot].partsLeft = 0
         free[slots[slot].sizeClass].append(Int32(slot))
-    }
-
-    private mutating func enqueue(_ slot: Int) {
-        slots[slot].previous = queueTail
-        slots[slot].next = -1
-        if queueTail >= 0 { slots[Int(queueTail)].next = Int32(slot) } else { queueHead = Int32(slot) }
-        queueTail = Int32(slot)
-    }
-
-    private mutating func dequeue(_ slot: Int) {
-        let (next, previous) = (slots[slot].next, slots[slot].previous)
-        if previous >= 0 { slots[Int(previous)].next = next } else { queueHead = next }
-        if next >= 0 { slots[Int(next)].previous = previous } else { queueTail = previous }
     }
 }

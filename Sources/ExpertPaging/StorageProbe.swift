@@ -13,6 +13,13 @@ package struct StorageProbe: Sendable {
         package let bytesPerSecond: Double
         /// Until one expert is there.
         package let latency: Duration
+
+        package init(laneCount: Int, isDirect: Bool, bytesPerSecond: Double, latency: Duration) {
+            self.laneCount = laneCount
+            self.isDirect = isDirect
+            self.bytesPerSecond = bytesPerSecond
+            self.latency = latency
+        }
     }
 
     /// Bytes of one read: the middle of the experts' sizes as they are stored.
@@ -22,11 +29,30 @@ package struct StorageProbe: Sendable {
 
     package var best: Sample? { samples.max { $0.bytesPerSecond < $1.bytesPerSecond } }
 
+    /// How experts are to be read: with two lanes at least, so that both parts of one can be read at a time and a guess
+    /// doesn't stand in the way. Of what is nearly as fast as the fastest, reading past the page cache comes first, which costs no
+    /// copy and no memory beside the arena, and then the fewest lanes.
+    package var choice: Sample? {
+        let candidates = samples.filter { $0.laneCount >= ExpertStore.defaultLaneCount }
+        let fastest = candidates.map(\.bytesPerSecond).max() ?? 0
+        return candidates.filter { $0.bytesPerSecond >= Self.nearly * fastest }
+            .min { ($0.isDirect ? 0 : 1, $0.laneCount) < ($1.isDirect ? 0 : 1, $1.laneCount) }
+    }
+
+    private static let nearly = 0.95
+
     package static let laneCounts = [1, 2, 4]
 
+    package init(readByteCount: Int, samples: [Sample]) {
+        self.readByteCount = readByteCount
+        self.samples = samples
+    }
+
     /// Throws `.unreadable` if the file can't be read.
-    package init(container: ContainerReader, duration: Duration = .seconds(1)) throws(PagingError) {
-        let extents = container.experts.values.map { (offset: Int($0.offset), byteCount: $0.storedByteCount) }
+    package init(
+        container: ContainerReader, planes: ExpertPlanes = .coarse, duration: Duration = .seconds(1)
+    ) throws(PagingError) {
+        let extents = container.sources(planes: planes).map { (offset: Int($0.offset), byteCount: $0.storedByteCount) }
             .sorted { $0.offset < $1.offset }
         let sizes = extents.map(\.byteCount).sorted()
         readByteCount = sizes.isEmpty ? 0 : sizes[sizes.count / 2]

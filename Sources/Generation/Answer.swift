@@ -16,6 +16,8 @@ struct Answer {
     private var detokenizer: StreamingDetokenizer
     private var matcher: StopMatcher
     private var isReasoning: Bool
+    /// Whether there was nothing but white space yet.
+    private var isBlank = true
 
     /// UTF-8 bytes that the tokens stood for, and those of them that were shown.
     private var textByteCount = 0
@@ -36,9 +38,9 @@ struct Answer {
         mostTokens = min(request.maximumTokens ?? .max, max(1, contextLength - request.promptTokens.count))
         sampler = Sampler(
             parameters: request.sampling, vocabularySize: vocabularySize, prompt: request.promptTokens)
-        detokenizer = StreamingDetokenizer(tokenizer, skipSpecial: true)
+        detokenizer = StreamingDetokenizer(tokenizer, skipSpecial: true, shown: request.shownTokens)
         matcher = StopMatcher(stops: request.stop)
-        isReasoning = request.reasoningEndToken != nil
+        isReasoning = request.reasoningEndToken != nil && request.reasoningBeginToken == nil
         usage.promptTokens = request.promptTokens.count
     }
 
@@ -47,6 +49,7 @@ struct Answer {
         let token = try sampler.sample(logits)
         usage.completionTokens += 1
         delta.tokenCount += 1
+        if token == request.reasoningBeginToken, isBlank { isReasoning = true }
         if isReasoning {
             usage.reasoningTokens += 1
             isReasoning = token != request.reasoningEndToken
@@ -58,6 +61,7 @@ struct Answer {
 
         let text = detokenizer.append(token)
         textByteCount += text.utf8.count
+        isBlank = isBlank && text.allSatisfy(\.isWhitespace)
         if let count = request.alternativeCount {
             waiting.append((textByteCount, logProbability(of: token, in: logits, alternatives: count)))
         }

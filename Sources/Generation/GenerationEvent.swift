@@ -1,3 +1,5 @@
+package import Model
+
 /// What a reader learns of its answer. What comes faster than it reads is joined: texts grow together, and of places
 /// and progress only the latest is kept.
 package enum GenerationEvent: Sendable, Equatable {
@@ -55,6 +57,9 @@ package struct Completion: Sendable, Equatable {
     /// The seed that makes the same answer again.
     package var seed: UInt64
     package var timing: Timing
+    /// What lossy help came to, if the request asked for it. What was computed twice, because the answer was put aside,
+    /// counts twice.
+    package var lossyUse = LossyRouting.Use()
 
     package struct Timing: Sendable, Equatable {
         package var queued: Duration = .zero

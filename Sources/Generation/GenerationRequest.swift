@@ -1,3 +1,5 @@
+package import Model
+
 /// One answer that somebody wants.
 package struct GenerationRequest: Sendable {
     /// At least one id, all in the vocabulary; no more than the context holds.
@@ -9,13 +11,20 @@ package struct GenerationRequest: Sendable {
     package var stop: [String]
     /// How many of the likeliest tokens to report with every token, 0…20; nil for no log-probabilities at all.
     package var alternativeCount: Int?
-    /// The id of `</think>`, if the prompt ends where the model begins to think: tokens count as reasoning up to and
-    /// with it.
+    /// The id of `</think>`, if the prompt ends where the model begins to think, or with `reasoningBeginToken`: tokens
+    /// count as reasoning up to and with it.
     package var reasoningEndToken: Int32?
+    /// The id of `<think>`, if the model may open its reasoning itself: an answer that begins with it does.
+    package var reasoningBeginToken: Int32?
+    /// Special tokens whose text is shown; that of the others isn't.
+    package var shownTokens: Set<Int32> = []
+    /// How the routers may help to read less, at the price of another answer.
+    package var lossy: LossyRouting
 
     package init(
         promptTokens: [Int32], sampling: SamplingParameters = SamplingParameters(), maximumTokens: Int? = nil,
-        stop: [String] = [], alternativeCount: Int? = nil, reasoningEndToken: Int32? = nil
+        stop: [String] = [], alternativeCount: Int? = nil, reasoningEndToken: Int32? = nil,
+        lossy: LossyRouting = .off
     ) {
         self.promptTokens = promptTokens
         self.sampling = sampling
@@ -23,6 +32,7 @@ package struct GenerationRequest: Sendable {
         self.stop = stop
         self.alternativeCount = alternativeCount
         self.reasoningEndToken = reasoningEndToken
+        self.lossy = lossy
     }
 
     func check(vocabularySize: Int, contextLength: Int) throws(GenerationError) {

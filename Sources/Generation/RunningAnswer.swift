@@ -11,6 +11,8 @@ final class RunningAnswer {
     private(set) var chosen: [Int32] = []
 
     private var answer: Answer
+    /// Of states that were put aside.
+    private var earlierLossyUse = LossyRouting.Use()
     private var timing = Completion.Timing()
     private var decodeStart: ContinuousClock.Instant?
     private let begin = ContinuousClock.now
@@ -36,7 +38,9 @@ final class RunningAnswer {
     ///
     /// - Parameter cachedTokens: of the prompt that needn't be computed.
     func start(in state: DecodingState, cachedTokens: Int) {
+        if state !== self.state { earlierLossyUse = earlierLossyUse + self.state.lossyUse }
         self.state = state
+        state.lossy = job.request.lossy
         if chosen.isEmpty { answer.usage.cachedTokens = cachedTokens }
     }
 
@@ -58,7 +62,9 @@ final class RunningAnswer {
             chosen.append(token)
             return nil
         case .finished(let reason):
-            return Completion(reason: reason, usage: answer.usage, seed: answer.seed, timing: timing)
+            return Completion(
+                reason: reason, usage: answer.usage, seed: answer.seed, timing: timing,
+                lossyUse: earlierLossyUse + state.lossyUse)
         }
     }
 }

@@ -7,10 +7,18 @@ package struct AvailableMemory: Sendable, Equatable {
     package let byteCount: Int
     /// Where that figure comes from: a file's path.
     package let source: String
+    /// What the figure is a part of: the machine's memory, or a control group's limit.
+    package let limitByteCount: Int
 
-    package init(byteCount: Int, source: String) {
+    package init(byteCount: Int, source: String, limitByteCount: Int? = nil) {
         self.byteCount = byteCount
         self.source = source
+        self.limitByteCount = limitByteCount ?? byteCount
+    }
+
+    /// The same when so many bytes more were available.
+    package func adding(_ byteCount: Int) -> AvailableMemory {
+        AvailableMemory(byteCount: self.byteCount + byteCount, source: source, limitByteCount: limitByteCount)
     }
 
     /// Left to the rest of the system: an eighth, but 64 MiB at least.
@@ -22,23 +30,24 @@ package struct AvailableMemory: Sendable, Equatable {
     /// - Parameter root: stands before `/proc` and `/sys`, for tests.
     package static func current(root: String = "") -> AvailableMemory? {
         var found: [AvailableMemory] = []
-        let meminfo = "\(root)/proc/meminfo"
-        if let available = field("MemAvailable:", in: meminfo) {
-            // It counts the page cache as free, and with it pages that processes have mapped and work with: their
-            // code, or another program's model. Shared memory is among the mapped pages, but not in the figure.
-            let mapped = max((field("Mapped:", in: meminfo) ?? 0) - (field("Shmem:", in: meminfo) ?? 0), 0)
-            found.append(AvailableMemory(byteCount: max(available - mapped, 0) * 1024, source: meminfo))
-        }
-        for line in lines(of: "\(root)/proc/self/cgroup") {
-            let parts = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
-            guard parts.count == 3 else { continue }
-            if parts[1].isEmpty {
-                found += limits(below: "\(root)/sys/fs/cgroup", path: parts[2], .version2)
-            } else if parts[1].split(separator: ",").contains("memory") {
-                found += limits(below: "\(root)/sys/fs/cgroup/memory", path: parts[2], .version1)
-            }
+        if let machine = machine(root: root) { found.append(machine) }
+        for group in ControlGroup.own(root: root) {
+            found += limits(below: group.mount, path: group.path, group.version == 2 ? .version2 : .version1)
         }
         return found.min { $0.byteCount < $1.byteCount }
+    }
+
+    /// What the machine has, whatever a control group may take of it.
+    package static func machine(root: String = "") -> AvailableMemory? {
+        let meminfo = "\(root)/proc/meminfo"
+        let lines = lines(of: meminfo)
+        guard let available = field("MemAvailable:", in: lines) else { return nil }
+        // It counts the page cache as free, and with it pages that processes have mapped and work with: their
+        // code, or another program's model. Shared memory is among the mapped pages, but not in the figure.
+        let mapped = max((field("Mapped:", in: lines) ?? 0) - (field("Shmem:", in: lines) ?? 0), 0)
+        let total = field("MemTotal:", in: lines) ?? available
+        return AvailableMemory(
+            byteCount: max(available - mapped, 0) * 1024, source: meminfo, limitByteCount: total * 1024)
     }
 
     private struct ControlGroupFiles {
@@ -60,7 +69,7 @@ package struct AvailableMemory: Sendable, Equatable {
 
     /// What the group and every group above it leave. In a namespace of its own a group sees itself at the mount's
     /// root, whatever path the kernel names.
-    private static func limits(below mount: String, path: Substring, _ files: ControlGroupFiles) -> [AvailableMemory] {
+    private static func limits(below mount: String, path: String, _ files: ControlGroupFiles) -> [AvailableMemory] {
         var components = path.split(separator: "/")
         var found: [AvailableMemory] = []
         while true {
@@ -69,10 +78,12 @@ package struct AvailableMemory: Sendable, Equatable {
                 guard let limit = number(in: "\(directory)/\(file)"),
                     let usage = number(in: "\(directory)/\(files.usage)")
                 else { continue }
-                let cached = files.reclaimable.reduce(0) { $0 + (field($1, in: "\(directory)/memory.stat") ?? 0) }
-                let reclaimable = max(cached - (field(files.mapped, in: "\(directory)/memory.stat") ?? 0), 0)
+                let lines = lines(of: "\(directory)/memory.stat")
+                let cached = files.reclaimable.reduce(0) { $0 + (field($1, in: lines) ?? 0) }
+                let reclaimable = max(cached - (field(files.mapped, in: lines) ?? 0), 0)
                 let left = max(limit - max(usage - reclaimable, 0), 0)
-                found.append(AvailableMemory(byteCount: left, source: "\(directory)/\(file)"))
+                found.append(
+                    AvailableMemory(byteCount: left, source: "\(directory)/\(file)", limitByteCount: limit))
             }
             guard components.popLast() != nil else { return found }
         }
@@ -84,8 +95,8 @@ package struct AvailableMemory: Sendable, Equatable {
         return value
     }
 
-    private static func field(_ name: String, in path: String) -> Int? {
-        for line in lines(of: path) {
+    private static func field(_ name: String, in lines: [Substring]) -> Int? {
+        for line in lines where line.hasPrefix(name) {
             let words = line.split(separator: " ")
             if words.count >= 2, words[0] == name { return Int(words[1]) }
         }
@@ -93,7 +104,7 @@ package struct AvailableMemory: Sendable, Equatable {
     }
 
     /// The lines of a small text file; none if it can't be read.
-    private static func lines(of path: String) -> [Substring] {
+    static func lines(of path: String) -> [Substring] {
         guard let file = unsafe fopen(path, "re") else { return [] }
         defer { unsafe fclose(file) }
         var bytes: [UInt8] = []

@@ -5,6 +5,10 @@
     package let cache: KeyValueCache
     /// Positions that are filled. The next token gets this position.
     package internal(set) var tokenCount = 0
+    /// How the routers may help to read less when the sequence steps; prompts are read without. Set between steps.
+    package var lossy = LossyRouting.off
+    /// What that came to since the state was made.
+    package internal(set) var lossyUse = LossyRouting.Use()
 
     /// Hold `tokenCount` positions, and more when a step has begun.
     private(set) var blocks: [KeyValueCache.Block] = []

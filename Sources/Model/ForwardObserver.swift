@@ -18,7 +18,7 @@ package protocol ForwardObserver: AnyObject {
     /// One row of inputs, as it is before the kernels round it to int8. Rows of one place come in the order of their
     /// positions.
     func observe(input row: Span<Float>, of place: MatrixInput)
-    /// The experts that a layer's router chose for one token, best first. A layer's tokens come in the order of their
+    /// The experts that a layer's router chose for one token, best first; −1 for one that was left out. A layer's tokens come in the order of their
     /// positions.
     func observe(experts: Span<Int32>, layer: Int)
 }

@@ -10,6 +10,8 @@
         let sequence: Int
         /// Where that one's past stands; its state outlives the pass.
         let blocks: UnsafePointer<UnsafeMutableRawPointer>
+        /// Off in a prompt.
+        let lossy: LossyRouting
     }
 
     /// [rows, hidden]: the residual stream.
@@ -24,6 +26,10 @@
     private(set) var rows: [Row] = []
     /// [sequences]: why one gets no further.
     private(set) var failures: [ModelError?] = []
+    /// Whether any row was added that isn't to be routed by the routers alone.
+    private(set) var isLossy = false
+    /// [sequences]
+    private(set) var lossyUses: [LossyRouting.Use] = []
     /// Sequences whose rows go on.
     private(set) var livingCount = 0
 
@@ -38,6 +44,7 @@
         self.pairCount = pairCount
         rows.reserveCapacity(rowCapacity)
         failures.reserveCapacity(rowCapacity)
+        lossyUses.reserveCapacity(rowCapacity)
     }
 
     var count: Int { rows.count }
@@ -47,18 +54,29 @@
         self.form = form
         rows.removeAll(keepingCapacity: true)
         failures.removeAll(keepingCapacity: true)
-        for _ in 0..<sequences { failures.append(nil) }
+        lossyUses.removeAll(keepingCapacity: true)
+        for _ in 0..<sequences {
+            failures.append(nil)
+            lossyUses.append(LossyRouting.Use())
+        }
+        isLossy = false
         livingCount = sequences
     }
 
     /// Adds a token that is to stand at a position of a state.
-    func append(position: Int, sequence: Int, state: DecodingState, rotary: RotaryTable) {
+    func append(
+        position: Int, sequence: Int, state: DecodingState, rotary: RotaryTable, lossy: LossyRouting = .off
+    ) {
         let start = rows.count * pairCount
         var cosines = unsafe MutableSpan(_unsafeStart: self.cosines + start, count: pairCount)
         var sines = unsafe MutableSpan(_unsafeStart: self.sines + start, count: pairCount)
         rotary.fill(position: position, cosines: &cosines, sines: &sines)
-        unsafe rows.append(Row(position: position, sequence: sequence, blocks: UnsafePointer(state.addresses)))
+        unsafe rows.append(
+            Row(position: position, sequence: sequence, blocks: UnsafePointer(state.addresses), lossy: lossy))
+        if !lossy.isOff { isLossy = true }
     }
+
+    func count(_ use: LossyRouting.Use, of sequence: Int) { lossyUses[sequence] += use }
 
     func fail(_ sequence: Int, _ error: ModelError) {
         guard failures[sequence] == nil else { return }

@@ -27,18 +27,33 @@ extension LoadedModel {
         cancelled: (Int) -> Bool
     ) throws(ModelError) {
         let count = pass.count
-        route(router, choice, count: count)
+        let isLossy = helpsReading(pass)
+        if isLossy { markResidents(layer: layer, choice) }
+        route(
+            router, choice, scratch.input, count: count, into: .chosenExperts, .expertWeights,
+            lossyRows: isLossy ? pass : nil)
+        if isLossy { countLossyUses(choice, pass) }
         if let routing { reroute(layer: layer, by: routing, choice, pass) }
         showChoices(layer: layer, count: count, perToken: choice.expertsPerToken)
         let distinct = groupByExpert(choice, count: count)
-        // At most two waves are held at a time, unless one holds them all.
-        let limit = experts.leaseLimit
-        let waveSize = distinct <= limit ? distinct : max(limit / 2, 1)
-        let looksAhead = distinct > limit && limit >= 2
+        let demand: ExpertStore.Demand = pass === scratch.chunk ? .chunk : .step
+        if demand == .chunk {
+            unsafe experts.recordUses(
+                layer: layer, experts: Span(_unsafeStart: scratch.integers(.distinctExperts), count: distinct),
+                counts: Span(_unsafeStart: scratch.integers(.expertCounts), count: choice.expertCount),
+                tokenCount: count)
+        }
+        // At most two waves are held at a time, unless one holds them all. A chunk that pages goes through its experts bit by
+        // bit, so that it takes few slots away from others.
+        let limit = experts.beginLeases()
+        let most = demand == .chunk && experts.isPaged ? min(limit, ExpertStore.mostOfChunkWave) : limit
+        let waveSize = distinct <= most ? distinct : max(min(limit / 2, most), 1)
+        let looksAhead = distinct > waveSize && limit >= 2
 
         defer {
             experts.release(&scratch.wave)
             experts.release(&scratch.nextWave)
+            experts.endLeases()
         }
         var asked = 0
         var done = 0
@@ -47,7 +62,7 @@ extension LoadedModel {
             guard size > 0 else { return }
             let wanted = unsafe Span(_unsafeStart: scratch.integers(.distinctExperts) + asked, count: size)
             do {
-                try experts.acquire(layer: layer, experts: wanted, into: &scratch.nextWave)
+                try experts.acquire(layer: layer, experts: wanted, for: demand, into: &scratch.nextWave)
             } catch {
                 throw ModelError(.unreadableExpert, "layer \(layer)'s experts could not be asked for", cause: error)
             }
@@ -55,6 +70,7 @@ extension LoadedModel {
         }
 
         try askForWave()
+        expectNextLayer(after: layer, pass)
         if let shared { computeForAll(shared, .shared(layer: layer), count: count, into: .shared) }
         while done < distinct {
             if scratch.nextWave.isEmpty { try askForWave() }
@@ -66,19 +82,30 @@ extension LoadedModel {
         }
     }
 
-    /// chosenExperts and expertWeights: [tokens, expertsPerToken], best first.
-    private func route(_ router: Matrix, _ choice: Router, count: Int) {
+    /// Experts and their weights: [tokens, expertsPerToken], best first.
+    ///
+    /// - Parameter lossyRows: whose rows look at what is in memory as far as they were asked to.
+    func route(
+        _ router: Matrix, _ choice: Router, _ input: ActivationBuffer, count: Int,
+        into experts: ScratchLayout.Buffer, _ expertWeights: ScratchLayout.Buffer, lossyRows: ForwardPass? = nil
+    ) {
         let (total, taken) = (choice.expertCount, choice.expertsPerToken)
-        unsafe multiply(router, scratch.input, tokens: count, into: scratch.floats(.routerScores))
+        unsafe multiply(router, input, tokens: count, into: scratch.floats(.routerScores))
         forEach(count, work: count * total * (taken + 16)) { row in
             var scores = unsafe MutableSpan(
                 _unsafeStart: scratch.floats(.routerScores) + row * total, count: total)
             var ranking = unsafe MutableSpan(_unsafeStart: scratch.floats(.ranking) + row * total, count: total)
-            var chosen = unsafe MutableSpan(
-                _unsafeStart: scratch.integers(.chosenExperts) + row * taken, count: taken)
+            var chosen = unsafe MutableSpan(_unsafeStart: scratch.integers(experts) + row * taken, count: taken)
             var weights = unsafe MutableSpan(
-                _unsafeStart: scratch.floats(.expertWeights) + row * taken, count: taken)
-            choice.choose(scores: &scores, ranking: &ranking, experts: &chosen, weights: &weights)
+                _unsafeStart: scratch.floats(expertWeights) + row * taken, count: taken)
+            if let lossyRows, !lossyRows.rows[row].lossy.isOff {
+                chooseLossily(
+                    choice, row: row, by: lossyRows.rows[row].lossy, scores: &scores, ranking: &ranking,
+                    experts: &chosen,
+                    weights: &weights)
+            } else {
+                choice.choose(scores: &scores, ranking: &ranking, experts: &chosen, weights: &weights)
+            }
         }
     }
 
@@ -91,7 +118,8 @@ extension LoadedModel {
         }
     }
 
-    /// Orders the assignments by expert, then token: `places` says where each stands, `assignedTokens` whose it is.
+    /// Orders the assignments by expert, then token: `places` says where each stands, `assignedTokens` whose it is. What
+    /// was left out, −1 among the chosen experts, has no place.
     /// Returns how many experts have any; they stand in `distinctExperts`.
     private func groupByExpert(_ choice: Router, count: Int) -> Int {
         let taken = choice.expertsPerToken
@@ -100,7 +128,9 @@ extension LoadedModel {
         let (places, tokens) = unsafe (scratch.integers(.places), scratch.integers(.assignedTokens))
         let distinct = unsafe scratch.integers(.distinctExperts)
         unsafe counts.update(repeating: 0, count: choice.expertCount)
-        for assignment in 0..<count * taken { unsafe counts[Int(chosen[assignment])] += 1 }
+        for assignment in 0..<count * taken where unsafe chosen[assignment] >= 0 {
+            unsafe counts[Int(chosen[assignment])] += 1
+        }
         var end: Int32 = 0
         var distinctCount = 0
         for expert in 0..<choice.expertCount {
@@ -111,7 +141,7 @@ extension LoadedModel {
             unsafe distinct[distinctCount] = Int32(truncatingIfNeeded: expert)
             distinctCount += 1
         }
-        for assignment in 0..<count * taken {
+        for assignment in 0..<count * taken where unsafe chosen[assignment] >= 0 {
             let expert = unsafe Int(chosen[assignment])
             let place = unsafe ends[expert]
             unsafe ends[expert] += 1
@@ -147,7 +177,7 @@ extension LoadedModel {
                 }
             }
             if kept == left {
-                rows = unsafe addJob(Int(pending[0]), layer: layer, first: first, row: 0, pass, cancelled)
+                unsafe computeAsItArrives(Int(pending[0]), layer: layer, first: first, pass, cancelled)
                 kept -= 1
                 for position in 0..<kept { unsafe pending[position] = pending[position + 1] }
             }
@@ -163,7 +193,8 @@ extension LoadedModel {
 
     /// Puts one expert's tokens on the list and returns how many they are; none if it can't be read.
     private func addJob(
-        _ index: Int, layer: Int, first: Int, row: Int, _ pass: ForwardPass, _ cancelled: (Int) -> Bool
+        _ index: Int, _ part: ExpertStore.Part = .whole, layer: Int, first: Int, row: Int, _ pass: ForwardPass,
+        _ cancelled: (Int) -> Bool
     ) -> Int {
         let ticket = scratch.wave[index]
         let rowCount = assignments(first + index)
@@ -171,9 +202,7 @@ extension LoadedModel {
         let start = unsafe Int(scratch.integers(.expertEnds)[expert]) - rowCount
         let blob: UnsafeRawPointer
         do {
-            let tokens = unsafe UnsafeBufferPointer(
-                start: scratch.integers(.assignedTokens) + start, count: rowCount)
-            unsafe blob = try wait(ticket, for: tokens, of: pass, cancelled)
+            unsafe blob = try wait(ticket, part, for: tokens(start, rowCount), of: pass, cancelled)
         } catch {
             return 0
         }
@@ -185,13 +214,36 @@ extension LoadedModel {
         return rowCount
     }
 
+    /// Computes one expert, `gate` and `up` as soon as they are there and `down` once the whole is there and sound.
+    private func computeAsItArrives(
+        _ index: Int, layer: Int, first: Int, _ pass: ForwardPass, _ cancelled: (Int) -> Bool
+    ) {
+        scratch.jobs.removeAll(keepingCapacity: true)
+        let rows = addJob(index, .gateUp, layer: layer, first: first, row: 0, pass, cancelled)
+        guard rows > 0 else { return }
+        let input = gather(rows: rows, isOnlyToken: pass.count == 1)
+        computeGated(scratch.jobs, rows: rows, from: input)
+        do {
+            _ = try unsafe wait(
+                scratch.wave[index], .whole, for: tokens(scratch.jobs[0].outputRow, rows), of: pass, cancelled)
+        } catch {
+            return
+        }
+        unsafe computeDown(scratch.jobs, rows: rows, into: scratch.floats(.expertOutputs))
+    }
+
+    /// The tokens of a range of the assignments.
+    private func tokens(_ first: Int, _ count: Int) -> UnsafeBufferPointer<Int32> {
+        unsafe UnsafeBufferPointer(start: scratch.integers(.assignedTokens) + first, count: count)
+    }
+
     /// Waits for an expert as long as one of the sequences that chose it is wanted. If it can't be had, they fail.
     private func wait(
-        _ ticket: ExpertStore.Ticket, for tokens: UnsafeBufferPointer<Int32>, of pass: ForwardPass,
-        _ cancelled: (Int) -> Bool
+        _ ticket: ExpertStore.Ticket, _ part: ExpertStore.Part, for tokens: UnsafeBufferPointer<Int32>,
+        of pass: ForwardPass, _ cancelled: (Int) -> Bool
     ) throws(PagingError) -> UnsafeRawPointer {
         do {
-            return try unsafe experts.wait(ticket) {
+            return try unsafe experts.wait(ticket, for: part) {
                 unsafe tokens.allSatisfy { token in
                     let sequence = pass.rows[Int(token)].sequence
                     return pass.failures[sequence] != nil || cancelled(sequence)
@@ -207,12 +259,14 @@ extension LoadedModel {
     }
 
     private func computeJobs(rows: Int, isOnlyToken: Bool) {
+        let input = gather(rows: rows, isOnlyToken: isOnlyToken)
+        unsafe compute(scratch.jobs, rows: rows, from: input, into: scratch.floats(.expertOutputs))
+    }
+
+    /// The jobs' inputs, row after row.
+    private func gather(rows: Int, isOnlyToken: Bool) -> ActivationBuffer {
         showExpertInputs()
-        let outputs = unsafe scratch.floats(.expertOutputs)
-        guard !isOnlyToken else {
-            unsafe compute(scratch.jobs, rows: rows, from: scratch.input, into: outputs)
-            return
-        }
+        guard !isOnlyToken else { return scratch.input }
         let (assigned, gathered) = unsafe (scratch.integers(.assignedTokens), scratch.integers(.gatheredTokens))
         var wantsValues = false
         for job in scratch.jobs {
@@ -226,7 +280,7 @@ extension LoadedModel {
         forEach(rows, work: rows * input.columnCount) { row in
             unsafe gatheredInput.gather(input, from: Int(gathered[row]), token: row, values: wantsValues)
         }
-        unsafe compute(scratch.jobs, rows: rows, from: scratch.expertInput, into: outputs)
+        return gatheredInput
     }
 
     private func showExpertInputs() {
@@ -247,10 +301,11 @@ extension LoadedModel {
         let (hidden, delta) = unsafe (pass.hidden, scratch.floats(.delta))
         let (outputs, shared) = unsafe (scratch.floats(.expertOutputs), scratch.floats(.shared))
         let (weights, places) = unsafe (scratch.floats(.expertWeights), scratch.integers(.places))
+        let chosen = unsafe scratch.integers(.chosenExperts)
         forEach(pass.count, work: pass.count * size * (perToken + 2)) { row in
             let sum = unsafe delta + row * size
             unsafe sum.update(repeating: 0, count: size)
-            for assignment in row * perToken..<(row + 1) * perToken {
+            for assignment in row * perToken..<(row + 1) * perToken where unsafe chosen[assignment] >= 0 {
                 unsafe kernels.axpy(
                     weights[assignment], outputs + Int(places[assignment]) * size, count: size, into: sum)
             }

@@ -67,6 +67,12 @@ extension LoadedModel {
     func compute(
         _ jobs: [FeedForwardJob], rows: Int, from input: ActivationBuffer, into output: UnsafeMutablePointer<Float>
     ) {
+        computeGated(jobs, rows: rows, from: input)
+        unsafe computeDown(jobs, rows: rows, into: output)
+    }
+
+    /// The first half: silu(gate) ⊙ up of all jobs, into `gated`.
+    func computeGated(_ jobs: [FeedForwardJob], rows: Int, from input: ActivationBuffer) {
         guard let shape = jobs.first?.matrices.gate.shape else { return }
         let (size, width) = (shape.columns, shape.rows)
         let work = rows * width * size
@@ -83,7 +89,14 @@ extension LoadedModel {
                     tokens: job.inputRow..<job.inputRow + job.rowCount, into: gated + shift, yStride: width)
             }
         }
+    }
 
+    /// The second half: `down` of what is in `gated`.
+    func computeDown(_ jobs: [FeedForwardJob], rows: Int, into output: UnsafeMutablePointer<Float>) {
+        guard let shape = jobs.first?.matrices.gate.shape else { return }
+        let (size, width) = (shape.columns, shape.rows)
+        let work = rows * width * size
+        let gated = unsafe scratch.floats(.gated)
         for job in jobs {
             unsafe showInputs(
                 gated + job.firstRow * width, count: job.rowCount, columns: width, of: job.kind.intermediate)

@@ -1,4 +1,5 @@
 import Container
+import ExpertPaging
 
 /// A prompt on its way into a state: what `LoadedModel.advance` has done of it and what comes next.
 package struct Prefill {
@@ -62,14 +63,18 @@ extension LoadedModel {
         defer { endStep() }
         let pass = scratch.chunk
         if prefill.layer == 0 { beginChunk(prefill, pass) }
+        var goesOn = false
+        defer { if !goesOn { experts.endChunk() } }
         guard !cancelled() else { throw .cancelled }
         computeLayer(prefill.layer, pass, cache: prefill.state.cache, observer: observer) { _ in cancelled() }
         if let failure = pass.failures[0] { throw failure }
         prefill.layer += 1
+        goesOn = true
         guard prefill.layer == configuration.layerCount else { return }
 
         prefill.layer = 0
         prefill.processedCount += pass.count
+        goesOn = !prefill.isDone
         let wanted = prefill.isDone ? pass.count - 1..<pass.count : 0..<0
         computeOutputs(pass, wanted: wanted, observer: observer)
         if prefill.isDone { prefill.state.tokenCount += prefill.tokens.count }

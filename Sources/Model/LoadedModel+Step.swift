@@ -1,5 +1,6 @@
 import Compute
 import Container
+import ExpertPaging
 
 /// The two forms of latent attention, which give the same up to rounding.
 package enum AttentionForm: Sendable {
@@ -66,13 +67,17 @@ extension LoadedModel {
         beginStep(observer)
         defer { endStep() }
         let pass = scratch.steps
+        predictionDuration = .zero
+        experts.beginStep()
+        defer { experts.endStep(predicting: predictionDuration) }
         pass.begin(sequences: steps.count, form: .absorbed)
         for index in steps.indices {
             let state = steps[index].state
             do {
                 try prepare(CollectionOfOne(steps[index].token), state)
                 embed(steps[index].token, row: pass.count, of: pass)
-                pass.append(position: state.tokenCount, sequence: index, state: state, rotary: rotary)
+                pass.append(
+                    position: state.tokenCount, sequence: index, state: state, rotary: rotary, lossy: state.lossy)
             } catch {
                 pass.fail(index, error)
             }
@@ -87,6 +92,7 @@ extension LoadedModel {
         for (row, place) in pass.rows.enumerated() {
             steps[place.sequence].logitsRow = row
             steps[place.sequence].state.tokenCount += 1
+            steps[place.sequence].state.lossyUse += pass.lossyUses[place.sequence]
         }
     }
 

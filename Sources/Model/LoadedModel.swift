@@ -8,8 +8,8 @@ import Synchronization
 /// One step runs at a time, on whichever thread calls (the engine's); a second one at the same time is a programming
 /// error and traps. A step allocates nothing of its own.
 package final class LoadedModel: @unchecked Sendable {
-    // Sendable: everything but `scratch`, `routing` and `prefillNumber` is immutable or locks itself, and `isStepping` keeps a
-    // second step from using `scratch`.
+    // Sendable: everything but `scratch` and the variables is immutable or locks itself, and `isStepping` keeps a
+    // second step from using them.
 
     package let configuration: ModelConfiguration
     package let plan: MemoryPlan
@@ -29,17 +29,32 @@ package final class LoadedModel: @unchecked Sendable {
     package var routing: (any RoutingSource)?
     /// Of the prefill that is under way.
     var prefillNumber = 0
+    /// Time that the step at hand has spent on predicting experts.
+    var predictionDuration = Duration.zero
+
+    /// What was in memory already when it was loaded.
+    package let adoption: Adoption
+
+    package struct Adoption: Sendable, Equatable {
+        package var tensorCount = 0
+        package var experts = ExpertStore.Adoption()
+    }
 
     /// Reads the dense weights and starts the threads; experts are read when they are first needed.
+    ///
+    /// - Parameters:
+    ///   - kept: where the weights are to be, of `plan.keptLayout`; what it holds already isn't read again.
+    ///   - willRead: called before each read of an expert.
     package init(
-        container: ContainerReader, plan: MemoryPlan, threadCount: Int = ThreadCount.available, kernels: Kernels = .best
+        container: ContainerReader, plan: MemoryPlan, threadCount: Int = ThreadCount.available,
+        kernels: Kernels = .best, kept: KeptWeights? = nil, willRead: ReadObserver? = nil
     ) throws(ModelError) {
         configuration = container.metadata.configuration.activating(plan.expertsPerToken)
         self.plan = plan
         self.kernels = kernels
         self.threadCount = threadCount
         pool = ThreadPool(threadCount: threadCount)
-        weights = try ResidentTensors(container: container, configuration: configuration, pool: pool)
+        weights = try ResidentTensors(container: container, configuration: configuration, pool: pool, kept: kept)
         rotary = RotaryTable(configuration.rotary, headSize: AttentionSizes(configuration.attention).ropeHeadSize)
         scratch = try Scratch(
             layout: ScratchLayout(configuration: configuration, chunk: plan.chunk, sequences: plan.sequenceCount),
@@ -51,11 +66,14 @@ package final class LoadedModel: @unchecked Sendable {
                 $0.layout.gateUpFormat.isQuantized || $0.layout.downFormat.isQuantized
             }
         do {
-            experts = try ExpertStore(container: container, slotCount: plan.slotCount, laneCount: plan.laneCount)
+            experts = try ExpertStore(
+                container: container, slotCount: plan.slotCount, laneCount: plan.laneCount,
+                planes: plan.planes ?? .coarse, isDirect: plan.isDirect, kept: kept, willRead: willRead)
         } catch {
             throw ModelError(.outOfMemory, "the expert arena could not be made", cause: error)
         }
         shares = WorkShares(threadCount: threadCount)
+        adoption = Adoption(tensorCount: weights.adoptedCount, experts: experts.adoptKept(on: pool))
     }
 
     /// The KV cache for all sequences, as the plan has it.
@@ -146,10 +164,13 @@ package final class LoadedModel: @unchecked Sendable {
         }
     }
 
-    /// Norms rows of `hidden` into the same rows of `normed`: [rows, hidden].
-    func norm(_ weight: UnsafePointer<Float>, _ pass: ForwardPass, rows: Range<Int>) {
+    /// Norms rows of `hidden` into the same rows of a buffer: [rows, hidden].
+    func norm(
+        _ weight: UnsafePointer<Float>, _ pass: ForwardPass, rows: Range<Int>,
+        into buffer: ScratchLayout.Buffer = .normed
+    ) {
         let size = configuration.hiddenSize
-        let (hidden, normed) = unsafe (pass.hidden, scratch.floats(.normed))
+        let (hidden, normed) = unsafe (pass.hidden, scratch.floats(buffer))
         forEach(rows.count, work: rows.count * size) { item in
             let start = (rows.lowerBound + item) * size
             unsafe kernels.rmsNorm(

@@ -1,3 +1,4 @@
+import Container
 package import ExpertPaging
 
 extension MemoryPlan: CustomStringConvertible {
@@ -23,6 +24,10 @@ extension MemoryPlan: CustomStringConvertible {
                     "expert arena", arenaByteCount,
                     ", \(slotCount) slots for \(expertCount) experts, \(Int((100 * slotFraction).rounded())) %"))
         }
+        if let planes {
+            let name = planes == .both ? "both planes, 8 bits a weight" : "the coarse planes, 4 bits a weight"
+            lines.append("experts       \(name): \(planesReason)")
+        }
         lines.append(line("in all", byteCount, " of \(MemorySize(byteCount: budget)) (\(budgetSource))"))
         return lines
     }
@@ -38,9 +43,11 @@ extension MemoryPlan: CustomStringConvertible {
         return lines
     }
 
-    /// What storage lets one hope for: `samples` of a probe, and the tokens a second that reading the experts that aren't in
-    /// memory would leave if computing took no time.
-    package func forecastLines(_ probe: StorageProbe) -> [String] {
+    /// What storage lets one hope for: `samples` of a probe, and the tokens a second that reading from storage what isn't in
+    /// memory, and from memory what is, would leave if nothing overlapped and computing took no time.
+    ///
+    /// - Parameter readBandwidth: of memory, in bytes a second.
+    package func forecastLines(_ probe: StorageProbe, readBandwidth: Double) -> [String] {
         guard expertCount > 0, let best = probe.best else { return [] }
         let megabyte = 1e6
         var lines = ["storage, reads of \(MemorySize(byteCount: probe.readByteCount)):"]
@@ -52,19 +59,31 @@ extension MemoryPlan: CustomStringConvertible {
                     + "\(Int((sample.bytesPerSecond / megabyte).rounded())) MB/s, "
                     + "\((milliseconds * 100).rounded() / 100) ms a read")
         }
-        guard slotCount < expertCount else { return lines + ["every expert stays in memory"] }
+        guard slotCount < expertCount else {
+            let rate = readBandwidth / Double(max(denseByteCount + tokenByteCount, 1))
+            return lines + [
+                "every expert stays in memory: at most \(Self.rate(rate)) tokens/s with memory that is read at "
+                    + "\(Self.rate(readBandwidth / 1e9)) GB/s"
+            ]
+        }
         let hits = HitRateForecast.range(fraction: slotFraction)
         func rate(_ hitRate: Double) -> String {
-            let perSecond = best.bytesPerSecond / max((1 - hitRate) * Double(tokenByteCount), 1)
-            return perSecond < 10 ? "\((perSecond * 10).rounded() / 10)" : "\(Int(perSecond.rounded()))"
+            let missed = (1 - hitRate) * Double(tokenByteCount)
+            let rest = Double(denseByteCount + tokenByteCount) - missed
+            return Self.rate(1 / (missed / best.bytesPerSecond + rest / readBandwidth))
         }
         func percent(_ part: Double) -> Int { Int((100 * part).rounded()) }
         let missed = MemorySize(byteCount: Int((1 - (hits.lowerBound + hits.upperBound) / 2) * Double(tokenByteCount)))
         lines.append(
             "to expect: \(percent(hits.lowerBound)) to \(percent(hits.upperBound)) % of the experts in memory when asked "
-                + "for, about \(missed) read a token, at most \(rate(hits.lowerBound)) to \(rate(hits.upperBound)) "
-                + "tokens/s from storage")
+                + "for, about \(missed) read a token, \(rate(hits.lowerBound)) to \(rate(hits.upperBound)) tokens/s with "
+                + "memory that is read at \(Self.rate(readBandwidth / 1e9)) GB/s"
+                + (probe.choice.map { ", by \($0.laneCount) lanes, \($0.isDirect ? "direct" : "buffered")" } ?? ""))
         return lines
+    }
+
+    private static func rate(_ perSecond: Double) -> String {
+        perSecond < 10 ? "\((perSecond * 10).rounded() / 10)" : "\(Int(perSecond.rounded()))"
     }
 
     package var description: String { lines.joined(separator: "\n") }

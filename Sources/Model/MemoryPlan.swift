@@ -11,8 +11,9 @@ package struct MemoryPlan: Sendable {
         package var context: Int?
         /// Exactly so many expert slots instead of as many as fit.
         package var expertSlots: Int?
-        /// Threads that read experts.
+        /// Threads that read experts, and whether they read past the page cache.
         package var laneCount: Int
+        package var isDirect = false
         /// nil: bf16, or f32 for a container in f32.
         package var cacheFormat: CacheFormat?
         /// Tokens of a prompt that are computed together; nil for the most, up to 256, whose scratch takes no more than
@@ -20,13 +21,15 @@ package struct MemoryPlan: Sendable {
         package var chunk: Int?
         /// Sequences that step together at most; nil for one for every 512 positions of the KV cache, up to 8.
         package var sequences: Int?
+        /// Planes of experts that have two; nil for both if all experts have room with both, and else the coarse one.
+        package var planes: ExpertPlanes?
         /// Routed experts that a token goes through instead of the model's own number, to measure with.
         package var expertsPerToken: Int?
 
         package init(
             memory: Int? = nil, context: Int? = nil, expertSlots: Int? = nil,
             laneCount: Int = ExpertStore.defaultLaneCount, cacheFormat: CacheFormat? = nil, chunk: Int? = nil,
-            sequences: Int? = nil, expertsPerToken: Int? = nil
+            sequences: Int? = nil, planes: ExpertPlanes? = nil, expertsPerToken: Int? = nil
         ) {
             self.memory = memory
             self.context = context
@@ -35,6 +38,7 @@ package struct MemoryPlan: Sendable {
             self.cacheFormat = cacheFormat
             self.chunk = chunk
             self.sequences = sequences
+            self.planes = planes
             self.expertsPerToken = expertsPerToken
         }
     }
@@ -56,6 +60,8 @@ package struct MemoryPlan: Sendable {
     package let chunk: Int
     package let cacheFormat: CacheFormat
     package let laneCount: Int
+    /// Whether experts are read past the page cache.
+    package let isDirect: Bool
     package let slotCount: Int
     package let leastSlotCount: Int
     package let expertCount: Int
@@ -64,6 +70,10 @@ package struct MemoryPlan: Sendable {
     package let tokenExpertCount: Int
     /// nil for the model's own.
     package let expertsPerToken: Int?
+    /// Which planes of the experts are used; nil where they have only one.
+    package internal(set) var planes: ExpertPlanes?
+    /// Why, to be read after what.
+    package internal(set) var planesReason = ""
     /// What the person should know before it starts.
     package let warnings: [String]
 
@@ -80,9 +90,13 @@ package struct MemoryPlan: Sendable {
     static let mostDefaultSequences = 8
 
     package init(container: ContainerReader, options: Options) throws(ModelError) {
+        func footprint(_ planes: ExpertPlanes) -> ModelFootprint {
+            ModelFootprint(
+                container: container, planes: planes, laneCount: options.laneCount,
+                expertsPerToken: options.expertsPerToken)
+        }
         try self.init(
-            footprint: ModelFootprint(
-                container: container, laneCount: options.laneCount, expertsPerToken: options.expertsPerToken),
+            coarse: footprint(.coarse), both: container.refinements.isEmpty ? nil : footprint(.both),
             cacheFormat: options.cacheFormat ?? .default(for: container), options: options,
             available: AvailableMemory.current())
     }
@@ -158,6 +172,7 @@ package struct MemoryPlan: Sendable {
         self.chunk = chunk
         self.cacheFormat = cacheFormat
         laneCount = options.laneCount
+        isDirect = options.isDirect
         slotCount = min(slots, arena.expertCount)
         leastSlotCount = arena.leastSlotCount
         expertCount = arena.expertCount

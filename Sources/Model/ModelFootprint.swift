@@ -8,7 +8,7 @@ package struct ModelFootprint: Sendable {
     package let denseByteCount: Int
     /// The routed experts' sizes.
     package let arena: ArenaShape
-    /// Where the lanes put packed experts before they unpack them, all lanes together.
+    /// Where the lanes put what they read before it is unpacked or put together, all lanes together.
     package let laneByteCount: Int
 
     package init(
@@ -20,13 +20,14 @@ package struct ModelFootprint: Sendable {
         self.laneByteCount = laneByteCount
     }
 
-    package init(container: ContainerReader, laneCount: Int, expertsPerToken: Int? = nil) {
+    package init(
+        container: ContainerReader, planes: ExpertPlanes = .coarse, laneCount: Int, expertsPerToken: Int? = nil
+    ) {
         self.init(
             configuration: container.metadata.configuration.activating(expertsPerToken),
             denseByteCount: ResidentTensors.byteCount(of: container),
-            arena: ArenaShape(container: container, laneCount: laneCount),
-            laneByteCount: laneCount
-                * (container.experts.values.lazy.filter { $0.codec != .stored }.map(\.storedByteCount).max() ?? 0))
+            arena: ArenaShape(container: container, planes: planes, laneCount: laneCount),
+            laneByteCount: laneCount * BlobFile.scratchByteCount(of: container.sources(planes: planes)))
     }
 
     /// Of whole blocks that hold so many tokens.

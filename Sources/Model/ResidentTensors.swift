@@ -1,5 +1,6 @@
 import Compute
 import Container
+import ExpertPaging
 import Synchronization
 
 /// Everything that every token needs, read into anonymous memory of our own: the embedding, norms, attention, routers,
@@ -57,7 +58,10 @@ import Synchronization
     let outputHead: Matrix
     let layers: [Layer]
 
-    private let memory: AlignedMemory
+    /// All of them.
+    let memory: AlignedMemory
+    /// Tensors that an earlier run left in memory and that were what the container says.
+    let adoptedCount: Int
 
     static func byteCount(of container: ContainerReader) -> Int {
         container.tensors.values.reduce(0) { $0 + MatrixShape.padded($1.byteCount) }
@@ -65,10 +69,15 @@ import Synchronization
 
     /// Reads and checks every resident tensor, on all of the pool's threads and in the file's order: while one waits for
     /// storage, another compares a checksum.
-    init(container: ContainerReader, configuration: ModelConfiguration, pool: ThreadPool) throws(ModelError) {
+    ///
+    /// - Parameter kept: has the place for them in it, of exactly their size. What is complete there already is compared
+    ///   with its checksum in place of being read.
+    init(
+        container: ContainerReader, configuration: ModelConfiguration, pool: ThreadPool, kept: KeptWeights? = nil
+    ) throws(ModelError) {
         let byteCount = Self.byteCount(of: container)
         do {
-            memory = try AlignedMemory(byteCount: byteCount, wantsHugePages: true)
+            memory = try kept?.dense ?? AlignedMemory(byteCount: byteCount, wantsHugePages: true)
         } catch {
             throw ModelError(.outOfMemory, "the dense weights need \(byteCount) bytes", cause: error)
         }
@@ -79,7 +88,19 @@ import Synchronization
             places.tensors[record.key] = (record, end)
             end += MatrixShape.padded(record.byteCount)
         }
-        try Self.read(records, of: container, to: places, on: pool)
+        var missing = records
+        if let kept, kept.isDenseComplete {
+            missing = places.damaged(records, on: pool)
+        }
+        kept?.isDenseComplete = false
+        try Self.read(missing, of: container, to: places, on: pool)
+        if let kept {
+            kept.isDenseComplete = true
+            let piece = 64 << 20
+            let (memory, count) = (memory, (byteCount + piece - 1) / piece)
+            if !missing.isEmpty { pool.forEach(count) { memory.makeHuge(at: $0 * piece, byteCount: piece) } }
+        }
+        adoptedCount = records.count - missing.count
 
         embedding = try places.matrix(.tokenEmbedding, nil)
         unsafe outputNorm = try places.vector(.outputNorm, nil)
@@ -111,7 +132,7 @@ import Synchronization
     }
 
     /// Where each tensor was put.
-    private struct Places {
+    struct Places {
         let path: String
         let memory: AlignedMemory
         var tensors: [TensorKey: (record: TensorRecord, offset: Int)] = [:]

@@ -6,13 +6,13 @@ import Glibc
 ///
 /// DeepSeek-V2 (arXiv 2405.04434, §2.2) and DeepSeek-V3 (arXiv 2412.19437, §2.1.2): scores are a softmax or a sigmoid
 /// of the logits; a selection bias and the limit to a few groups decide *which* experts are taken; the weights come
-/// from the unbiased scores.
+/// from the unbiased scores. gpt-oss and Granite choose by the logits and take the softmax of what was chosen.
 package struct Router: Sendable {
     package let configuration: ModelConfiguration.Router
     package let expertCount: Int
     package let expertsPerToken: Int
     /// e_score_correction_bias [experts]; empty without one.
-    private let bias: [Float]
+    let bias: [Float]
 
     /// - Parameter bias: as long as `expertCount`, or empty.
     package init(experts: ModelConfiguration.Experts, bias: [Float]) {
@@ -29,7 +29,8 @@ package struct Router: Sendable {
     /// Chooses `expertsPerToken` distinct experts, best first.
     ///
     /// - Parameters:
-    ///   - scores: [experts]; the logits on entry, the scores on return.
+    ///   - scores: [experts]; the logits on entry, the scores on return (with `softmaxOfChosen` the logits are the
+    ///     scores).
     ///   - ranking: [experts], scratch.
     ///   - experts: [expertsPerToken], on return the chosen experts.
     ///   - weights: [expertsPerToken], on return their weights.
@@ -38,28 +39,53 @@ package struct Router: Sendable {
         weights: inout MutableSpan<Float>
     ) {
         score(&scores)
-        for expert in 0..<expertCount {
-            let value = bias.isEmpty ? scores[expert] : scores[expert] + bias[expert]
-            // A NaN marks an expert as taken below, so one that comes out of damaged weights must not stay.
-            ranking[expert] = value.isNaN ? -.infinity : value
-        }
+        for expert in 0..<expertCount { ranking[expert] = selectionValue(scores, expert) }
         if configuration.groupsPerToken < groupCount { maskGroups(&ranking) }
 
+        for rank in 0..<expertsPerToken {
+            experts[rank] = Int32(truncatingIfNeeded: takeBest(&ranking, in: 0..<expertCount))
+        }
+        weigh(scores, experts, &weights)
+    }
+
+    /// What an expert is chosen by. A NaN marks an expert as taken, so one that comes out of damaged weights must not
+    /// stay.
+    func selectionValue(_ scores: borrowing MutableSpan<Float>, _ expert: Int) -> Float {
+        let value = bias.isEmpty ? scores[expert] : scores[expert] + bias[expert]
+        return value.isNaN ? -.infinity : value
+    }
+
+    /// The chosen experts' weights, from the unbiased scores; 0 for −1 in an expert's place.
+    func weigh(
+        _ scores: borrowing MutableSpan<Float>, _ experts: borrowing MutableSpan<Int32>,
+        _ weights: inout MutableSpan<Float>
+    ) {
+        var maximum = -Float.infinity
+        for rank in 0..<expertsPerToken where experts[rank] >= 0 { maximum = max(maximum, scores[Int(experts[rank])]) }
         var sum: Float = 0
         for rank in 0..<expertsPerToken {
-            let expert = takeBest(&ranking, in: 0..<expertCount)
-            experts[rank] = Int32(truncatingIfNeeded: expert)
-            weights[rank] = scores[expert]
-            sum += scores[expert]
+            weights[rank] = experts[rank] < 0 ? 0 : weight(scores[Int(experts[rank])], maximum)
+            sum += weights[rank]
         }
         for rank in 0..<expertsPerToken {
-            if configuration.normalizesWeights { weights[rank] /= sum + 1e-20 }
+            if configuration.scoring == .softmaxOfChosen {
+                weights[rank] /= sum
+            } else if configuration.normalizesWeights {
+                weights[rank] /= sum + 1e-20
+            }
             weights[rank] *= configuration.weightScale
         }
     }
 
+    /// Before anything is divided by the sum.
+    private func weight(_ score: Float, _ maximum: Float) -> Float {
+        configuration.scoring == .softmaxOfChosen ? exponential(score - maximum) : score
+    }
+
     private func score(_ scores: inout MutableSpan<Float>) {
         switch configuration.scoring {
+        case .softmaxOfChosen:
+            break
         case .sigmoid:
             for expert in 0..<expertCount { scores[expert] = 1 / (1 + exponential(-scores[expert])) }
         case .softmax:

@@ -70,8 +70,12 @@ struct ScratchLayout {
         case routerScores, ranking
         /// [assignments], the router's weights; the others are Int32.
         case expertWeights, chosenExperts, places, assignedTokens, gatheredTokens
+        /// [assignments]: what the next layer's router is expected to choose; the experts are Int32.
+        case expectedWeights, expectedExperts
         /// [experts] Int32
-        case expertEnds, expertCounts, distinctExperts, pendingTickets
+        case expertEnds, expertCounts, distinctExperts, pendingTickets, expectedDistinct
+        /// [sequences, experts], [sequences, 2] Int32, [experts] Int32: for routers that look at what is in memory.
+        case preferences, lossyUses, residents
         /// [sequences, vocabulary]
         case logits
     }
@@ -111,7 +115,11 @@ struct ScratchLayout {
             case .expertOutputs: assignments * hidden
             case .routerScores, .ranking: tokens * expertCount
             case .expertWeights, .chosenExperts, .places, .assignedTokens, .gatheredTokens: assignments
-            case .expertEnds, .expertCounts, .distinctExperts, .pendingTickets: expertCount
+            case .expectedWeights, .expectedExperts: assignments
+            case .expertEnds, .expertCounts, .distinctExperts, .pendingTickets, .expectedDistinct: expertCount
+            case .preferences: sequences * expertCount
+            case .lossyUses: sequences * 2
+            case .residents: expertCount
             case .logits: sequences * configuration.vocabularySize
             }
         }

@@ -67,7 +67,7 @@ extension ConversionType {
         switch self {
         case .int4: .int8
         case .int8: .bf16
-        case .int4Linear, .int4NonLinear, .bf16, .f32: nil
+        case .int4Linear, .int4NonLinear, .nested, .bf16, .f32: nil
         }
     }
 }

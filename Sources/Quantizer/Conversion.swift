@@ -34,7 +34,8 @@ package struct Conversion {
             let types = plan.types(of: expert.key)
             units.append(
                 ConversionUnit(
-                    expert, layout.importing(expert), .init(first: types.gateUp.table, down: types.down.table)))
+                    expert, layout.importing(expert), plan.refinement(of: expert.key)?.importing(expert),
+                    .init(first: types.gateUp.table, down: types.down.table)))
         }
         self.units = units
     }
@@ -113,6 +114,7 @@ package struct Conversion {
         report.sourceByteCount = progress.totalByteCount
         report.fileByteCount = try InputFile(path: writer.path).byteCount
         report.byteCountPerToken = plan.byteCountPerToken
+        report.coarseByteCountPerToken = plan.isNested ? plan.byteCountPerToken(planes: .coarse) : nil
         report.skipped = checkpoint.skipped
         report.warnings = checkpoint.warnings
         return report
@@ -138,18 +140,29 @@ package struct Conversion {
                 advice: "Put that back as it was, or start over with --force")
         }
         var next = 0
+        // The first plane of an expert that waits for its second one. If that is missing, the expert is made again.
+        var first: (record: ArrayRecord, note: [UInt8])?
         for entry in try writer.takeUp() {
             switch entry {
             case .note(let note): hashing.takeUp(note)
             case .array(let record, let note):
                 let start = next
+                let isSecond = if case .refinement = record { true } else { false }
                 while next < units.count, units[next].isPart(of: record) { next += 1 }
-                guard next > start else {
+                guard next > start, isSecond == (first != nil) else {
                     throw QuantizerError(
                         code: .changed, message: "the unfinished conversion has \(record.name) where another is due",
                         advice: "Start over with --force")
                 }
-                enter(units[start], record, ConversionNote.losses(note), in: &report)
+                if units[start].refinementRange != nil, !isSecond {
+                    first = (record, note)
+                    next = start
+                    continue
+                }
+                enter(
+                    units[start], (first.map { [$0.record] } ?? []) + [record],
+                    ConversionNote.losses(first?.note ?? note), in: &report)
+                first = nil
                 report.resumedArrayCount += 1
                 progress.advance(units[start..<next].reduce(0) { $0 + $1.sourceByteCount })
             }
@@ -168,25 +181,25 @@ package struct Conversion {
         _ made: ConversionWorkers.Made, _ losses: [MatrixEncoder.Loss], to writer: ContainerWriter,
         _ report: inout ConversionReport
     ) throws {
-        let record = try writer.append(made, note: ConversionNote.encoded(losses))
-        if let record { enter(made.unit, record, losses, in: &report) }
+        let records = try writer.append(made, note: ConversionNote.encoded(losses))
+        if !records.isEmpty { enter(made.unit, records, losses, in: &report) }
     }
 
-    /// Counts a complete array.
+    /// Counts a complete array, or an expert with its planes.
     private func enter(
-        _ unit: ConversionUnit, _ record: ArrayRecord, _ losses: [MatrixEncoder.Loss],
+        _ unit: ConversionUnit, _ records: [ArrayRecord], _ losses: [MatrixEncoder.Loss],
         in report: inout ConversionReport
     ) {
         report.arrayCount += 1
-        report.storedByteCount += record.storedByteCount
-        if case .expert(let record) = record {
+        report.storedByteCount += records.reduce(0) { $0 + $1.storedByteCount }
+        if case .expert(let record) = records.first {
             report.expertCount += 1
             report.packedExpertCount += record.codec == .stored ? 0 : 1
         }
         report.losses.add(unit, losses)
         report.uncompensated += workers.encoding.uncompensated(unit)
         for (part, loss) in zip(unit.parts, losses) {
-            let format = part.encoder.shape.format
+            let format: BlockFormat = part.refinementOffset == nil ? part.encoder.shape.format : .q8
             report.add(.init(name: part.source.name, format: format, loss: loss), weightCount: part.source.weightCount)
             let isUneven = !part.source.columns.isMultiple(of: BlockFormat.groupSize)
             if format == .bf16, isUneven, plan.type.format.isQuantized { report.unquantized.append(part.source.name) }

@@ -80,7 +80,7 @@ extension ConversionUnit {
     fileprivate var formats: String {
         switch content {
         case .tensor(_, let shape, let table, let rows): "\(name) \(shape) \(table) \(rows)"
-        case .expert(_, let layout): "\(name) \(layout)"
+        case .expert(_, let layout, let refinement): "\(name) \(layout)" + (refinement.map { " \($0)" } ?? "")
         }
     }
 }

@@ -12,6 +12,9 @@ package struct ConversionForecast: Sendable {
         package var columns: Int
         package var matrixCount: Int
         package var format: BlockFormat
+        /// Whether there is a second plane, which makes it `q8`.
+        package var isRefined = false
+        /// With all planes.
         package var byteCount: Int
 
         package var weightCount: Int { rows * columns * matrixCount }
@@ -26,6 +29,8 @@ package struct ConversionForecast: Sendable {
     /// Of which every token needs this much.
     package let denseByteCount: Int
     package let expertByteCounts: [Int]
+    /// With the first planes alone; the same where there is one.
+    package let coarseExpertByteCounts: [Int]
     package let byteCountPerToken: Int
     /// Of the file if no blob packs, and a little more: how long the recorded losses get isn't known before.
     package let fileByteCount: Int
@@ -60,13 +65,21 @@ package struct ConversionForecast: Sendable {
                     format: shape.format, byteCount: shape.byteCount))
         }
         let layouts = checkpoint.experts.compactMap { expert in
-            plan.layout(of: expert.key).map { (key: expert.key, layout: $0.importing(expert)) }
+            plan.layout(of: expert.key).map {
+                ExpertForm(
+                    key: expert.key, layout: $0.importing(expert),
+                    refinement: plan.refinement(of: expert.key)?.importing(expert))
+            }
         }
-        for (_, layout) in layouts { size.addExpert(byteCount: layout.byteCount) }
+        for form in layouts {
+            size.addExpert(byteCount: form.layout.byteCount)
+            if let refinement = form.refinement { size.addExpert(byteCount: refinement.byteCount) }
+        }
         lines += Self.expertLines(layouts)
 
         self.lines = lines
-        expertByteCounts = layouts.map(\.layout.byteCount)
+        expertByteCounts = layouts.map(\.byteCount)
+        coarseExpertByteCounts = layouts.map(\.layout.byteCount)
         denseByteCount = dense
         weightCount = lines.reduce(0) { $0 + $1.weightCount }
         arrayByteCount = lines.reduce(0) { $0 + $1.byteCount }
@@ -110,31 +123,48 @@ package struct ConversionForecast: Sendable {
         return tensors + experts
     }
 
+    /// One routed expert as it will be stored.
+    private struct ExpertForm {
+        var key: ExpertKey
+        var layout: ExpertLayout
+        var refinement: RefinementLayout?
+
+        /// In memory, with all planes.
+        var byteCount: Int { refinement.map { layout.refined(by: $0) }?.byteCount ?? layout.byteCount }
+    }
+
     /// Layers whose experts are all alike share a line.
-    private static func expertLines(_ layouts: [(key: ExpertKey, layout: ExpertLayout)]) -> [Line] {
+    private static func expertLines(_ forms: [ExpertForm]) -> [Line] {
         struct Group {
             var layout: ExpertLayout
+            var refinement: RefinementLayout?
             var keys: [ExpertKey]
         }
         var groups: [Group] = []
-        for (key, layout) in layouts {
-            if let index = groups.firstIndex(where: { $0.layout == layout }) {
-                groups[index].keys.append(key)
+        for form in forms {
+            let index = groups.firstIndex { $0.layout == form.layout && $0.refinement == form.refinement }
+            if let index {
+                groups[index].keys.append(form.key)
             } else {
-                groups.append(Group(layout: layout, keys: [key]))
+                groups.append(Group(layout: form.layout, refinement: form.refinement, keys: [form.key]))
             }
         }
         return groups.flatMap { group in
             let layers = Set(group.keys.map(\.layer)).sorted()
             let count = group.keys.count
             let (gate, down) = (group.layout.gateShape, group.layout.downShape)
+            let isRefined = (
+                gateUp: group.refinement?.refinesGateUp ?? false, down: group.refinement?.refinesDown ?? false
+            )
             return [
                 Line(
                     name: WeightKind.expertGateUp.pattern(layers: layers), rows: gate.rows, columns: gate.columns,
-                    matrixCount: 2 * count, format: gate.format, byteCount: 2 * count * gate.byteCount),
+                    matrixCount: 2 * count, format: gate.format, isRefined: isRefined.gateUp,
+                    byteCount: 2 * count * (isRefined.gateUp ? gate.refined : gate).byteCount),
                 Line(
                     name: WeightKind.expertDown.pattern(layers: layers), rows: down.rows, columns: down.columns,
-                    matrixCount: count, format: down.format, byteCount: count * down.byteCount),
+                    matrixCount: count, format: down.format, isRefined: isRefined.down,
+                    byteCount: count * (isRefined.down ? down.refined : down).byteCount),
             ]
         }
     }

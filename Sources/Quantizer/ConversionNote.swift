@@ -2,16 +2,17 @@ import Container
 
 /// What a conversion adds to its journal's entries, so that a resumed one can report the whole.
 enum ConversionNote {
-    /// Sixteen bytes a part: the bit patterns of error and energy.
+    /// 24 bytes a part: the bit patterns of error, energy and the first plane's error.
     static func encoded(_ losses: [MatrixEncoder.Loss]) -> [UInt8] {
-        losses.flatMap { bytes($0.error.bitPattern) + bytes($0.energy.bitPattern) }
+        losses.flatMap { loss in [loss.error, loss.energy, loss.coarseError].flatMap { bytes($0.bitPattern) } }
     }
 
     static func losses(_ note: [UInt8]) -> [MatrixEncoder.Loss] {
-        stride(from: 0, to: note.count - 15, by: 16).map { start in
+        stride(from: 0, to: note.count - 23, by: 24).map { start in
             var loss = MatrixEncoder.Loss()
             loss.error = Double(bitPattern: number(note[start..<start + 8]))
             loss.energy = Double(bitPattern: number(note[start + 8..<start + 16]))
+            loss.coarseError = Double(bitPattern: number(note[start + 16..<start + 24]))
             return loss
         }
     }

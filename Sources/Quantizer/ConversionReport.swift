@@ -17,7 +17,9 @@ package struct ConversionReport: Sendable {
     /// Bytes of all arrays as stored, packed blobs at their packed size.
     package var storedByteCount = 0
     package var byteCountPerToken = 0
-    /// Tensors and experts, and how many of them an earlier run had made.
+    /// With the experts' first planes alone; nil where none has two.
+    package var coarseByteCountPerToken: Int?
+    /// Tensors and experts (with all of their planes), and how many of them an earlier run had made.
     package var arrayCount = 0
     package var resumedArrayCount = 0
     package var expertCount = 0

@@ -16,17 +16,19 @@ extension ConversionUnit {
                 compensation: try options.compensation(of: tensor, shape))
             return ConversionUnit(
                 tensor, shape, tables, rows: rows, try settings.encoder(for: [tensor.matrix], table: tables.first))
-        case .expert(let expert, let layout):
+        case .expert(let expert, let layout, let refinement):
             let importance = options.importance
             let gateUp = EncoderSettings(
                 layout.gateShape, options, weights: importance?.weights(for: expert.key, .gateUp),
                 compensation: try options.compensation(of: expert, .gateUp, layout.gateShape),
-                stride: layout.gateUpStride)
+                stride: layout.gateUpStride,
+                refinementStride: refinement?.refinesGateUp == true ? refinement?.gateUpStride : nil)
             let down = EncoderSettings(
                 layout.downShape, options, weights: importance?.weights(for: expert.key, .down),
-                compensation: try options.compensation(of: expert, .down, layout.downShape))
+                compensation: try options.compensation(of: expert, .down, layout.downShape),
+                refinementStride: refinement?.refinesDown == true ? refinement?.downStride : nil)
             return ConversionUnit(
-                expert, layout, tables,
+                expert, layout, refinement, tables,
                 gateUp: try gateUp.encoder(for: [expert.gate, expert.up], table: tables.first),
                 down: try down.encoder(for: [expert.down], table: tables.down))
         }

@@ -7,8 +7,10 @@ struct ConversionUnit {
     enum Content {
         /// - Parameter rows: of the tensor; all of them unless it is made in pieces.
         case tensor(SourceTensor, MatrixShape, CodeTable, rows: Range<Int>)
-        /// - Parameter layout: with the linear tables until `prepared(_:)` has chosen.
-        case expert(SourceExpert, ExpertLayout)
+        /// - Parameters:
+        ///   - layout: with the linear tables until `prepared(_:)` has chosen.
+        ///   - refinement: of the second plane, if there is one; its bytes follow the blob's.
+        case expert(SourceExpert, ExpertLayout, RefinementLayout?)
     }
 
     /// One matrix of the unit and its place in the unit's bytes.
@@ -18,15 +20,22 @@ struct ConversionUnit {
         var rows: Range<Int>
         var encoder: MatrixEncoder
         var offset: Int
+        /// Of the second plane, if it has one.
+        var refinementOffset: Int?
         /// Instead of encoding.
         var packedImport: PackedImport?
 
-        init(source: SourceMatrix, rows: Range<Int>, encoder: MatrixEncoder, offset: Int) {
+        init(
+            source: SourceMatrix, rows: Range<Int>, encoder: MatrixEncoder, offset: Int, refinementOffset: Int? = nil
+        ) {
             self.source = source
             self.rows = rows
             self.encoder = encoder
             self.offset = offset
-            packedImport = PackedImport(source, rows: rows, encoder.shape, stride: encoder.stride)
+            self.refinementOffset = refinementOffset
+            packedImport =
+                refinementOffset == nil
+                ? PackedImport(source, rows: rows, encoder.shape, stride: encoder.stride) : nil
         }
     }
 
@@ -40,33 +49,56 @@ struct ConversionUnit {
     let content: Content
     let tables: Tables
     let parts: [Part]
+    /// Of a tensor, or of an expert's blob.
+    let blobByteCount: Int
+    /// Of everything.
     let byteCount: Int
 
     /// Bytes of a piece of a tensor that is stored larger than it was, as floats are.
     private static let pieceByteCount = 32 << 20
 
-    init(_ expert: SourceExpert, _ layout: ExpertLayout, _ tables: Tables = Tables()) {
+    init(
+        _ expert: SourceExpert, _ layout: ExpertLayout, _ refinement: RefinementLayout? = nil,
+        _ tables: Tables = Tables()
+    ) {
         self.init(
-            expert, layout, tables, gateUp: MatrixEncoder(layout.gateShape, stride: layout.gateUpStride),
+            expert, layout, refinement, tables, gateUp: MatrixEncoder(layout.gateShape, stride: layout.gateUpStride),
             down: MatrixEncoder(layout.downShape))
     }
 
     /// - Parameter gateUp: with the stride of the layout's alternating panels.
     init(
-        _ expert: SourceExpert, _ layout: ExpertLayout, _ tables: Tables, gateUp: MatrixEncoder, down: MatrixEncoder
+        _ expert: SourceExpert, _ layout: ExpertLayout, _ refinement: RefinementLayout?, _ tables: Tables,
+        gateUp: MatrixEncoder, down: MatrixEncoder
     ) {
         self.tables = tables
         var layout = layout
         layout.gateUpTable = gateUp.table
         layout.downTable = down.table
-        content = .expert(expert, layout)
+        content = .expert(expert, layout, refinement)
         let width = 0..<layout.intermediateSize
+        let plane = MatrixShape.padded(layout.byteCount)
+        let gateUpPlane = refinement?.refinesGateUp == true ? refinement : nil
+        let downPlane = refinement?.refinesDown == true ? refinement : nil
         parts = [
-            Part(source: expert.gate, rows: width, encoder: gateUp, offset: 0),
-            Part(source: expert.up, rows: width, encoder: gateUp, offset: layout.upOffset),
-            Part(source: expert.down, rows: 0..<layout.hiddenSize, encoder: down, offset: layout.downOffset),
+            Part(
+                source: expert.gate, rows: width, encoder: gateUp, offset: 0,
+                refinementOffset: gateUpPlane.map { _ in plane }),
+            Part(
+                source: expert.up, rows: width, encoder: gateUp, offset: layout.upOffset,
+                refinementOffset: gateUpPlane.map { plane + $0.upOffset }),
+            Part(
+                source: expert.down, rows: 0..<layout.hiddenSize, encoder: down, offset: layout.downOffset,
+                refinementOffset: downPlane.map { plane + $0.downOffset }),
         ]
-        byteCount = layout.byteCount
+        blobByteCount = layout.byteCount
+        byteCount = refinement.map { plane + $0.byteCount } ?? layout.byteCount
+    }
+
+    /// Where the second plane begins among the unit's bytes; nil where there is none.
+    var refinementRange: Range<Int>? {
+        guard case .expert(_, _, let refinement?) = content else { return nil }
+        return byteCount - refinement.byteCount..<byteCount
     }
 
     private init(_ tensor: SourceTensor, _ shape: MatrixShape, _ tables: Tables, rows: Range<Int>) {
@@ -82,7 +114,8 @@ struct ConversionUnit {
         self.tables = tables
         content = .tensor(tensor, shape, encoder.table, rows: rows)
         parts = [Part(source: tensor.matrix, rows: rows, encoder: encoder, offset: 0)]
-        byteCount = encoder.shape.byteCount
+        blobByteCount = encoder.shape.byteCount
+        byteCount = blobByteCount
     }
 
     /// One unit, or several for a large tensor of floats: a quantised one isn't larger than it was, and an expert is
@@ -113,9 +146,11 @@ struct ConversionUnit {
         switch (content, record) {
         case (.tensor(let tensor, let shape, _, _), .tensor(let record)):
             return tensor.requirement.key == record.key && shape == record.shape
-        case (.expert(let expert, let layout), .expert(let record)):
+        case (.expert(let expert, let layout, _), .expert(let record)):
             return expert.key == record.key && layout.gateShape == record.layout.gateShape
                 && layout.downShape == record.layout.downShape
+        case (.expert(let expert, _, let refinement), .refinement(let record)):
+            return expert.key == record.key && refinement == record.layout
         default: return false
         }
     }
@@ -128,7 +163,7 @@ struct ConversionUnit {
     var name: String {
         switch content {
         case .tensor(let tensor, _, _, _): "\(tensor.requirement.key)"
-        case .expert(let expert, _): "\(expert.key)"
+        case .expert(let expert, _, _): "\(expert.key)"
         }
     }
 }

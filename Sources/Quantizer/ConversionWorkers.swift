@@ -22,10 +22,17 @@ struct ConversionWorkers {
     @safe struct Made {
         let unit: ConversionUnit
         let bytes: UnsafeRawBufferPointer
-        /// Of an expert.
-        let packed: PackedBlob?
+        /// Of an expert, one a plane.
+        let packed: [PackedBlob]
         /// One a part.
         let losses: [MatrixEncoder.Loss]
+
+        /// An expert's first plane.
+        var blob: UnsafeRawBufferPointer { unsafe UnsafeRawBufferPointer(rebasing: bytes[..<unit.blobByteCount]) }
+        /// Its second plane; empty where there is none.
+        var refinement: UnsafeRawBufferPointer {
+            unsafe UnsafeRawBufferPointer(rebasing: bytes[(unit.refinementRange ?? 0..<0)])
+        }
     }
 
     func batches(_ units: ArraySlice<ConversionUnit>) -> [Range<Int>] {
@@ -61,14 +68,22 @@ struct ConversionWorkers {
             let task = tasks[index - others]
             let loss = try encode(units[task.unit].parts[task.part], rows: task.rows, into: arrays[task.unit])
             guard state.withLock({ $0.finish(index - others, of: task.unit, loss) }) else { return }
-            let packed =
-                units[task.unit].isExpert ? unsafe PackedBlob(packing: bytes(of: arrays[task.unit]), packing) : nil
+            let packed = pack(units[task.unit], arrays[task.unit])
             // One thread at a time hands over; it goes on with what others complete meanwhile.
             guard state.withLock({ $0.complete(task.unit, packed) }) else { return }
             while let (place, packed, losses) = state.withLock({ $0.next() }) {
                 try unsafe take(
                     Made(unit: units[place], bytes: bytes(of: arrays[place]), packed: packed, losses: losses))
             }
+        }
+    }
+
+    /// An expert's planes.
+    private func pack(_ unit: ConversionUnit, _ array: AlignedMemory) -> [PackedBlob] {
+        guard unit.isExpert else { return [] }
+        let ranges = [0..<unit.blobByteCount] + (unit.refinementRange.map { [$0] } ?? [])
+        return ranges.map {
+            unsafe PackedBlob(packing: UnsafeRawBufferPointer(rebasing: bytes(of: array)[$0]), packing)
         }
     }
 
@@ -90,7 +105,9 @@ struct ConversionWorkers {
         try unsafe part.source.readRows(sourceRows, into: values)
         guard let start = values.baseAddress else { return MatrixEncoder.Loss() }
         do throws(QuantizerError) {
-            let loss = try unsafe part.encoder.encode(start, rows: rows, into: array.base + part.offset)
+            let plane = unsafe part.refinementOffset.map { unsafe array.base + $0 }
+            let loss = try unsafe part.encoder.encode(
+                start, rows: rows, into: array.base + part.offset, refinements: plane)
             progress.advance(part.source.byteCount(ofRows: rows.count))
             return loss
         } catch {
@@ -135,7 +152,7 @@ private struct BatchState {
     private var places: [Range<Int>]
     private var remaining: [Int]
     private let partCounts: [Int]
-    private var packed: [PackedBlob?]
+    private var packed: [[PackedBlob]]
     private var nextUnit = 0
     private var isHandingOver = false
 
@@ -149,7 +166,7 @@ private struct BatchState {
         }
         remaining = places.map(\.count)
         partCounts = units.map(\.parts.count)
-        packed = Array(repeating: nil, count: units.count)
+        packed = Array(repeating: [], count: units.count)
     }
 
     /// True for the unit's last task.
@@ -162,21 +179,21 @@ private struct BatchState {
     }
 
     /// True if the caller is to hand over, until there is no `next`.
-    mutating func complete(_ unit: Int, _ blob: PackedBlob?) -> Bool {
-        packed[unit] = blob
+    mutating func complete(_ unit: Int, _ planes: [PackedBlob]) -> Bool {
+        packed[unit] = planes
         remaining[unit] = 0
         defer { isHandingOver = true }
         return !isHandingOver
     }
 
-    mutating func next() -> (Int, PackedBlob?, [MatrixEncoder.Loss])? {
+    mutating func next() -> (Int, [PackedBlob], [MatrixEncoder.Loss])? {
         guard nextUnit < remaining.count, remaining[nextUnit] == 0 else {
             isHandingOver = false
             return nil
         }
         let unit = nextUnit
         nextUnit += 1
-        defer { packed[unit] = nil }
+        defer { packed[unit] = [] }
         // In the tasks' order, so that the sums don't depend on who came first.
         var sums = [MatrixEncoder.Loss](repeating: .init(), count: partCounts[unit])
         for place in places[unit] { sums[tasks[place].part] += losses[place] }

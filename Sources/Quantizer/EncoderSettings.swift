@@ -8,6 +8,8 @@ struct EncoderSettings {
     let weights: [Float]?
     let compensation: Compensation?
     let stride: Int
+    /// Of a second plane; nil for a matrix of one.
+    let refinementStride: Int?
 
     /// A table is chosen by every 32nd panel, and by no fewer than this.
     private static let leastPanelCount = 4
@@ -15,7 +17,7 @@ struct EncoderSettings {
 
     init(
         _ shape: MatrixShape, _ options: EncodingOptions, weights: [Float]?, compensation: Compensation? = nil,
-        stride: Int? = nil
+        stride: Int? = nil, refinementStride: Int? = nil
     ) {
         self.shape = shape
         method = options.method
@@ -23,12 +25,15 @@ struct EncoderSettings {
         self.weights = shape.format.isQuantized && weights?.count == shape.columns ? weights : nil
         self.compensation = compensation
         self.stride = stride ?? shape.strideByteCount
+        self.refinementStride = refinementStride
     }
 
     /// An encoder for all of `matrices`.
     ///
     /// - Parameter table: nil for the one that loses less.
     func encoder(for matrices: [SourceMatrix], table: CodeTable? = nil) throws -> MatrixEncoder {
+        // Refinements divide the non-linear table's steps.
+        if refinementStride != nil { return encoder(.nonLinear, .search) }
         // Codes that are taken over as they are mean whole numbers.
         let isImported = matrices.contains { $0.importScaleFormat != nil }
         guard method != .rtn, shape.format == .q4, !isImported else {
@@ -56,7 +61,8 @@ struct EncoderSettings {
 
     private func encoder(_ table: CodeTable, _ method: ScaleMethod) -> MatrixEncoder {
         MatrixEncoder(
-            shape, stride: stride, table: table, method: method, weights: weights, compensation: compensation)
+            shape, stride: stride, table: table, method: method, weights: weights, compensation: compensation,
+            refinementStride: refinementStride)
     }
 
     /// Panels spread evenly over the rows.

@@ -48,7 +48,7 @@ extension EncodingOptions {
                 return []
             }
             return obstacle(key, columns: shape.columns).map { [Uncompensated(name: "\(key)", reason: $0)] } ?? []
-        case .expert(let expert, let layout):
+        case .expert(let expert, let layout, _):
             let shapes = [(ImportanceMatrix.ExpertInput.gateUp, layout.gateShape), (.down, layout.downShape)]
             return shapes.compactMap { input, shape in
                 let source = input == .down ? expert.down : expert.gate

@@ -94,6 +94,12 @@ package struct FormatPlan: Sendable {
     ///
     /// - Throws: `badRule` if a rule asks for others.
     package func check(_ method: QuantizationMethod) throws(QuantizerError) {
+        if method != .search, let rule = rules.first(where: { $0.type.isNested }) {
+            throw QuantizerError(
+                code: .badRule,
+                message: "the rule '\(rule)' wants planes, and only the search finds scales that serve both",
+                advice: "Use --method search, or another type")
+        }
         guard method == .rtn, let rule = rules.first(where: { $0.type == .int4NonLinear }) else { return }
         throw QuantizerError(
             code: .badRule, message: "the rule '\(rule)' wants other codes than plain rounding has",
@@ -103,17 +109,33 @@ package struct FormatPlan: Sendable {
     /// - Precondition: the layer is sparse and has that expert.
     package func types(of key: ExpertKey) -> ExpertTypes { expertTypes[key.layer][key.expert] }
 
-    /// The layout of a routed expert; nil where the model has none.
+    /// The layout of a routed expert's blob, which has the first plane of nested matrices; nil where the model has none.
     package func layout(of key: ExpertKey) -> ExpertLayout? {
         guard let experts = configuration.experts, expertTypes.indices.contains(key.layer),
             expertTypes[key.layer].indices.contains(key.expert)
         else { return nil }
         let types = types(of: key)
+        func format(_ type: ConversionType, columns: Int) -> BlockFormat {
+            Self.fitting(type.isNested ? .q4 : type.format, columns: columns)
+        }
         return ExpertLayout(
             hiddenSize: configuration.hiddenSize, intermediateSize: experts.intermediateSize,
-            gateUpFormat: Self.fitting(types.gateUp.format, columns: configuration.hiddenSize), gateUpTable: .linear,
-            downFormat: Self.fitting(types.down.format, columns: experts.intermediateSize), downTable: .linear)
+            gateUpFormat: format(types.gateUp, columns: configuration.hiddenSize), gateUpTable: .linear,
+            downFormat: format(types.down, columns: experts.intermediateSize), downTable: .linear)
     }
+
+    /// The second plane of a routed expert; nil where it has none.
+    package func refinement(of key: ExpertKey) -> RefinementLayout? {
+        guard let layout = layout(of: key) else { return nil }
+        let types = types(of: key)
+        let refinement = RefinementLayout(
+            hiddenSize: layout.hiddenSize, intermediateSize: layout.intermediateSize,
+            refinesGateUp: types.gateUp.isNested && layout.gateUpFormat == .q4,
+            refinesDown: types.down.isNested && layout.downFormat == .q4)
+        return refinement.byteCount > 0 ? refinement : nil
+    }
+
+    package var isNested: Bool { rules.contains { $0.type.isNested } }
 
     /// Every routed expert, by layer and number.
     package var expertKeys: [ExpertKey] {
@@ -128,15 +150,19 @@ package struct FormatPlan: Sendable {
     }
 
     /// Bytes of weights that computing one token reads: every resident tensor, of the embedding one row, and the chosen
-    /// experts of every sparse layer, of average size where they differ.
-    package var byteCountPerToken: Int {
+    /// experts of every sparse layer, of average size where they differ, with all of their planes.
+    package var byteCountPerToken: Int { byteCountPerToken(planes: .both) }
+
+    package func byteCountPerToken(planes: ExpertPlanes) -> Int {
         var total = 0
         for tensor in configuration.residentTensors {
             let shape = shape(of: tensor)
             total += tensor.key.role == .tokenEmbedding ? shape.strideByteCount : shape.byteCount
         }
         guard let experts = configuration.experts else { return total }
-        return expertKeys.reduce(0) { $0 + (layout(of: $1)?.byteCount ?? 0) } * experts.expertsPerToken
+        return expertKeys.reduce(0) { sum, key in
+            sum + (layout(of: key)?.byteCount ?? 0) + (planes == .both ? refinement(of: key)?.byteCount ?? 0 : 0)
+        } * experts.expertsPerToken
             / experts.routedExpertCount + total
     }
 }

@@ -20,16 +20,21 @@ package struct LossTable: Sendable {
         case .tensor(let tensor, _, _, _):
             layer = tensor.requirement.key.layer ?? -1
             kinds = [tensor.requirement.key.role.name]
-        case .expert(let expert, _):
+        case .expert(let expert, _, _):
             layer = expert.key.layer
             kinds = ["experts.gate", "experts.up", "experts.down"]
         }
         for (index, loss) in losses.enumerated() where unit.parts[index].encoder.shape.format != .f32 {
-            var sum = sums[Key(layer: layer, kind: kinds[index])] ?? (MatrixEncoder.Loss(), 0)
-            sum.loss += loss
-            sum.matrixCount += 1
-            sums[Key(layer: layer, kind: kinds[index])] = sum
+            add(loss, layer, kinds[index])
+            if let coarse = loss.coarse { add(coarse, layer, kinds[index] + ".coarse") }
         }
+    }
+
+    private mutating func add(_ loss: MatrixEncoder.Loss, _ layer: Int, _ kind: String) {
+        var sum = sums[Key(layer: layer, kind: kind)] ?? (MatrixEncoder.Loss(), 0)
+        sum.loss += loss
+        sum.matrixCount += 1
+        sums[Key(layer: layer, kind: kind)] = sum
     }
 
     /// By layer, the model's own first, then by kind.

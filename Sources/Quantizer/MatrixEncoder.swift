@@ -15,7 +15,12 @@ package struct MatrixEncoder: Sendable {
     private let weights: [Float]?
     /// What errors in several columns cost together; then `weights` aren't looked at.
     private let compensation: Compensation?
+    /// Bytes from one panel of refinements to the next; nil for a matrix of one plane.
+    private let refinementStride: Int?
     private let kernels: Kernels
+
+    /// Whether the codes get a second plane.
+    var isRefined: Bool { refinementStride != nil }
 
     /// What encoding lost.
     package struct Loss: Sendable, Equatable {
@@ -23,10 +28,12 @@ package struct MatrixEncoder: Sendable {
         package var error = 0.0
         /// Σ x²
         package var energy = 0.0
-        /// Σ w (x − x̂)² with every column's weight w.
+        /// Σ w (x − x̂)² with every column's weight w; of the first plane, where there are two.
         package var weightedError = 0.0
         /// Σ w x²
         package var weightedEnergy = 0.0
+        /// Σ (x − x̂)² with the first plane alone, where there are two.
+        package var coarseError = 0.0
 
         package init() {}
 
@@ -34,11 +41,18 @@ package struct MatrixEncoder: Sendable {
             (error, energy, weightedError, weightedEnergy) = loss
         }
 
+        init(_ loss: Kernels.EncodingLoss, refinedError: Double) {
+            self.init(loss)
+            coarseError = error
+            error = refinedError
+        }
+
         package static func += (left: inout Loss, right: Loss) {
             left.error += right.error
             left.energy += right.energy
             left.weightedError += right.weightedError
             left.weightedEnergy += right.weightedEnergy
+            left.coarseError += right.coarseError
         }
 
         package static func + (left: Loss, right: Loss) -> Loss {
@@ -49,25 +63,40 @@ package struct MatrixEncoder: Sendable {
 
         /// ‖x − x̂‖ / ‖x‖; 0 for a matrix of zeros.
         package var relative: Double { energy > 0 ? (error / energy).squareRoot() : 0 }
+
+        /// The loss of the first plane alone; nil where there is no second one.
+        package var coarse: Loss? {
+            guard coarseError > 0 else { return nil }
+            var loss = self
+            loss.error = coarseError
+            loss.coarseError = 0
+            return loss
+        }
     }
 
     /// - Parameters:
     ///   - method: plain rounding needs the linear table.
     ///   - weights: one a column, finite and not negative.
     ///   - compensation: instead of weights, for a quantised format: what is lost is then e H eᵀ, not Σ w e².
+    ///   - refinementStride: for a second plane, of a `q4` matrix in panels with the non-linear table.
     package init(
         _ shape: MatrixShape, stride: Int? = nil, table: CodeTable = .linear, method: ScaleMethod = .search,
-        weights: [Float]? = nil, compensation: Compensation? = nil, kernels: Kernels = .best
+        weights: [Float]? = nil, compensation: Compensation? = nil, refinementStride: Int? = nil,
+        kernels: Kernels = .best
     ) {
         precondition(weights == nil || weights?.count == shape.columns)
         precondition(compensation == nil || compensation?.columnCount == shape.columns && method == .search)
         precondition(method == .search || table == .linear)
+        precondition(
+            refinementStride == nil
+                || shape.format == .q4 && shape.layout == .panels && table == .nonLinear && compensation == nil)
         packing = MatrixPacking(shape)
         self.stride = stride ?? shape.strideByteCount
         self.table = table
         self.method = method
         self.weights = weights
         self.compensation = compensation
+        self.refinementStride = refinementStride
         self.kernels = kernels
     }
 
@@ -89,9 +118,11 @@ package struct MatrixEncoder: Sendable {
     ///   - values: the rows `rows`, row-major, all finite.
     ///   - rows: from a multiple of 8 to a multiple of 8 or the last row.
     ///   - base: the matrix's first byte; `shape` (or `stride`) bounds what is written.
+    ///   - plane: its second plane's first byte, if it has one.
     /// - Throws: `outOfRange` for values that no f16 scale can hold.
     package func encode(
-        _ values: UnsafePointer<Float>, rows: Range<Int>, into base: UnsafeMutableRawPointer
+        _ values: UnsafePointer<Float>, rows: Range<Int>, into base: UnsafeMutableRawPointer,
+        refinements plane: UnsafeMutableRawPointer? = nil
     ) throws(QuantizerError) -> Loss {
         precondition(rows.lowerBound.isMultiple(of: MatrixShape.panelRows) && rows.upperBound <= shape.rows)
         var loss = Loss()
@@ -116,8 +147,12 @@ package struct MatrixEncoder: Sendable {
             for block in first / packing.rowsPerBlock..<(first + count + packing.rowsPerBlock - 1)
                 / packing.rowsPerBlock
             {
-                unsafe pack(
-                    block, from: scratch, row: block * packing.rowsPerBlock - first, into: base + block * stride)
+                let row = block * packing.rowsPerBlock - first
+                unsafe pack(block, from: scratch, row: row, into: base + block * stride)
+                if let refinementStride, let plane = unsafe plane {
+                    unsafe packing.packRefinements(
+                        block, scratch.refinements + row * shape.columns, into: plane + block * refinementStride)
+                }
             }
         }
         return loss
@@ -132,8 +167,14 @@ package struct MatrixEncoder: Sendable {
         let bytes: UnsafeMutableRawPointer
         /// f16, [rows, columns / 32].
         let scales: UnsafeMutablePointer<UInt16>
+        /// Behind the codes, [rows, columns].
+        var refinements: UnsafeMutablePointer<UInt8> {
+            unsafe (bytes + codeCount).assumingMemoryBound(to: UInt8.self)
+        }
+        private let codeCount: Int
 
         init(rows: Int, columns: Int) {
+            codeCount = rows * columns
             unsafe bytes = .allocate(byteCount: rows * columns * 4, alignment: 64)
             unsafe scales = .allocate(capacity: rows * (columns / BlockFormat.groupSize + 1))
         }
@@ -153,7 +194,13 @@ package struct MatrixEncoder: Sendable {
                 values, rows: rows, compensation, shape.format, table, kernels, codes: codes, scales: scales)
         }
         return unsafe withWeights { weights in
-            unsafe kernels.encode(
+            if isRefined {
+                return unsafe kernels.encodeRefined(
+                    values, rowStride: shape.columns, rows: rows, groups: shape.groupsPerRow, weights: weights,
+                    scales: scales, codes: codes, refinements: scratch.refinements
+                ).map { Loss($0.coarse, refinedError: $0.refinedError) }
+            }
+            return unsafe kernels.encode(
                 shape.format, table: table, method: method, values, rowStride: shape.columns, rows: rows,
                 groups: shape.groupsPerRow, weights: weights, scales: scales, codes: codes
             ).map(Loss.init)

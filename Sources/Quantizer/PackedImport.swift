@@ -65,3 +65,14 @@ extension ExpertLayout {
         return layout
     }
 }
+
+extension RefinementLayout {
+    /// The plane without the matrices that are taken over as they are, which have nothing to refine; nil if none is left.
+    func importing(_ source: SourceExpert) -> RefinementLayout? {
+        var layout = self
+        let gate = source.gate.importScaleFormat
+        if gate != nil, gate == source.up.importScaleFormat { layout.refinesGateUp = false }
+        if source.down.importScaleFormat != nil { layout.refinesDown = false }
+        return layout.byteCount > 0 ? layout : nil
+    }
+}

@@ -16,13 +16,16 @@ import Compute
     /// Distinct bytes that a q8 weight takes evenly, −127 … 127, and q4's, −8 … 7: their deviations.
     private static let q8Deviation: Float = 73.6
     private static let q4Deviation: Float = 4.61
+    /// Of the non-linear table's entries, taken evenly.
+    private static let nonLinearDeviation: Float = 67.4
     private static let scaleCount = 512
 
-    init(_ shape: MatrixShape, deviation: Float, seed: UInt64) {
+    init(_ shape: MatrixShape, table: CodeTable = .linear, deviation: Float, seed: UInt64) {
         self.shape = shape
         self.deviation = deviation
         self.seed = seed
-        let unit = deviation / (shape.format == .q8 ? Self.q8Deviation : Self.q4Deviation)
+        let q4 = table == .linear ? Self.q4Deviation : Self.nonLinearDeviation
+        let unit = deviation / (shape.format == .q8 ? Self.q8Deviation : q4)
         scales = (0..<Self.scaleCount).map { index in
             let magnitude = unit * (0.75 + 0.5 * Float(index / 2) / Float(Self.scaleCount / 2))
             return NumberFormat.f16(index.isMultiple(of: 2) ? magnitude : -magnitude)
@@ -41,6 +44,22 @@ import Compute
             unsafe fillQuantized(destination, rows: rows, of: together, &random)
         } else {
             unsafe fillFloats(destination, rows: rows, &random)
+        }
+    }
+
+    /// Writes every byte of the second plane of one panel.
+    func fillRefinements(block: Int, at destination: UnsafeMutableRawPointer) {
+        var random = RandomBits(seed: ~seed, block: block)
+        let bytes = unsafe UnsafeMutableRawBufferPointer(start: destination, count: shape.refinementStrideByteCount)
+        unsafe random.fill(bytes)
+        unsafe clearUnusedRows(bytes, rows: min(MatrixShape.panelRows, shape.rows - block * MatrixShape.panelRows))
+    }
+
+    /// Rows that fill up the last panel are zeros: four bytes a row in lines of 32.
+    private func clearUnusedRows(_ codes: UnsafeMutableRawBufferPointer, rows: Int) {
+        guard rows < MatrixShape.panelRows else { return }
+        for line in stride(from: 0, to: codes.count, by: MatrixShape.panelRows * 4) {
+            for index in rows * 4..<MatrixShape.panelRows * 4 { unsafe codes[line + index] = 0 }
         }
     }
 
@@ -63,11 +82,7 @@ import Compute
             unsafe plane[index] = isUsed ? scales[Int(truncatingIfNeeded: random.next() >> 55)] : 0
         }
         guard rows < together else { return }
-        // Rows that fill up the last panel are zeros: four bytes a row in lines of 32.
-        let unused = rows * 4..<MatrixShape.panelRows * 4
-        for line in stride(from: 0, to: used, by: MatrixShape.panelRows * 4) {
-            for index in unused { unsafe codes[line + index] = 0 }
-        }
+        unsafe clearUnusedRows(UnsafeMutableRawBufferPointer(rebasing: codes[..<used]), rows: rows)
     }
 
     private func fillFloats(_ destination: UnsafeMutableRawPointer, rows: Int, _ random: inout RandomBits) {

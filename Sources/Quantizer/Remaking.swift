@@ -63,16 +63,31 @@ package struct Remaking {
         case .expert(let record):
             experts[record.key].map { expert in
                 let tables = ConversionUnit.Tables(first: record.layout.gateUpTable, down: record.layout.downTable)
-                return [ConversionUnit(expert, record.layout, tables)]
+                return [ConversionUnit(expert, record.layout, reader.refinements[record.key]?.layout, tables)]
             } ?? []
+        case .refinement(let record):
+            // It is made with its expert.
+            reader.experts[record.key].map { units(of: .expert($0)) } ?? []
         }
+    }
+
+    /// What the container has of a unit that is made together, in the order in which it is made.
+    private func records(of record: ArrayRecord) -> [ArrayRecord] {
+        let key: ExpertKey
+        switch record {
+        case .tensor: return [record]
+        case .expert(let record): key = record.key
+        case .refinement(let record): key = record.key
+        }
+        return (reader.experts[key].map { [.expert($0)] } ?? [])
+            + (reader.refinements[key].map { [.refinement($0)] } ?? [])
     }
 
     /// Makes everything again, and keeps nothing of it.
     ///
     /// - Returns: the records whose checksums aren't those of what was made, in the order of the file.
     package func differences() throws -> [ContainerProblem] {
-        let records = reader.arrays
+        let records = reader.arrays.filter { if case .refinement = $0 { false } else { true } }
         var units: [ConversionUnit] = []
         var owners: [Int] = []
         for (place, record) in records.enumerated() {
@@ -87,13 +102,18 @@ package struct Remaking {
             try workers.make(Array(units[range])) { made in
                 let record = records[owners[next]]
                 next += 1
-                let found = try unsafe made.packed?.checksum ?? checksum.add(made.bytes, isLast: made.unit.isLast)
-                guard made.unit.isLast, found != record.checksum else { return }
-                problems.append(
-                    ContainerProblem(
-                        record,
-                        "has the checksum \(hexadecimal(record.checksum)); made again it is "
-                            + hexadecimal(found)))
+                var found = made.packed.map(\.checksum)
+                if !made.unit.isExpert {
+                    found.append(try unsafe checksum.add(made.bytes, isLast: made.unit.isLast))
+                }
+                guard made.unit.isLast else { return }
+                for (record, found) in zip(self.records(of: record), found) where found != record.checksum {
+                    problems.append(
+                        ContainerProblem(
+                            record,
+                            "has the checksum \(hexadecimal(record.checksum)); made again it is "
+                                + hexadecimal(found)))
+                }
             }
         }
         return problems
@@ -105,18 +125,20 @@ package struct Remaking {
     /// - Throws: `QuantizerError` with `changed` if a record made anew isn't what the container had. The writer then
     ///   removes its file when it is let go.
     package func repair(_ bad: Set<UInt64>, into writer: ContainerWriter) throws {
-        for record in reader.arrays {
+        var done: Set<UInt64> = []
+        for record in reader.arrays where !done.contains(record.offset) {
             try workers.cancellation.check()
             if !bad.contains(record.offset) {
                 try writer.append(copyOf: record, from: reader)
                 workers.progress.advance(record.storedByteCount)
                 continue
             }
-            var made: ArrayRecord?
+            var made: [ArrayRecord] = []
             for unit in units(of: record) {
                 try workers.make([unit]) { made = try writer.append($0) }
             }
-            guard made == record else {
+            done.formUnion(made.map(\.offset))
+            guard made == records(of: record) else {
                 throw QuantizerError(
                     code: .changed,
                     message: "\(record.name), made anew, isn't what the container had: the checkpoint isn't the one "
@@ -137,16 +159,30 @@ extension ContainerProblem {
 }
 
 extension ContainerWriter {
-    /// - Returns: the record, if the array is complete with this unit.
-    func append(_ made: ConversionWorkers.Made, note: [UInt8] = []) throws(ContainerError) -> ArrayRecord? {
+    /// - Returns: the record, if the array is complete with this unit; of an expert one a plane.
+    func append(_ made: ConversionWorkers.Made, note: [UInt8] = []) throws(ContainerError) -> [ArrayRecord] {
         switch made.unit.content {
         case .tensor(let tensor, let shape, let table, _):
-            return try unsafe append(
+            let record = try unsafe append(
                 piece: made.bytes, ofTensor: tensor.requirement.key, shape: shape, table: table, note: note)
-        case .expert(let expert, let layout):
-            guard let packed = made.packed else { return nil }
-            return try unsafe append(
-                expert: expert.key, layout: layout, bytes: made.bytes, packed: packed, note: note)
+            return record.map { [$0] } ?? []
+        case .expert(let expert, let layout, let refinement):
+            guard let blob = made.packed.first, let last = made.packed.last else { return [] }
+            guard let refinement else {
+                return [
+                    try unsafe append(expert: expert.key, layout: layout, bytes: made.blob, packed: blob, note: note)
+                ]
+            }
+            // The first plane may be there already, when a run ended between the two or only the second was damaged.
+            let first =
+                if let record = experts[expert.key] {
+                    ArrayRecord.expert(record)
+                } else {
+                    try unsafe append(expert: expert.key, layout: layout, bytes: made.blob, packed: blob, note: note)
+                }
+            let second = try unsafe append(
+                refinementOf: expert.key, layout: refinement, bytes: made.refinement, packed: last)
+            return [first, second]
         }
     }
 }

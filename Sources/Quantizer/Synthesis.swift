@@ -10,6 +10,7 @@ import Synchronization
 package struct Synthesis {
     private let plan: FormatPlan
     private let seed: Int
+    private let text: TextAssets
     private let pool: ThreadPool
     private let progress: ConversionProgress
     private let cancellation: Cancellation
@@ -19,13 +20,16 @@ package struct Synthesis {
     /// Bytes that a thread makes at a time.
     private static let taskByteCount = 1 << 20
 
-    /// - Parameter seed: 0 to 2^53.
+    /// - Parameters:
+    ///   - seed: 0 to 2^53.
+    ///   - text: what makes the model one that can be served; random weights need none.
     package init(
-        plan: FormatPlan, seed: Int, threadCount: Int, progress: ConversionProgress,
+        plan: FormatPlan, seed: Int, text: TextAssets = TextAssets(), threadCount: Int, progress: ConversionProgress,
         cancellation: Cancellation = Cancellation()
     ) {
         self.plan = plan
         self.seed = seed
+        self.text = text
         self.progress = progress
         self.cancellation = cancellation
         pool = ThreadPool(threadCount: threadCount)
@@ -34,7 +38,9 @@ package struct Synthesis {
     /// Bytes of all arrays, for `ConversionProgress`.
     package static func byteCount(of plan: FormatPlan) -> Int {
         let resident = plan.configuration.residentTensors.reduce(0) { $0 + plan.shape(of: $1).byteCount }
-        return plan.expertKeys.reduce(resident) { $0 + (plan.layout(of: $1)?.byteCount ?? 0) }
+        return plan.expertKeys.reduce(resident) {
+            $0 + (plan.layout(of: $1)?.byteCount ?? 0) + (plan.refinement(of: $1)?.byteCount ?? 0)
+        }
     }
 
     /// - Throws: `ContainerError`, `QuantizerError`, or `ComputeError` when memory runs out.
@@ -43,7 +49,7 @@ package struct Synthesis {
         let batches = SynthesisBatch.batches(of: arrays, byteCount: Self.batchByteCount)
         let capacity = batches.map(\.byteCount).max() ?? 0
         let buffers = try (0..<2).map { _ in try AlignedMemory(byteCount: capacity) }
-        var waiting: (batch: SynthesisBatch, blobs: [PackedBlob?])?
+        var waiting: (batch: SynthesisBatch, blobs: [[PackedBlob]])?
         for (index, batch) in batches.enumerated() {
             try cancellation.check()
             let blobs = try make(batch, in: buffers[index % 2]) {
@@ -60,13 +66,13 @@ package struct Synthesis {
                 recipe: Recipe(
                     tool: tool, type: plan.type.rawValue, isPure: plan.isPure, packing: .never, randomSeed: seed),
                 sources: []),
-            text: TextAssets())
+            text: text)
     }
 
     /// Makes a batch's arrays on all threads, one of which does `writing` first.
     private func make(
         _ batch: SynthesisBatch, in memory: AlignedMemory, while writing: () throws -> Void
-    ) throws -> [PackedBlob?] {
+    ) throws -> [[PackedBlob]] {
         let tasks = batch.tasks(byteCount: Self.taskByteCount)
         var failure: (any Error)?
         // Only one item touches `failure`, and the pool's barrier stands between it and the reading below.
@@ -83,30 +89,39 @@ package struct Synthesis {
         return blobs(of: batch, in: memory)
     }
 
-    /// The experts' blobs with their checksums; nil for a tensor.
-    private func blobs(of batch: SynthesisBatch, in memory: AlignedMemory) -> [PackedBlob?] {
-        let results = Mutex([PackedBlob?](repeating: nil, count: batch.arrays.count))
+    /// The experts' planes with their checksums; none for a tensor.
+    private func blobs(of batch: SynthesisBatch, in memory: AlignedMemory) -> [[PackedBlob]] {
+        let results = Mutex([[PackedBlob]](repeating: [], count: batch.arrays.count))
         pool.forEach(batch.arrays.count) { index in
             let place = batch.arrays[index]
-            guard place.array.isExpert else { return }
             let bytes = unsafe UnsafeRawBufferPointer(start: memory.base + place.offset, count: place.array.byteCount)
-            let blob = unsafe PackedBlob(packing: bytes, .never)
-            results.withLock { $0[index] = blob }
+            let planes = place.array.planes.map {
+                unsafe PackedBlob(packing: UnsafeRawBufferPointer(rebasing: bytes[$0]), .never)
+            }
+            results.withLock { $0[index] = planes }
         }
         return results.withLock(\.self)
     }
 
     private func write(
-        _ batch: SynthesisBatch, _ blobs: [PackedBlob?], from memory: AlignedMemory, _ writer: ContainerWriter
+        _ batch: SynthesisBatch, _ blobs: [[PackedBlob]], from memory: AlignedMemory, _ writer: ContainerWriter
     ) throws {
-        for (place, blob) in zip(batch.arrays, blobs) {
+        for (place, planes) in zip(batch.arrays, blobs) {
             let bytes = unsafe UnsafeRawBufferPointer(start: memory.base + place.offset, count: place.array.byteCount)
             switch place.array.content {
             case .tensor(let requirement, let shape):
                 try unsafe writer.append(tensor: requirement.key, shape: shape, bytes: bytes)
-            case .expert(let key, let layout):
-                guard let blob else { continue }
-                try unsafe writer.append(expert: key, layout: layout, bytes: bytes, packed: blob)
+            case .expert(let key, let layout, let refinement):
+                let ranges = place.array.planes
+                guard let blob = planes.first, let last = planes.last, let first = ranges.first,
+                    let second = ranges.last
+                else { continue }
+                try unsafe writer.append(
+                    expert: key, layout: layout, bytes: UnsafeRawBufferPointer(rebasing: bytes[first]), packed: blob)
+                guard let refinement else { break }
+                try unsafe writer.append(
+                    refinementOf: key, layout: refinement, bytes: UnsafeRawBufferPointer(rebasing: bytes[second]),
+                    packed: last)
             }
             progress.advance(place.array.byteCount)
         }

@@ -5,7 +5,8 @@ import Container
 struct SynthesisArray {
     enum Content {
         case tensor(TensorRequirement, MatrixShape)
-        case expert(ExpertKey, ExpertLayout)
+        /// The bytes of a second plane, if there is one, follow the blob's.
+        case expert(ExpertKey, ExpertLayout, RefinementLayout?)
     }
 
     /// One matrix of the array.
@@ -20,6 +21,8 @@ struct SynthesisArray {
 
     enum PartContent {
         case random(RandomWeights)
+        /// A second plane of the matrix.
+        case refinements(RandomWeights)
         /// A vector with one value throughout.
         case constant(Float, count: Int)
     }
@@ -46,7 +49,8 @@ struct SynthesisArray {
         }
         for key in plan.expertKeys {
             guard let layout = plan.layout(of: key) else { continue }
-            arrays.append(SynthesisArray(key, layout, seeds: (matrixSeed(), matrixSeed(), matrixSeed())))
+            let seeds = (matrixSeed(), matrixSeed(), matrixSeed())
+            arrays.append(SynthesisArray(key, layout, plan.refinement(of: key), seeds: seeds))
         }
         return arrays
     }
@@ -70,19 +74,40 @@ struct SynthesisArray {
         parts = [Part(weights, offset: 0, stride: shape.strideByteCount)]
     }
 
-    private init(_ key: ExpertKey, _ layout: ExpertLayout, seeds: (UInt64, UInt64, UInt64)) {
-        content = .expert(key, layout)
-        byteCount = layout.byteCount
-        let (gateUp, down) = (layout.gateShape, layout.downShape)
-        let gate = RandomWeights(gateUp, deviation: Self.deviation(gateUp), seed: seeds.0)
-        let up = RandomWeights(gateUp, deviation: Self.deviation(gateUp), seed: seeds.1)
-        parts = [
+    private init(
+        _ key: ExpertKey, _ layout: ExpertLayout, _ refinement: RefinementLayout?, seeds: (UInt64, UInt64, UInt64)
+    ) {
+        var layout = layout
+        if refinement?.refinesGateUp == true { layout.gateUpTable = .nonLinear }
+        if refinement?.refinesDown == true { layout.downTable = .nonLinear }
+        content = .expert(key, layout, refinement)
+        let plane = MatrixShape.padded(layout.byteCount)
+        byteCount = refinement.map { plane + $0.byteCount } ?? layout.byteCount
+        let (gateUp, downShape) = (layout.gateShape, layout.downShape)
+        let width = Self.deviation(gateUp)
+        let gate = RandomWeights(gateUp, table: layout.gateUpTable, deviation: width, seed: seeds.0)
+        let up = RandomWeights(gateUp, table: layout.gateUpTable, deviation: width, seed: seeds.1)
+        let down = RandomWeights(
+            downShape, table: layout.downTable, deviation: Self.deviation(downShape), seed: seeds.2)
+        var parts = [
             Part(gate, offset: 0, stride: layout.gateUpStride),
             Part(up, offset: layout.upOffset, stride: layout.gateUpStride),
-            Part(
-                RandomWeights(down, deviation: Self.deviation(down), seed: seeds.2), offset: layout.downOffset,
-                stride: down.strideByteCount),
+            Part(down, offset: layout.downOffset, stride: downShape.strideByteCount),
         ]
+        if let refinement, refinement.refinesGateUp {
+            parts.append(Part(refining: gate, offset: plane, stride: refinement.gateUpStride))
+            parts.append(Part(refining: up, offset: plane + refinement.upOffset, stride: refinement.gateUpStride))
+        }
+        if let refinement, refinement.refinesDown {
+            parts.append(Part(refining: down, offset: plane + refinement.downOffset, stride: refinement.downStride))
+        }
+        self.parts = parts
+    }
+
+    /// Where each plane of an expert stands among the bytes.
+    var planes: [Range<Int>] {
+        guard case .expert(_, let layout, let refinement) = content else { return [] }
+        return [0..<layout.byteCount] + (refinement.map { [byteCount - $0.byteCount..<byteCount] } ?? [])
     }
 
     private static func deviation(_ shape: MatrixShape) -> Float { 1 / Float(shape.columns).squareRoot() }
@@ -93,6 +118,10 @@ struct SynthesisArray {
         switch part.content {
         case .random(let weights):
             for block in blocks { unsafe weights.fill(block: block, at: base + part.offset + block * part.stride) }
+        case .refinements(let weights):
+            for block in blocks {
+                unsafe weights.fillRefinements(block: block, at: base + part.offset + block * part.stride)
+            }
         case .constant(let value, let count):
             unsafe base.initializeMemory(as: Float.self, repeating: value, count: count)
         }
@@ -104,6 +133,12 @@ extension SynthesisArray.Part {
         self.init(
             content: .random(weights), offset: offset, stride: stride, blockCount: weights.blockCount,
             blockByteCount: weights.shape.strideByteCount)
+    }
+
+    fileprivate init(refining weights: RandomWeights, offset: Int, stride: Int) {
+        self.init(
+            content: .refinements(weights), offset: offset, stride: stride, blockCount: weights.blockCount,
+            blockByteCount: weights.shape.refinementStrideByteCount)
     }
 }
 

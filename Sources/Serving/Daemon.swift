@@ -1,4 +1,5 @@
 import API
+import ExpertPaging
 import Generation
 package import Logging
 import ServiceLifecycle
@@ -24,7 +25,9 @@ package struct Daemon: Service {
 
     /// Accepts connections, then says READY. Returns within about `drainTimeout` of a graceful shutdown.
     package func run() async throws {
-        let routes = Routes(model: model, limits: limits, start: .now)
+        let memory = MemoryWatch(experts: model.engine.experts, logger: logger)
+        let watch = ModelWatch(model: model, memory: memory, logger: logger)
+        let routes = Routes(model: model, memory: memory, watch: watch, limits: limits, start: .now)
         let server = HTTPServer(
             listener: listener, limits: limits, logger: logger,
             onRunning: {
@@ -37,15 +40,19 @@ package struct Daemon: Service {
                 await model.engine.drain(within: limits.drainTimeout)
             },
             respond: routes.respond)
-        let reporter = StatusReporter(model: model, manager: manager, logger: logger)
+        let reporter = StatusReporter(model: model, watch: watch, manager: manager, logger: logger)
         try await withThrowingTaskGroup { tasks in
             tasks.addTask { try await server.run() }
             tasks.addTask { try await reporter.run() }
+            tasks.addTask { try await memory.run() }
+            tasks.addTask { try await watch.run() }
             tasks.addTask { try await model.keepPopularityRegularly(logger) }
+            tasks.addTask { try await model.noteThatItLasts() }
             // The server ends when it is told to, the others only with it.
             try await tasks.next()
             tasks.cancelAll()
         }
         model.keepPopularity(logger)
+        model.kept?.noteLasting()
     }
 }

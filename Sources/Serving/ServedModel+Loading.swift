@@ -2,6 +2,7 @@ import API
 import ChatTemplate
 import Compute
 import Container
+import ExpertPaging
 import Generation
 import Glibc
 package import Model
@@ -19,6 +20,8 @@ extension ServedModel {
         package var queueLimit = 16
         /// Where what is learnt of the experts' use is kept; nil to keep nothing.
         package var stateDirectory: String?
+        /// The lossy help of requests that say nothing of it.
+        package var lossy = LossyRouting.off
 
         package init() {}
     }
@@ -27,7 +30,11 @@ extension ServedModel {
     ///
     /// Throws the error of the room that refuses: ContainerError, TokenizerError, ModelError, ComputeError, or
     /// UnservableModel for a container without a tokenizer.
-    package static func load(path: String, options: Options) throws -> ServedModel {
+    ///
+    /// - Parameter memory: where weights are found, and kept for the next run.
+    package static func load(
+        path: String, options: Options, memory: KeptMemory = .none
+    ) throws -> ServedModel {
         let container = try ContainerReader(path: path)
         guard let tokenizerJSON = container.text.tokenizerJSON else {
             throw UnservableModel(
@@ -39,13 +46,15 @@ extension ServedModel {
         let template = template(
             container.text.chatTemplate, tokenizerConfigJSON: container.text.tokenizerConfigJSON,
             tokenizer: tokenizer)
-        let plan = try MemoryPlan(container: container, options: options.plan)
         let kernels = try Kernels.selected()
+        var notes: [String] = []
+        let (plan, kept, probe) = try prepare(container, options.plan, memory, notes: &notes)
         let model = try LoadedModel(
             container: container, plan: plan, threadCount: options.threadCount ?? ThreadCount.available,
-            kernels: kernels)
+            kernels: kernels, kept: kept)
         let endTokens = Set(container.metadata.configuration.endTokens.map(Int32.init(clamping:)))
             .union(tokenizer.endToken.map { [$0] } ?? [])
+        let forecast = probe.map { plan.forecastLines($0, readBandwidth: model.measureReadBandwidth()) } ?? []
         let engine = try Engine(
             model: model, tokenizer: tokenizer,
             options: Engine.Options(queueLimit: options.queueLimit, endTokens: endTokens))
@@ -55,24 +64,37 @@ extension ServedModel {
         }
         let unlearnt = warm(engine.experts, container, from: popularityPath)
 
-        let fingerprint = fingerprint(container, kernels: kernels, cacheFormat: plan.cacheFormat)
+        let fingerprint = fingerprint(container, kernels: kernels, plan)
         return ServedModel(
-            id: identifier(path: path), engine: engine, tokenizer: tokenizer, template: template,
+            id: identifier(path: path), engine: engine, container: container, tokenizer: tokenizer, template: template,
+            syntax: AnswerSyntax(template: container.text.chatTemplate),
+            reasoningBeginToken: tokenizer.id(of: ChatTemplate.thinkMarker),
             reasoningEndToken: try tokenizer.encode(ChatTemplate.endThinkMarker, special: .parsed, addBegin: false)
                 .last,
-            defaults: container.metadata.generationDefaults,
+            defaults: container.metadata.generationDefaults, lossy: options.lossy,
             facts: facts(container, contextLength: engine.contextLength, fingerprint: fingerprint),
             memory: Status.Memory(plan, isBudgeted: options.plan.memory != nil), created: modificationTime(path),
-            planLines: plan.lines + plan.demandLines, warnings: plan.warnings + template.problem + unlearnt,
-            popularityPath: popularityPath)
+            planLines: plan.lines + plan.demandLines + forecast + adoptionLines(model.adoption),
+            warnings: plan.warnings + template.problem + unlearnt + options.lossy.warnings + notes,
+            popularityPath: popularityPath, kept: kept)
     }
 
-    /// Whatever may change an answer's bits stands in it: the model, the build, the kernels and the cache's format.
-    private static func fingerprint(_ container: ContainerReader, kernels: Kernels, cacheFormat: CacheFormat) -> String
-    {
-        let parts = [
-            hexadecimal(container.indexChecksum), Version.current, kernels.name, cacheFormat.rawValue,
+    private static func adoptionLines(_ adoption: LoadedModel.Adoption) -> [String] {
+        guard adoption.tensorCount > 0 || adoption.experts != .init() else { return [] }
+        let damaged =
+            adoption.experts.damagedCount == 0
+            ? "" : "; \(adoption.experts.damagedCount) weren't what was said of them, and are read again"
+        return [
+            "found in memory: \(adoption.tensorCount) dense tensors and \(adoption.experts.expertCount) experts\(damaged)"
         ]
+    }
+
+    /// Whatever may change an answer's bits stands in it: the model, the build, the kernels, the cache's format and the
+    /// experts' planes.
+    private static func fingerprint(_ container: ContainerReader, kernels: Kernels, _ plan: MemoryPlan) -> String {
+        let parts =
+            [hexadecimal(container.indexChecksum), Version.current, kernels.name, plan.cacheFormat.rawValue]
+            + (plan.planes.map { [$0.rawValue] } ?? [])
         let hash = Array(parts.joined(separator: "/").utf8).withUnsafeBytes(XXH3.hash)
         return "moed-\(Version.current)-\(hexadecimal(hash).prefix(8))"
     }
@@ -105,11 +127,22 @@ extension Result<ChatTemplate, ChatTemplateError> {
     }
 }
 
+extension LossyRouting {
+    fileprivate var warnings: [String] {
+        guard !isOff else { return [] }
+        return [
+            "answers depend on what is in memory and are worse than the model's own: --prefer-resident is "
+                + "\(preferResident) and --drop-cold \(dropCold) unless a request says otherwise"
+        ]
+    }
+}
+
 extension Status.Memory {
     fileprivate init(_ plan: MemoryPlan, isBudgeted: Bool) {
         self.init(
             budgetByteCount: isBudgeted ? plan.budget : nil, denseByteCount: plan.denseByteCount,
             cacheByteCount: plan.cacheByteCount, scratchByteCount: plan.scratchByteCount,
-            arenaByteCount: plan.arenaByteCount, expertSlotCount: plan.slotCount, expertCount: plan.expertCount)
+            arenaByteCount: plan.arenaByteCount, expertSlotCount: plan.slotCount, expertCount: plan.expertCount,
+            expertPlanes: plan.planes?.rawValue)
     }
 }

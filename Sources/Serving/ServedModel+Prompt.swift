@@ -1,6 +1,8 @@
 import API
 import ChatTemplate
+import JSON
 import Tokenizer
+import ToolCalls
 
 extension ServedModel {
     /// A prompt in tokens.
@@ -8,18 +10,20 @@ extension ServedModel {
         var tokens: [Int32]
         /// Whether the answer begins with reasoning, which ends at `</think>`.
         var startsInsideReasoning: Bool
+        /// The functions that the answer may call.
+        var tools: [ToolDefinition] = []
     }
 
     /// Renders a conversation. What people wrote never becomes a marker.
-    func prompt(of request: ChatCompletionRequest) throws(APIError) -> Prompt {
-        let messages = request.messages.map { message in
-            ChatMessage(
-                role: message.role.template, content: message.content.text, reasoning: message.reasoningContent,
-                isPrefix: message.prefix ?? false)
-        }
+    ///
+    /// - Parameter body: the request's own JSON.
+    func prompt(of request: ChatCompletionRequest, _ body: JSONValue) throws(APIError) -> Prompt {
+        let messages = try messages(of: request)
+        let tools = try tools(of: request, body)
+        var options = ChatTemplate.Options()
+        options.tools = tools.values
+        try setThinking(of: request, in: &options)
         do {
-            var options = ChatTemplate.Options()
-            options.thinking = request.thinking.map { $0.type == .enabled }
             let rendered = try template.get().render(messages, options)
             let tokens = try rendered.tokens { piece in
                 switch piece {
@@ -27,10 +31,30 @@ extension ServedModel {
                 case .text(let text): try tokenizer.encode(text, special: .literal, addBegin: false)
                 }
             }
-            return Prompt(tokens: tokens, startsInsideReasoning: rendered.startsInsideReasoning)
+            return Prompt(
+                tokens: tokens, startsInsideReasoning: rendered.startsInsideReasoning, tools: tools.definitions)
         } catch {
             throw .invalid("messages", "messages: \(error)")
         }
+    }
+
+    private func messages(of request: ChatCompletionRequest) throws(APIError) -> [ChatMessage] {
+        var messages: [ChatMessage] = []
+        for (place, wire) in request.messages.enumerated() {
+            if wire.role == .tool, !syntax.takesTools {
+                let path = "messages[\(place)].role"
+                throw .unsupported(path, "\(path): this model's chat template doesn't tell it of tools")
+            }
+            var message = ChatMessage(
+                role: wire.role.template, content: wire.content?.text ?? "", reasoning: wire.reasoningContent,
+                isPrefix: wire.prefix ?? false)
+            message.hasContent = wire.content != nil
+            message.toolCalls = try calls(of: wire, at: place)
+            message.toolCallID = wire.toolCallID
+            if wire.role == .tool { message.name = wire.name }
+            messages.append(message)
+        }
+        return messages
     }
 
     /// Whoever writes a plain prompt writes the model's own markers too.
@@ -59,6 +83,7 @@ extension ChatCompletionRequest.Role {
         case .system, .developer: .system
         case .user: .user
         case .assistant: .assistant
+        case .tool: .tool
         }
     }
 }

@@ -1,7 +1,9 @@
 import API
 import ChatTemplate
 import Container
+import ExpertPaging
 package import Generation
+import Model
 import Tokenizer
 
 /// The one model that the daemon serves: its engine, and what turns requests into tokens.
@@ -9,13 +11,18 @@ package struct ServedModel: Sendable {
     /// The file's stem.
     package let id: String
     package let engine: Engine
+    let container: ContainerReader
     let tokenizer: BytePairTokenizer
     /// Without one, only plain completions can be had.
     let template: Result<ChatTemplate, ChatTemplateError>
-    /// The id of `</think>`.
+    let syntax: AnswerSyntax
+    /// The ids of `<think>` and `</think>`.
+    let reasoningBeginToken: Int32?
     let reasoningEndToken: Int32?
     /// What its makers recommend where a request says nothing.
     let defaults: GenerationDefaults
+    /// The lossy help of requests that say nothing of it.
+    let lossy: LossyRouting
     /// The model's facts that don't change while it is served.
     let facts: Status.Model
     let memory: Status.Memory
@@ -26,6 +33,8 @@ package struct ServedModel: Sendable {
     package let warnings: [String]
     /// The file that keeps what is learnt of the experts' use.
     let popularityPath: String?
+    /// The weights' memory when it outlives the process.
+    let kept: KeptWeights?
 
     package var contextLength: Int { facts.contextLength }
 

@@ -5,17 +5,20 @@
 package struct StreamingDetokenizer: Sendable {
     private let tokenizer: BytePairTokenizer
     private let skipSpecial: Bool
+    private let shown: Set<Int32>
     /// The beginning of a UTF-8 sequence whose end hasn't come yet: at most three bytes.
     private var pending: [UInt8] = []
 
-    package init(_ tokenizer: BytePairTokenizer, skipSpecial: Bool) {
+    /// - Parameter shown: special tokens that aren't skipped all the same.
+    package init(_ tokenizer: BytePairTokenizer, skipSpecial: Bool, shown: Set<Int32> = []) {
         self.tokenizer = tokenizer
         self.skipSpecial = skipSpecial
+        self.shown = shown
     }
 
     /// The characters that this id completes, which may be none.
     package mutating func append(_ id: Int32) -> String {
-        if skipSpecial, tokenizer.isSpecial(id) { return "" }
+        if skipSpecial, tokenizer.isSpecial(id), !shown.contains(id) { return "" }
         guard let token = tokenizer.vocabulary[id] else { return "" }
         pending += token
         let complete = pending.count - Self.unfinishedCount(pending)

@@ -21,6 +21,7 @@ package struct AnswerPrinter: Sendable {
     package private(set) var content = ""
     package private(set) var finishReason: FinishReason?
     package private(set) var usage: Usage?
+    package private(set) var lossy: LossyReport?
 
     private let style: Style
     private let reasoning: Reasoning
@@ -60,6 +61,7 @@ package struct AnswerPrinter: Sendable {
             try show(visible)
         case .finished(let reason): finishReason = reason
         case .usage(let counts): usage = counts
+        case .lossy(let report): lossy = report
         }
     }
 
@@ -87,6 +89,11 @@ package struct AnswerPrinter: Sendable {
         var parts = ["\(usage.completionTokens) tokens"]
         if let rate = tokensPerSecond { parts.append("\(Quantity.rate(rate)) tokens/s") }
         parts.append("prompt \(usage.promptTokens) tokens")
+        if let lossy, lossy.choiceCount > 0 {
+            let total = Double(lossy.choiceCount)
+            parts.append("\(Quantity.percent(Double(lossy.substitutedCount) / total)) of experts substituted")
+            parts.append("\(Quantity.percent(Double(lossy.droppedCount) / total)) left out")
+        }
         if finishReason == .length { parts.append("cut at the token limit") }
         return "[\(parts.joined(separator: ", "))]"
     }

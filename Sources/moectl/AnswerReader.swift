@@ -11,6 +11,8 @@ package enum AnswerEvent: Equatable, Sendable {
     case content(String)
     case finished(FinishReason)
     case usage(Usage)
+    /// The answer was made with lossy help.
+    case lossy(LossyReport)
 }
 
 /// Turns the bytes of a streamed `/v1/chat/completions` into what they mean.
@@ -57,6 +59,7 @@ package struct AnswerReader {
             if let reason = choice.finishReason { events.append(.finished(reason)) }
         }
         if let usage = chunk.usage { events.append(.usage(usage)) }
+        if let report = chunk.moed { events.append(.lossy(report)) }
         return events
     }
 

@@ -36,7 +36,19 @@ package struct HeatMap {
                     + "at most ½, 1, 2 and more times an even share"
                 : "\(String(Self.residentShades)) in memory, \(String(Self.shades.dropFirst())) not: unused, at most ½, 1, 2 "
                     + "and more times an even share")
+        if let total = total(use.layers.compactMap(\.paging)) { lines.append(total) }
         return lines
+    }
+
+    private func total(_ layers: [LayerPaging]) -> String? {
+        let hits = layers.reduce(0) { $0 + $1.hitCount }
+        let uses = hits + layers.reduce(0) { $0 + $1.missCount }
+        guard uses > 0 else { return nil }
+        let bytes = layers.reduce(0) { $0 + $1.byteCount }
+        let stall = layers.reduce(0) { $0 + $1.stallSeconds }
+        let share = Quantity.percent(Double(hits) / Double(uses))
+        return "in all: \(share) of uses in memory, \(Quantity.bytes(bytes)) in "
+            + "\(layers.reduce(0) { $0 + $1.readCount }) reads, \(Quantity.duration(seconds: stall)) waited"
     }
 
     private func line(_ layer: ExpertUse.Layer, perColumn: Int) -> String {

@@ -32,9 +32,24 @@ package struct SamplingOptions: ParsableArguments, Sendable {
     @Option(help: ArgumentHelp("The same seed gives the same text.", valueName: "number"))
     package var seed: Int?
 
+    @Option(
+        help: ArgumentHelp(
+            "Lossy: experts in memory rank higher, by a part of 0 to 1; the daemon's default if not given.",
+            valueName: "part"))
+    package var preferResident: Double?
+
+    @Option(
+        help: ArgumentHelp(
+            "Lossy: leave out experts that aren't in memory and weigh little, below a part of 0 to 1 of the mean.",
+            valueName: "part"))
+    package var dropCold: Double?
+
     package init() {}
 
     func apply(to request: inout ChatCompletionRequest) {
+        if preferResident != nil || dropCold != nil {
+            request.moed = LossyOptions(preferResident: preferResident, dropCold: dropCold)
+        }
         request.maxTokens = maxTokens
         request.temperature = temperature
         request.topP = topP

@@ -37,19 +37,44 @@ package enum StatusReport {
                     + "\(Quantity.bytes(memory.scratchByteCount)) scratch"
             ))
         var experts = "\(memory.expertSlotCount) of \(memory.expertCount) fit in memory"
+        if let pressure = memory.pressure, pressure.usableSlotCount < memory.expertSlotCount {
+            experts += ", \(pressure.usableSlotCount) while memory is short"
+        }
+        if let planes = memory.expertPlanes {
+            experts += planes == "both" ? " with both planes" : ", coarse planes only"
+        }
         if let rate = paging.hitRate {
             experts += ", \(Quantity.percent(rate)) of uses were there, \(Quantity.bytes(paging.byteCount)) read, "
             experts += "\(Quantity.duration(seconds: paging.stallSeconds)) waited"
         }
-        let tokenCount = throughput.promptTokenCount + throughput.completionTokenCount
-        if let readCount = paging.readCount, readCount > 0, tokenCount > 0 {
-            let milliseconds = 1000 * paging.stallSeconds / Double(tokenCount)
-            experts += "; a token: \(Quantity.bytes(paging.byteCount / tokenCount)) in "
-            experts += "\((10 * Double(readCount) / Double(tokenCount)).rounded() / 10) reads, "
-            experts += "\((10 * milliseconds).rounded() / 10) ms waited"
+        if let perToken = paging.perToken, paging.byteCount > 0 {
+            experts += "; a token: \(Quantity.bytes(Int(perToken.byteCount))) in "
+            experts += "\((10 * perToken.readCount).rounded() / 10) reads, "
+            experts += "\((10 * perToken.stallMilliseconds).rounded() / 10) ms waited"
+        }
+        if let prediction = paging.prediction {
+            let recall = prediction.recall.map { "\(Quantity.percent($0)) of choices predicted" }
+            let waste = prediction.waste.map { "\(Quantity.percent($0)) of what was read ahead in vain" }
+            experts += "; " + [recall, waste].compactMap(\.self).joined(separator: ", ")
+            if let isReadingAhead = paging.isReadingAhead {
+                experts += isReadingAhead ? ", reading ahead" : ", not reading ahead"
+            }
         }
         rows.append(("experts", experts))
+        for condition in status.conditions ?? [] { rows.append(("trouble", condition)) }
+        if let help = lossyHelp(paging) { rows.append(("lossy help", help)) }
         return rows.map { (name: $0.0, value: $0.1) }
+    }
+
+    /// nil where there is none and was none.
+    private static func lossyHelp(_ paging: Status.Paging) -> String? {
+        let (prefer, drop) = (paging.preferResident ?? 0, paging.dropCold ?? 0)
+        let (substituted, dropped) = (paging.substitutedCount ?? 0, paging.droppedCount ?? 0)
+        guard prefer > 0 || drop > 0 || substituted > 0 || dropped > 0 else { return nil }
+        let defaults =
+            prefer > 0 || drop > 0
+            ? "by default prefer-resident \(prefer), drop-cold \(drop)" : "only where requests ask for it"
+        return "\(defaults); \(substituted) experts substituted, \(dropped) left out since the start"
     }
 
     private static func speed(_ throughput: Status.Throughput) -> String? {

@@ -2,6 +2,7 @@ import ArgumentParser
 import Benchmark
 import Compute
 import Container
+import ExpertPaging
 import FoundationEssentials
 import Glibc
 import Model
@@ -43,12 +44,30 @@ struct BenchCommand: ParsableCommand {
     @Option(help: "Memory for the model, such as 900M or 2G (default: what the system leaves).")
     var memory: MemorySize?
 
+    @Option(
+        help: """
+            Which planes of experts that have two: coarse or both (default: both if every expert has room, else coarse).
+            """)
+    var planes: ExpertPlanes?
+
+    @Option(help: "Read experts at so many bytes a second at most, such as 90M, to see what slower storage would give.")
+    var storageRate: MemorySize?
+
     @Option(help: "Tokens of a prompt that are computed together (default: up to 256, as the memory allows).")
     var chunk: Int?
 
     @Option(
         help: "Memory that the read bandwidth is measured over (default: 1 GiB, or an eighth of what is available).")
     var buffer: MemorySize?
+
+    @Option(
+        help: ArgumentHelp(
+            "What chooses the experts in place of the routers: a recorded trace, or made-up routing.",
+            discussion: """
+                Random weights choose nearly evenly, which no real model does. TRACE is a file as for moed replay, or \
+                synthetic:NAME or synthetic:A=0.65,B=0,slow=1,fast=0.8 for made-up routing of the model's shape.
+                """, valueName: "trace"))
+    var routing: String?
 
     @Flag(help: "Send every token through all experts, to see what sparsity gains.")
     var dense = false
@@ -87,10 +106,34 @@ struct BenchCommand: ParsableCommand {
         options.threadCount = threads ?? ThreadCount.available
         options.plan.memory = memory?.byteCount
         options.plan.chunk = chunk
+        options.plan.planes = planes
+        options.storageBytesPerSecond = storageRate?.byteCount
         options.bufferByteCount = buffer?.byteCount
         options.isDense = dense
         let container = try ContainerReader(path: model)
+        if let routing {
+            let source = try Self.routing(routing, container.metadata.configuration)
+            options.routing = source
+            options.routingDescription = source.description
+        }
         return try Benchmark(container: container, options: options) { Self.report($0) }.run()
+    }
+
+    private static func routing(_ text: String, _ model: ModelConfiguration) throws -> TraceRouting {
+        guard let experts = model.experts else {
+            throw RoutingTraceError("the model has no routed experts to choose from")
+        }
+        let prefix = "synthetic:"
+        guard text.hasPrefix(prefix) else {
+            let trace = try RoutingTrace(path: text, expertsPerLayer: experts.routedExpertCount)
+            return try TraceRouting(
+                trace, description: "recorded: \(text), \(trace.tokens.count) tokens", sparseLayers: model.sparseLayers,
+                expertsPerLayer: experts.routedExpertCount, expertsPerToken: experts.expertsPerToken)
+        }
+        return try TraceRouting(
+            SyntheticRouting(parsing: text.dropFirst(prefix.count)), tokenCount: 2048, seed: 1,
+            sparseLayers: model.sparseLayers, expertsPerLayer: experts.routedExpertCount,
+            expertsPerToken: experts.expertsPerToken)
     }
 
     private static func report(_ line: String) {

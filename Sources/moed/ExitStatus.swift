@@ -1,6 +1,7 @@
 import Checkpoint
 import Compute
 import Container
+import ExpertPaging
 import Generation
 import Glibc
 import Model
@@ -15,7 +16,7 @@ enum ExitStatus {
             error.code == .system ? (error.errno == ENOENT ? EX_NOINPUT : EX_IOERR) : EX_DATAERR
         case let error as ModelError:
             of(error)
-        case is TokenizerError, is UnservableModel:
+        case is TokenizerError, is UnservableModel, is RoutingTraceError:
             EX_DATAERR
         case is ComputeError:
             EX_USAGE

@@ -1,4 +1,6 @@
 import ArgumentParser
+import Benchmark
+import Compute
 import Container
 import ExpertPaging
 import Glibc
@@ -33,20 +35,37 @@ struct PlanCommand: ParsableCommand {
     @Option(help: "Exactly so many experts in memory, whatever the budget would hold.")
     var expertSlots: Int?
 
-    @Flag(help: "Leave out the measurement of storage.")
+    @Option(
+        help: """
+            Which planes of experts that have two: coarse or both (default: both if every expert has room, else coarse).
+            """)
+    var planes: ExpertPlanes?
+
+    @Flag(help: "Leave out the measurement of storage and memory.")
     var noProbe = false
+
+    /// What memory is measured with: more than most caches hold, and no strain on a small machine.
+    private static let bandwidthByteCount = 128 << 20
 
     func run() throws {
         do {
             let container = try ContainerReader(path: model)
-            let plan = try MemoryPlan(
-                container: container,
-                options: MemoryPlan.Options(
-                    memory: memory?.byteCount, context: context, expertSlots: expertSlots, cacheFormat: cacheFormat,
-                    chunk: chunk))
+            let options = MemoryPlan.Options(
+                memory: memory?.byteCount, context: context, expertSlots: expertSlots, cacheFormat: cacheFormat,
+                chunk: chunk, planes: planes)
+            let (plan, measured) =
+                noProbe
+                ? (try MemoryPlan(container: container, options: options), nil)
+                : try MemoryPlan.measuringStorage(container: container, options: options)
             for line in plan.lines + plan.demandLines { print(line) }
             for warning in plan.warnings { print("warning: \(warning)") }
-            if !noProbe { for line in plan.forecastLines(try StorageProbe(container: container)) { print(line) } }
+            guard !noProbe else { return }
+            let kernels = try Kernels.selected()
+            let limits = try LimitProbe(
+                kernels: kernels, threadCount: ThreadCount.available, byteCount: Self.bandwidthByteCount
+            ).measure()
+            let probe = try measured ?? StorageProbe(container: container, planes: plan.planes ?? .coarse)
+            for line in plan.forecastLines(probe, readBandwidth: limits.readBandwidth) { print(line) }
         } catch {
             var line = "moed plan: error: \(error)\n"
             line.withUTF8 { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }

@@ -73,13 +73,8 @@ struct ReplayCommand: ParsableCommand {
     private func readTrace() throws -> RoutingTrace {
         let prefix = "synthetic:"
         guard trace.hasPrefix(prefix) else { return try RoutingTrace(path: trace, expertsPerLayer: experts) }
-        let name = trace.dropFirst(prefix.count)
-        guard var parameters = SyntheticRouting.known.first(where: { $0.name == name })?.parameters else {
-            throw ValidationError(
-                "There is no made-up routing \(name), only \(SyntheticRouting.known.map(\.name).joined(separator: ", "))."
-            )
-        }
-        parameters.topicLength = topic
+        var parameters = try SyntheticRouting(parsing: trace.dropFirst(prefix.count))
+        if let topic { parameters.topicLength = topic }
         return try parameters.trace(tokenCount: tokens, seed: seed)
     }
 

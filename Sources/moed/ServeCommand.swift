@@ -15,8 +15,8 @@ struct ServeCommand: AsyncParsableCommand {
         discussion: """
             Every option can also be given by its environment variable, which the option overrides: MOED_MODEL, \
             MOED_SOCKET, MOED_SOCKET_MODE, MOED_SOCKET_GROUP, MOED_MEMORY, MOED_CONTEXT, MOED_THREADS, MOED_PARALLEL, \
-            MOED_QUEUE, MOED_KV, MOED_CHUNK, MOED_EXPERT_SLOTS and MOED_LOG_LEVEL. Started by systemd's socket \
-            activation, it serves the socket that it is given.
+            MOED_QUEUE, MOED_KV, MOED_CHUNK, MOED_EXPERT_SLOTS, MOED_PLANES, MOED_PREFER_RESIDENT, MOED_DROP_COLD and \
+            MOED_LOG_LEVEL. Started by systemd's socket activation, it serves the socket that it is given.
             """)
 
     @Argument(

@@ -1,5 +1,6 @@
 import API
 import ArgumentParser
+import Container
 import Glibc
 import Logging
 import Model
@@ -39,6 +40,20 @@ struct ServeOptions: ParsableArguments {
 
     @Option(help: "Exactly so many experts in memory, whatever the budget would hold.")
     var expertSlots: Int?
+
+    @Option(
+        help: "Lossy: let experts in memory rank higher, by this part of a token's scores, 0 to 1 (default: 0, off).")
+    var preferResident: Strength?
+
+    @Option(
+        help: "Lossy: leave out experts that aren't in memory below this part of the mean weight, 0 to 1 (default: 0).")
+    var dropCold: Strength?
+
+    @Option(
+        help: """
+            Which planes of experts that have two: coarse or both (default: both if every expert has room, else coarse).
+            """)
+    var planes: ExpertPlanes?
 
     @Option(help: "Where to keep which experts are used most (default: systemd's state directory, or nowhere).")
     var state: String?
@@ -94,7 +109,11 @@ struct ServeSettings {
         serving.plan.cacheFormat = try setting(options.cacheFormat, "MOED_KV", "bf16 or f32")
         serving.plan.chunk = try setting(options.chunk, "MOED_CHUNK", "a number of tokens")
         serving.plan.expertSlots = try setting(options.expertSlots, "MOED_EXPERT_SLOTS", "a number of experts")
+        serving.plan.planes = try setting(options.planes, "MOED_PLANES", "coarse or both")
         serving.plan.sequences = try setting(options.parallel, "MOED_PARALLEL", "a number of answers")
+        serving.lossy = LossyRouting(
+            preferResident: try setting(options.preferResident, "MOED_PREFER_RESIDENT", Strength.range)?.value ?? 0,
+            dropCold: try setting(options.dropCold, "MOED_DROP_COLD", Strength.range)?.value ?? 0)
         // systemd separates several directories by colons.
         serving.stateDirectory =
             options.state
@@ -117,6 +136,18 @@ struct SocketMode: ExpressibleByArgument {
     init?(argument: String) {
         guard let bits = UInt32(argument, radix: 8), bits <= 0o777 else { return nil }
         self.bits = bits
+    }
+}
+
+/// Of lossy help.
+struct Strength: ExpressibleByArgument {
+    static let range = "a number from 0 to 1"
+
+    let value: Float
+
+    init?(argument: String) {
+        guard let value = Float(argument), LossyRouting.strengths.contains(value) else { return nil }
+        self.value = value
     }
 }
 

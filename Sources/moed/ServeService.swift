@@ -20,11 +20,15 @@ struct ServeService: Service {
     }
 
     func run() async throws {
+        let inherited = try InheritedDescriptors()
+        let memory = KeptMemory(inherited.weights, manager: manager) { name in
+            getenv(name).map { String(cString: $0) }
+        }
         let listener =
-            try SocketListener.inherited()
+            try SocketListener.inherited(inherited.sockets)
             ?? SocketListener.bind(
                 path: settings.socket, mode: settings.socketMode, group: settings.socketGroup, backlog: limits.backlog)
-        let model = try await loadOrStop(listener)
+        let model = try await loadOrStop(listener, memory)
         for line in model.planLines { logger.info("plan: \(line)") }
         for warning in model.warnings { logger.warning("\(warning)") }
         let daemon = Daemon(model: model, listener: listener, limits: limits, logger: logger, manager: manager)
@@ -35,10 +39,10 @@ struct ServeService: Service {
     }
 
     /// While it loads, clients wait in the socket's backlog. Nothing was promised to them yet, so a stop is simple.
-    private func loadOrStop(_ listener: SocketListener) async throws -> ServedModel {
+    private func loadOrStop(_ listener: SocketListener, _ memory: KeptMemory) async throws -> ServedModel {
         do {
             return try await withGracefulShutdownHandler {
-                try await load()
+                try await load(memory)
             } onGracefulShutdown: {
                 manager.stopping()
                 logger.info("stopped while loading")
@@ -52,7 +56,7 @@ struct ServeService: Service {
     }
 
     /// Loads on a thread of its own; until it is done, systemd hears that it goes on.
-    private func load() async throws -> ServedModel {
+    private func load(_ memory: KeptMemory) async throws -> ServedModel {
         manager.status("loading \(settings.model)")
         logger.info("loading \(settings.model)")
         return try await withThrowingTaskGroup(of: Void.self) { tasks in
@@ -64,7 +68,7 @@ struct ServeService: Service {
             }
             defer { tasks.cancelAll() }
             return try await NIOThreadPool.singleton.runIfActive {
-                try ServedModel.load(path: settings.model, options: settings.serving)
+                try ServedModel.load(path: settings.model, options: settings.serving, memory: memory)
             }
         }
     }

@@ -42,6 +42,12 @@ struct TraceCommand: ParsableCommand {
     @Option(help: "Exactly so many experts in memory.")
     var expertSlots: Int?
 
+    @Option(
+        help: """
+            Which planes of experts that have two: coarse or both (default: both if every expert has room, else coarse).
+            """)
+    var planes: ExpertPlanes?
+
     @Option(name: .customLong("kv"), help: "Format of the KV cache, f32 or bf16 (default: f32 for an f32 model).")
     var cacheFormat: CacheFormat?
 
@@ -74,7 +80,7 @@ struct TraceCommand: ParsableCommand {
             container: container,
             options: MemoryPlan.Options(
                 memory: memory?.byteCount, context: request.contextLength, expertSlots: expertSlots,
-                cacheFormat: cacheFormat, chunk: chunk))
+                cacheFormat: cacheFormat, chunk: chunk, planes: planes))
         for warning in plan.warnings { report("warning: \(warning)") }
         let loaded = try LoadedModel(
             container: container, plan: plan, threadCount: threads ?? ThreadCount.available, kernels: .selected())
@@ -135,3 +141,4 @@ extension MemorySize: ExpressibleByArgument {
 }
 
 extension CacheFormat: ExpressibleByArgument {}
+extension ExpertPlanes: ExpressibleByArgument {}

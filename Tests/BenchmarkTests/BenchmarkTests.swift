@@ -3,6 +3,7 @@ import Checkpoint
 import Compute
 import Container
 import DemoSupport
+import ExpertPaging
 import Foundation
 import Model
 import Quantizer
@@ -100,8 +101,75 @@ struct BenchmarkTests {
         var options = options
         options.plan.expertSlots = 12
         options.decodeDepths = []
+        options.plan.chunk = 16
         let report = try Benchmark(container: demo(), options: options).run()
-        #expect(report.results[0].storageByteCount > 0)
+        let result = report.results[0]
+        #expect(result.storageByteCount > 0)
+        let paging = try #require(result.paging)
+        #expect(paging.chunkCount == 3)
+        // Each expert once a chunk at most.
+        #expect(try #require(paging.readsOfAllExperts) <= 1)
+        #expect(paging.missedBytesPerToken > 0 && paging.restBytesPerToken > 0)
+        #expect(try #require(report.storage).bytesPerSecond > 0)
+        #expect(report.text.contains("bound: ") && report.text.contains("times the bytes of all experts"))
+    }
+
+    @Test("Made-up routing drives the choice, is predicted, and is named in the report")
+    func madeUpRouting() throws {
+        let container = try demo()
+        let configuration = container.metadata.configuration
+        let experts = try #require(configuration.experts)
+        let routing = try TraceRouting(
+            SyntheticRouting(parsing: "olmoe,topic=500"), tokenCount: 400, seed: 1,
+            sparseLayers: configuration.sparseLayers, expertsPerLayer: experts.routedExpertCount,
+            expertsPerToken: experts.expertsPerToken)
+        var options = options
+        options.prefillLengths = []
+        options.decodeDepths = [0]
+        options.plan.expertSlots = 40
+        options.routing = routing
+        options.routingDescription = routing.description
+        let report = try Benchmark(container: container, options: options).run()
+        let paging = try #require(report.results[0].paging)
+        // Of uniform routing, as many as have a slot.
+        #expect(paging.hitRate > 0.33)
+        if let recall = paging.recall { #expect((0.6...0.95).contains(recall)) }
+        #expect(report.text.contains("experts chosen by made up: A=0.65,B=0.0,slow=1.0,fast=0.8,topic=500"))
+    }
+
+    @Test("A trace's own experts are chosen, token after token, and a trace that doesn't fit is refused")
+    func recordedRouting() throws {
+        let tokens: [[[Int32]]] = [[[0, 1, 2], [3, 4, 5]], [[1, 2, 3], [5, 6, 7]]]
+        let trace = try RoutingTrace(layerCount: 2, expertsPerLayer: 8, expertsPerToken: 3, tokens: tokens)
+        func routing(experts: Int, perToken: Int) throws -> TraceRouting {
+            try TraceRouting(
+                trace, description: "test", sparseLayers: [false, true, true, true], expertsPerLayer: experts,
+                expertsPerToken: perToken)
+        }
+        let source = try routing(experts: 8, perToken: 3)
+        func choose(_ layer: Int) -> [Int32] {
+            var chosen: [Int32] = [0, 0, 0]
+            var span = chosen.mutableSpan
+            source.choose(layer: layer, position: 9, experts: &span)
+            return chosen
+        }
+        for _ in 0..<2 {
+            #expect(choose(1) == [0, 1, 2] && choose(2) == [3, 4, 5])
+            // The third layer begins again with the first, later.
+            #expect(choose(3) == [1, 2, 3])
+            #expect(choose(1) == [1, 2, 3] && choose(2) == [5, 6, 7] && choose(3) == [0, 1, 2])
+        }
+        // Of three, two.
+        let fewer = try routing(experts: 8, perToken: 2)
+        var chosen: [Int32] = [0, 0]
+        var span = chosen.mutableSpan
+        fewer.choose(layer: 1, position: 0, experts: &span)
+        #expect(Set(chosen).count == 2 && Set(chosen).isSubset(of: [0, 1, 2]))
+        #expect(throws: RoutingTraceError.self) { try routing(experts: 64, perToken: 3) }
+        #expect(throws: RoutingTraceError.self) { try routing(experts: 8, perToken: 4) }
+        for text in ["nobody", "A=2", "A=0.9,B=0.9", "olmoe,x=1", "A", "fast=0"] {
+            #expect(throws: RoutingTraceError.self) { try SyntheticRouting(parsing: text[...]) }
+        }
     }
 }
 

@@ -295,7 +295,24 @@ static void check_attention(const moed_kernels *entry, const moed_kernels *scala
     free(half);
 }
 
+/// Two planes of any bytes, put together.
+static void check_planes(const moed_kernels *entry, const moed_kernels *scalar) {
+    enum { groups = 37 };
+    uint8_t codes[groups * 128], refinements[groups * 128], found[groups * 256], expected[groups * 256];
+    for (int i = 0; i < groups * 128; i++) {
+        codes[i] = (uint8_t)random_bits();
+        refinements[i] = (uint8_t)random_bits();
+    }
+    scalar->refine(codes, refinements, groups, expected);
+    entry->refine(codes, refinements, groups, found);
+    checks++;
+    if (memcmp(found, expected, sizeof found) == 0) return;
+    printf("%s: refine differs\n", entry->name);
+    failures++;
+}
+
 static void check_entry(const moed_kernels *entry, const moed_kernels *scalar) {
+    check_planes(entry, scalar);
     static const encoding encodings[] = {
         {moed_f32, 0, 0}, {moed_bf16, 0, 0}, {moed_f16, 0, 0}, {moed_q8, 0, moed_f16_scales},
         {moed_q8, 0, moed_bf16_scales}, {moed_q4, 0, moed_f16_scales}, {moed_q4, 0, moed_bf16_scales},

@@ -15,6 +15,28 @@ import Testing
         return result
     }
 
+    /// Of models that open their reasoning themselves, and may not.
+    @Test(arguments: [
+        ("<think>plan</think>story", "plan", "story"), ("\n<think>\nplan</think>\n\nstory", "\nplan", "\n\nstory"),
+        ("story <think>x</think>", "", "story <think>x</think>"), (" \n ", "", " \n "), (" <thin", "", " <thin"),
+        ("<thing>", "", "<thing>"), ("<think>", "", ""), ("", "", ""), ("</think>x", "", "</think>x"),
+    ])
+    func aReasoningMayBeOpened(_ answer: String, _ reasoning: String, _ content: String) {
+        let scalars = Array(answer.unicodeScalars)
+        for place in 0...scalars.count {
+            var splitter = ReasoningSplitter(insideReasoning: false, mayBegin: true)
+            var result = (reasoning: "", content: "")
+            let parts = [scalars[..<place], scalars[place...]].map { String(String.UnicodeScalarView($0)) }
+            for segment in parts.flatMap({ splitter.append($0) }) + splitter.finish() {
+                switch segment {
+                case .reasoning(let text): result.reasoning += text
+                case .content(let text): result.content += text
+                }
+            }
+            #expect(result.reasoning == reasoning && result.content == content, "split at \(place)")
+        }
+    }
+
     private static let answers: [(whole: String, reasoning: String, content: String)] = [
         ("plan</think>story", "plan", "story"),
         ("</think>story", "", "story"),

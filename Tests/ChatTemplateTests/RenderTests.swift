@@ -78,6 +78,19 @@ import Testing
         #expect(prompt.pieces.filter { $0 == .text(hostile) }.count == 4)
     }
 
+    @Test func templatesTellTheirSwitches() {
+        func switches(_ source: String) -> TemplateSwitches { TemplateSwitches(source) }
+        #expect(switches("{% if tools %}{{ 'x' }}{% endif %}").takesTools)
+        for source in ["tools", "{# tools #}", "{{ 'tools' }}", "{{ message.tools }}", "{{ tools_of }}"] {
+            #expect(!switches(source).takesTools, "\(source)")
+        }
+        #expect(switches("{%- if enable_thinking is defined %}").takesThinking)
+        #expect(switches("{% if not thinking is defined %}").takesThinking)
+        #expect(!switches("thinking {{ message.thinking }} {{ \"thinking \\\" thinking\" }}").takesThinking)
+        #expect(switches("{{- reasoning_effort }}").takesEffort)
+        #expect(switches("<think>").mentionsThinking && !switches("<thin>").mentionsThinking)
+    }
+
     @Test func adjacentTextsAreOnePiece() throws {
         let messages = ["One ", "two"].map { ChatMessage(role: .system, content: $0) }
         let prompt = try Self.template("plain").render(

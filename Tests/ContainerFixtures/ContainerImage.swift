@@ -43,6 +43,7 @@ package struct ContainerImage {
     package var recordsOffset: Int { bytes.count - recordCount * Self.recordByteCount }
 
     package func record(_ number: Int) -> Int { recordsOffset + number * Self.recordByteCount }
+    package var firstRefinement: Int { (0..<recordCount).first { bytes[record($0)] == 3 }.map(record) ?? 0 }
     package var firstExpert: Int { (0..<recordCount).first { bytes[record($0)] == 2 }.map(record) ?? 0 }
 
     /// Eight bytes as a number.

@@ -13,6 +13,10 @@ package struct SmallModel {
     package var scaleFormat = ScaleFormat.f16
     package var packing = Packing.auto
     package var seed: UInt64 = 1
+    /// These experts have a second plane; then `format` must be `.q4`.
+    package var isRefined: (ExpertKey) -> Bool = { _ in false }
+    /// The experts' code table.
+    package var table = CodeTable.linear
     /// Compressible blobs for these experts.
     package var isSparse: (ExpertKey) -> Bool = { $0.expert == 1 }
 
@@ -55,8 +59,23 @@ package struct SmallModel {
     package var layout: ExpertLayout {
         ExpertLayout(
             hiddenSize: configuration.hiddenSize, intermediateSize: configuration.experts?.intermediateSize ?? 32,
-            gateUpFormat: format, gateUpTable: .linear, downFormat: format, downTable: .linear,
+            gateUpFormat: format, gateUpTable: table, downFormat: format, downTable: table,
             gateUpScaleFormat: scaleFormat, downScaleFormat: scaleFormat)
+    }
+
+    package var refinement: RefinementLayout {
+        RefinementLayout(
+            hiddenSize: layout.hiddenSize, intermediateSize: layout.intermediateSize, refinesGateUp: true,
+            refinesDown: true)
+    }
+
+    /// Every expert in two planes.
+    package static var nested: SmallModel {
+        var model = SmallModel()
+        model.format = .q4
+        model.table = .nonLinear
+        model.isRefined = { _ in true }
+        return model
     }
 
     package func shape(_ tensor: TensorRequirement) -> MatrixShape {
@@ -80,6 +99,15 @@ package struct SmallModel {
         return bytes
     }
 
+    package func refinement(_ expert: ExpertKey) -> [UInt8] {
+        var random = SplitMix(seed: seed &+ UInt64(expert.layer * 1000 + expert.expert + 7777))
+        var bytes = random.bytes(refinement.byteCount)
+        if isSparse(expert) {
+            for index in bytes.indices where index % 256 >= 64 { bytes[index] = 0 }
+        }
+        return bytes
+    }
+
     package func write(to path: String, replacing: Bool = false) throws {
         let writer = try ContainerWriter(path: path, replacing: replacing)
         try append(to: writer)
@@ -94,6 +122,11 @@ package struct SmallModel {
             try bytes(expert).withUnsafeBytes {
                 try writer.append(expert: expert, layout: layout, bytes: $0, packing: packing)
             }
+            guard isRefined(expert) else { continue }
+            _ = try refinement(expert).withUnsafeBytes {
+                try writer.append(
+                    refinementOf: expert, layout: refinement, bytes: $0, packed: PackedBlob(packing: $0, packing))
+            }
         }
     }
 }
@@ -107,6 +140,16 @@ extension ContainerReader {
             try readTensor(record, into: base)
         }
         return bytes
+    }
+
+    /// One expert as it is in memory.
+    package func bytes(_ source: ExpertSource, verify: Bool = true) throws -> [UInt8] {
+        let memory = try AlignedMemory(byteCount: source.byteCount)
+        let scratch = try AlignedMemory(byteCount: max(1, source.scratchByteCount))
+        try readExpert(
+            source, into: memory.base,
+            scratch: UnsafeMutableRawBufferPointer(start: scratch.base, count: source.scratchByteCount), verify: verify)
+        return Array(UnsafeRawBufferPointer(start: memory.base, count: source.byteCount))
     }
 
     /// One expert's bytes, unpacked.

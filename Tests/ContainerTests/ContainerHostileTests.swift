@@ -28,7 +28,7 @@ import Testing
 
     static let changes: [Change] = [
         Change("major version", .unsupported, "version") { $0.bytes[8] = 2 },
-        Change("minor version", .unsupported, "version") { $0.bytes[10] = 2 },
+        Change("minor version", .unsupported, "version") { $0.bytes[10] = 3 },
         Change("superblock's size", .malformed, "superblock.byteCount") { $0.bytes[13] = 0x20 },
         Change("reserved bytes of the superblock", .malformed, "superblock.reserved") { $0.bytes[100] = 1 },
         Change("file length", .truncated, "file.byteCount") { $0[16] += 1 },
@@ -54,7 +54,7 @@ import Testing
         },
         Change("padding", .malformed, "chatTemplate.padding") { $0.bytes[$0.recordsOffset - 1] = 1 },
 
-        Change("kind", .unsupported, "record.kind") { $0.bytes[$0.record(0)] = 3 },
+        Change("kind", .unsupported, "record.kind") { $0.bytes[$0.record(0)] = 4 },
         Change("kind 0", .unsupported, "record.kind") { $0.bytes[$0.record(0)] = 0 },
         Change("codec", .unsupported, "record.codec") { $0.bytes[$0.firstExpert + Field.codec] = 2 },
         Change("packed tensor", .unsupported, "codec") { $0.bytes[$0.record(0) + Field.codec] = 1 },

@@ -40,6 +40,23 @@ import Testing
         #expect((report.result.comparison?.meanDivergence.value ?? 0) > 0.005)
     }
 
+    @Test func tellsWhatLossyHelpCostsAndSaves() throws {
+        let model = try DemoModel.path("int4")
+        let arguments = [
+            "evaluate", model, "--reference", model, "--text", DemoModel.text, "--context", "256", "--step",
+        ]
+        let outcome = try Program.run(arguments + ["--slots", "32", "--prefer-resident", "0.1", "--drop-cold", "0.5"])
+        #expect(outcome.code == 0, "\(outcome.error)")
+        for words in [
+            "32 of 128 fit in memory", "% of 61440 choices", "(--prefer-resident 0.1)", "(--drop-cold 0.5)",
+        ] {
+            #expect(outcome.output.contains(words), "\(words) is missing in \(outcome.output)")
+        }
+        for wrong in [["--prefer-resident", "0.1", "--batch"], ["--drop-cold", "1.5"], ["--prefer-resident", "nan"]] {
+            #expect(try Program.run(Array(arguments.dropLast()) + wrong).code == 64)
+        }
+    }
+
     @Test func calibratesIntoAFile() throws {
         let directory = try TemporaryDirectory()
         let path = "\(directory.path)/imatrix"

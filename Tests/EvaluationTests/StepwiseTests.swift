@@ -24,6 +24,38 @@ import Testing
         #expect(comparison.topAgreement.value == 1)
     }
 
+    /// The less memory, the more is substituted, and what isn't read is paid for in divergence.
+    @Test func helpCostsDivergenceAndSavesReads() throws {
+        let bytes = try Data(contentsOf: URL(filePath: DemoModel.text)).prefix(6000)
+        let text = try EvaluationText(
+            name: "samples.txt", bytes: Array(bytes), container: DemoModel.container("int4"), contextLength: 256)
+        func evaluate(_ lossy: LossyRouting, slots: Int = 32) throws -> (Evaluation.Comparison, Evaluation.Paging) {
+            let model = try DemoModel.load("int4", context: 256, expertSlots: slots, cacheFormat: .f32)
+            let reference = try DemoModel.load("int4", context: 256, cacheFormat: .f32)
+            let result = try Evaluation(
+                model, text: text, reference: reference, reading: .steps, lossy: lossy,
+                progress: TextProgress(totalTokenCount: Evaluation.tokenCount(of: text, hasReference: true)))
+            return (try #require(result.comparison), try #require(result.paging))
+        }
+        let (same, plain) = try evaluate(.off)
+        #expect(same.greatestDivergence == 0)
+        #expect(plain.substitutedCount == 0 && plain.droppedCount == 0)
+        #expect(plain.slotCount == 32 && plain.expertCount == 128)
+        #expect(plain.choiceCount == text.tokenCount * 16)
+
+        let (weak, weakly) = try evaluate(LossyRouting(preferResident: 0.02))
+        let (strong, strongly) = try evaluate(LossyRouting(preferResident: 0.2))
+        let (dropped, dropping) = try evaluate(LossyRouting(dropCold: 0.9))
+        #expect(weak.meanDivergence.value > 0 && strong.meanDivergence.value > weak.meanDivergence.value)
+        #expect(plain.missCount > weakly.missCount && weakly.missCount > strongly.missCount)
+        #expect(strongly.droppedCount == 0 && strongly.substitutedCount > weakly.substitutedCount)
+        #expect(dropping.droppedCount > 0 && dropping.substitutedCount == 0)
+        #expect(dropped.meanDivergence.value > 0 && dropping.missCount < plain.missCount)
+        // An arena for everything needs no help but until it is full.
+        let (_, roomy) = try evaluate(LossyRouting(preferResident: 0.2), slots: 128)
+        #expect(roomy.substitutedCount < strongly.substitutedCount / 4)
+    }
+
     /// Prompts take another way through the attention, which must come to the same.
     @Test func promptsInFloatsAgree() throws {
         let comparison = try divergence("f32", .prefill)

@@ -38,6 +38,19 @@ import Testing
         #expect(store.residentCount <= slotCount)
     }
 
+    /// Past the page cache, in one part and in two, packed and not.
+    @Test(
+        .enabled(if: PagedContainer.hasDirectReads, "the temporary directory's file system has no O_DIRECT"),
+        arguments: [false, true])
+    func contentsAreTheSamePastThePageCache(isLarge: Bool) throws {
+        let file = try PagedContainer(isLarge: isLarge)
+        let store = try ExpertStore(
+            container: ContainerReader(path: file.path), slotCount: 12, laneCount: 2, isDirect: true)
+        for key in file.allKeys + file.allKeys.reversed() {
+            #expect(try use(store, layer: key.layer, [Int32(key.expert)]) == [file.blobs[key]])
+        }
+    }
+
     @Test func slotsOfTwoSizesHoldTheirOwn() throws {
         let file = try PagedContainer(hasTwoSizes: true)
         let reader = try ContainerReader(path: file.path)

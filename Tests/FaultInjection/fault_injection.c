@@ -4,6 +4,8 @@
  *     FAULT_PATH    only files whose path contains this count
  *     FAULT         KIND:N:ACTION: the N-th call (from 1) of KIND; with N+, that one and all after it
  *     FAULT_REPORT  a file that gets the number of calls of each kind at the end, a line each: KIND COUNT
+ *     FAULT_CONTROL a file that may come and go while the process runs: FROM TO ACTION, about positioned reads of any byte
+ *                   in FROM ..< TO. ACTION is the number of an errno, or sleep:MILLISECONDS, after which the read is done
  *
  * Kinds: open, read, write, sync, truncate, rename (link and unlink as well), and any.
  * Actions: kill (before the call), tear (after half of a transfer, or after any other call), short (half of a transfer
@@ -19,7 +21,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
+#include <time.h>
 #include <unistd.h>
 
 enum kind { OPEN, READ, WRITE, SYNC, TRUNCATE, RENAME, ANY, KINDS };
@@ -132,6 +136,24 @@ int close(int fd) {
     return real(fd);
 }
 
+/* What FAULT_CONTROL says of a read: the number of an errno, or 0 to do it. */
+static int controlled(off_t offset, size_t count) {
+    const char *path = getenv("FAULT_CONTROL");
+    if (!path) return 0;
+    int file = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) return 0;
+    char line[128] = "", action[32];
+    long length = syscall(SYS_read, file, line, sizeof line - 1), from, to;
+    syscall(SYS_close, file);
+    if (length <= 0 || sscanf(line, "%ld %ld %31s", &from, &to, action) != 3) return 0;
+    if (offset + (off_t)count <= from || offset >= to) return 0;
+    if (strncmp(action, "sleep:", 6) != 0) return atoi(action);
+    long milliseconds = atol(action + 6);
+    struct timespec time = { milliseconds / 1000, milliseconds % 1000 * 1000000 };
+    nanosleep(&time, NULL);
+    return 0;
+}
+
 static size_t half(size_t count) { return count > 1 ? count / 2 : count; }
 
 #define TRANSFER(kind, call, half_call) \
@@ -151,6 +173,11 @@ static size_t half(size_t count) { return count > 1 ? count / 2 : count; }
     ssize_t name(int fd, buffer_type buffer, size_t count, off_t offset) { \
         REAL(ssize_t, #name, int, buffer_type, size_t, off_t); \
         if (!is_tracked(fd)) return real(fd, buffer, count, offset); \
+        int failure = kind == READ ? controlled(offset, count) : 0; \
+        if (failure != 0) { \
+            errno = failure; \
+            return -1; \
+        } \
         TRANSFER(kind, real(fd, buffer, count, offset), real(fd, buffer, half(count), offset)); \
     }
 POSITIONED(pread, void *, READ)

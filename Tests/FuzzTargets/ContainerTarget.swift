@@ -9,23 +9,36 @@ struct ContainerTarget: FuzzTarget {
         #""configuration":"#, #""sparseLayers":[false,true]"#, #""layerCount":2"#, #""endTokens":[1]"#, "latent",
         "interleaved", "sigmoid", #""recipe":"#, #""sources":[]"#,
     ]
-    private let image: ContainerImage
-    private let tensors: [TensorKey: [UInt8]]
-    private let experts: [ExpertKey: [UInt8]]
+    /// One a sample.
+    private let images: [ContainerImage]
+    private let tensors: [TensorKey: Set<[UInt8]>]
+    private let experts: [ExpertKey: Set<[UInt8]>]
+    private let refined: [ExpertKey: [UInt8]]
     private let file: FuzzedFile
 
     init() throws {
-        let model = SmallModel()
-        image = try ContainerImage(model)
-        samples = [image.bytes]
-        tensors = Dictionary(uniqueKeysWithValues: model.tensors.map { ($0.key, model.bytes($0)) })
-        experts = Dictionary(uniqueKeysWithValues: model.experts.map { ($0, model.bytes($0)) })
+        let models = [SmallModel(), SmallModel.nested]
+        images = try models.map { try ContainerImage($0) }
+        samples = images.map(\.bytes)
+        var tensors: [TensorKey: Set<[UInt8]>] = [:]
+        var experts: [ExpertKey: Set<[UInt8]>] = [:]
+        for model in models {
+            for tensor in model.tensors { tensors[tensor.key, default: []].insert(model.bytes(tensor)) }
+            for expert in model.experts { experts[expert, default: []].insert(model.bytes(expert)) }
+        }
+        self.tensors = tensors
+        self.experts = experts
         file = try FuzzedFile()
+        try file.replace(with: images[1].bytes)
+        let reader = try ContainerReader(path: file.path)
+        refined = Dictionary(
+            uniqueKeysWithValues: try reader.sources(planes: .both).map { ($0.key, try reader.bytes($0)) })
     }
 
     /// Mostly in superblock, metadata and records, where there is something to misunderstand, and half of the time with
     /// the checksums made right again.
     func mutate(_ sample: [UInt8], _ mutator: inout Mutator) -> [UInt8] {
+        let image = images.first { $0.bytes == sample } ?? images[0]
         var changed = image
         let records = image.recordsOffset..<sample.count
         switch mutator.pick(Array(0..<10)) {
@@ -59,12 +72,16 @@ struct ContainerTarget: FuzzTarget {
             return false
         }
         for record in reader.tensors.values {
-            guard let bytes = try? reader.bytes(record), bytes != tensors[record.key] else { continue }
+            guard let bytes = try? reader.bytes(record), tensors[record.key]?.contains(bytes) != true else { continue }
             throw FuzzFailure("\(record.key) isn't what was written")
         }
         for record in reader.experts.values {
-            guard let bytes = try? reader.bytes(record), bytes != experts[record.key] else { continue }
+            guard let bytes = try? reader.bytes(record), experts[record.key]?.contains(bytes) != true else { continue }
             throw FuzzFailure("\(record.key) isn't what was written")
+        }
+        for source in reader.sources(planes: .both) where source.refinement != nil {
+            guard let bytes = try? reader.bytes(source), bytes != refined[source.key] else { continue }
+            throw FuzzFailure("\(source.key) with its refinement isn't what was written")
         }
         return true
     }

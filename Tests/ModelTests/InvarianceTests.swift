@@ -1,4 +1,6 @@
 import Compute
+import ExpertPaging
+import Glibc
 import Model
 import Quantizer
 import Testing
@@ -53,11 +55,33 @@ import Testing
             try trace(load(.demo, .int4, chunk: chunk, expertSlots: slots)))
     }
 
-    @Test(arguments: [6, 128])
+    @Test(arguments: [6, 14, 40, 128])
     func arenasDontMatterToDecoding(_ slots: Int) throws {
         expectIdentical(
             try trace(load(.demo, .int4), isStepwise: true),
             try trace(load(.demo, .int4, expertSlots: slots), isStepwise: true))
+    }
+
+    /// In f32 the experts are large enough to be read in two parts; `gate` and `up` are computed while `down` is late.
+    @Test(arguments: [6, 14, 40], [false, true])
+    func partsThatComeLateDontMatter(_ slots: Int, isStepwise: Bool) throws {
+        let late = try load(.demo, .f32, chunk: 7, expertSlots: slots) { _, range in
+            if range.lowerBound > 0 { usleep(300) }
+        }
+        expectIdentical(
+            try trace(load(.demo, .f32), isStepwise: isStepwise), try trace(late, isStepwise: isStepwise))
+        #expect(late.experts.counters.misses > 0)
+    }
+
+    /// The demonstration model is trained, so its routers can be foretold.
+    @Test func mostChoicesAreForetold() throws {
+        let model = try load(.demo, .int4, expertSlots: 40)
+        _ = try trace(model, isStepwise: true)
+        let counters = model.experts.counters
+        print(
+            "foretold: \(counters.recalledUses) of \(counters.predictedUses) choices; read ahead: "
+                + "\(counters.aheadReads), used \(counters.aheadUses)")
+        #expect(counters.predictedUses > 0 && 2 * counters.recalledUses > counters.predictedUses)
     }
 
     @Test(arguments: Kernels.available.map(\.name), [false, true])

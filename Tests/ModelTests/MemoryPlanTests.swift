@@ -143,6 +143,48 @@ import Testing
         #expect(plan.byteCount <= 4 << 30)
     }
 
+    /// One file for small and large machines: 9.2 MB of both planes, 4.87 of the coarse one.
+    @Test(
+        arguments: [
+            (1800, .coarse, 0.05...0.2), (4096, .coarse, 0.25...0.5), (12_000, .coarse, 1...1),
+            (15_000, .coarse, 1...1), (24_000, .both, 1...1),
+        ] as [(Int, ExpertPlanes, ClosedRange<Double>)])
+    func planesFollowTheBudget(mebibytes: Int, planes: ExpertPlanes, fraction: ClosedRange<Double>) throws {
+        let both = ModelFootprint(
+            configuration: footprint.configuration, denseByteCount: footprint.denseByteCount,
+            arena: ArenaShape(
+                blobByteCounts: Array(repeating: 9_191_424, count: 26 * 64), expertsPerToken: 6, laneCount: 2),
+            laneByteCount: 2 * 9_207_808)
+        let plan = try MemoryPlan(
+            coarse: footprint, both: both, cacheFormat: .bf16,
+            options: .init(memory: mebibytes << 20, context: 4096), available: nil)
+        #expect(plan.planes == planes && fraction.contains(plan.slotFraction))
+        #expect(plan.byteCount <= mebibytes << 20)
+        #expect(plan.lines.contains { $0.contains("plane") && $0.contains(plan.planesReason) })
+        // What was asked for is done, whatever it costs.
+        let asked = try MemoryPlan(
+            coarse: footprint, both: both, cacheFormat: .bf16,
+            options: .init(memory: mebibytes << 20, context: 4096, planes: .both), available: nil)
+        #expect(asked.planes == .both && asked.slotFraction <= plan.slotFraction)
+    }
+
+    /// Where not even the least of both planes fits, the coarse ones do.
+    @Test func theCoarsePlanesAreTheLast() throws {
+        let both = ModelFootprint(
+            configuration: footprint.configuration, denseByteCount: footprint.denseByteCount,
+            arena: ArenaShape(
+                blobByteCounts: Array(repeating: 90_000_000, count: 26 * 64), expertsPerToken: 6, laneCount: 2))
+        func plan(_ mebibytes: Int) throws -> MemoryPlan {
+            try MemoryPlan(
+                coarse: footprint, both: both, cacheFormat: .bf16,
+                options: .init(memory: mebibytes << 20, context: 512), available: nil)
+        }
+        let coarse = try plan(1100)
+        #expect(coarse.planes == .coarse && coarse.planesReason.contains("more memory than there is"))
+        let error = #expect(throws: ModelError.self) { try plan(700) }
+        #expect(error?.code == .insufficientMemory)
+    }
+
     @Test func linesAddUp() throws {
         let plan = try plan(.init(memory: 4 << 30))
         #expect(plan.lines.count == 5)

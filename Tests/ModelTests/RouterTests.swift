@@ -1,5 +1,6 @@
 import Container
 import Model
+import TestSupport
 import Testing
 
 @Suite struct RouterTests {
@@ -63,6 +64,34 @@ import Testing
     @Test func softmaxOfLargeLogitsStaysFinite() {
         let choice = choose([5000, 4999, -5000, 0], taken: 2, scoring: .softmax)
         #expect(isClose(choice.weights, [0.7310586, 0.2689414]))
+    }
+
+    @Test func softmaxRunsOverTheChosen() {
+        let choice = choose([0, 1, 2, 3], taken: 2, scoring: .softmaxOfChosen)
+        #expect(choice.experts == [3, 2])
+        #expect(isClose(choice.weights, [0.7310586, 0.2689414]))
+        // Whatever the logits' size, and the sum is one already.
+        let large = choose([5000, 4999, -5000, 0], taken: 2, scoring: .softmaxOfChosen, normalizes: true, scale: 2)
+        #expect(isClose(large.weights, [1.4621172, 0.5378828]))
+    }
+
+    /// A softmax over all would make equals of what is far below the best.
+    @Test func logitsChooseWhereScoresWouldTie() {
+        let logits: [Float] = [0, -300, -200, -250]
+        #expect(choose(logits, taken: 2, scoring: .softmax).experts == [0, 1])
+        #expect(choose(logits, taken: 2, scoring: .softmaxOfChosen).experts == [0, 2])
+    }
+
+    /// The order matters to nothing but rounding.
+    @Test func softmaxBeforeOrAfterTheChoiceIsTheSame() {
+        for seed in 0..<100 {
+            var random = SplitMix(seed: UInt64(seed))
+            let logits = (0..<64).map { _ in Float(random.next() >> 40) / Float(1 << 22) - 2 }
+            let before = choose(logits, taken: 8, scoring: .softmax, normalizes: true)
+            let after = choose(logits, taken: 8, scoring: .softmaxOfChosen)
+            #expect(before.experts == after.experts)
+            #expect(isClose(before.weights, after.weights))
+        }
     }
 
     @Test func theBiasChoosesAndDoesNotWeigh() {

@@ -10,7 +10,7 @@ import Testing
 @Suite struct SyntheticModelTests {
     @Test(
         arguments: ["deepseek-v2", "deepseek-v2-lite", "deepseek-v3", "moonlight"],
-        [ConversionType.int4, .int8, .bf16, .f32])
+        [ConversionType.int4, .int8, .nested, .bf16, .f32])
     func logitsAreFiniteAndOfOrdinarySize(shape: String, type: ConversionType) throws {
         let file = try InputFile(path: "\(Fixtures.checkpoint(shape))/config.json")
         var configuration = try Checkpoint.configuration(json: try file.allBytes(atMost: 1 << 20))

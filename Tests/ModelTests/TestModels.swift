@@ -1,6 +1,7 @@
 import Checkpoint
 import Compute
 import Container
+import ExpertPaging
 import Glibc
 import Model
 import Quantizer
@@ -95,23 +96,27 @@ enum TestContainers {
 /// A model as a test wants it.
 func load(
     _ model: ReferenceModel, _ type: ConversionType = .f32, context: Int = 256, chunk: Int = 256,
-    expertSlots: Int? = nil, cacheFormat: CacheFormat = .f32, threads: Int = 2, kernels: Kernels = .best
+    expertSlots: Int? = nil, cacheFormat: CacheFormat = .f32, planes: ExpertPlanes? = nil, threads: Int = 2,
+    kernels: Kernels = .best, willRead: ReadObserver? = nil
 ) throws -> LoadedModel {
     let container = try TestContainers.container(model, type)
     return try load(
         container, context: context, chunk: chunk, expertSlots: expertSlots, cacheFormat: cacheFormat,
-        threads: threads, kernels: kernels)
+        planes: planes, threads: threads, kernels: kernels, willRead: willRead)
 }
 
 func load(
     _ container: ContainerReader, context: Int = 256, chunk: Int = 256, expertSlots: Int? = nil,
-    cacheFormat: CacheFormat = .f32, threads: Int = 2, kernels: Kernels = .best
+    cacheFormat: CacheFormat = .f32, planes: ExpertPlanes? = nil, threads: Int = 2, kernels: Kernels = .best,
+    willRead: ReadObserver? = nil
 ) throws -> LoadedModel {
     let plan = try MemoryPlan(
         container: container,
         options: MemoryPlan.Options(
-            memory: 1 << 30, context: context, expertSlots: expertSlots, cacheFormat: cacheFormat, chunk: chunk))
-    return try LoadedModel(container: container, plan: plan, threadCount: threads, kernels: kernels)
+            memory: 1 << 30, context: context, expertSlots: expertSlots, cacheFormat: cacheFormat, chunk: chunk,
+            planes: planes))
+    return try LoadedModel(
+        container: container, plan: plan, threadCount: threads, kernels: kernels, willRead: willRead)
 }
 
 /// ‖x − reference‖₂ / ‖reference‖₂; infinite if a value is missing or isn't a number.

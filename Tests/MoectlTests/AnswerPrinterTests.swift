@@ -57,5 +57,10 @@ import moectl
         try printer.show(.finished(.length))
         try printer.show(.usage(Usage(promptTokens: 9, completionTokens: 1, reasoningTokens: 0)))
         #expect(printer.footer == "[1 tokens, prompt 9 tokens, cut at the token limit]")
+        try printer.show(
+            .lossy(
+                LossyReport(
+                    preferResident: 0.2, dropCold: 0.5, choiceCount: 200, substitutedCount: 50, droppedCount: 4)))
+        #expect(printer.footer?.contains("25.0 % of experts substituted, 2.0 % left out") == true)
     }
 }

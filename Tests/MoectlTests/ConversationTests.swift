@@ -50,7 +50,7 @@ import moectl
         conversation.appendExchange(prompt: "Hi", answer: "Hello")
         let request = conversation.request(model: "m", prompt: "Bye")
         #expect(request.messages.map(\.role) == [.system, .user, .assistant, .user])
-        #expect(request.messages.map(\.content.text) == ["Be brief.", "Hi", "Hello", "Bye"])
+        #expect(request.messages.map { $0.content?.text } == ["Be brief.", "Hi", "Hello", "Bye"])
         #expect(request.thinking?.type == .disabled)
         conversation.clear()
         let anew = conversation.request(model: "m", prompt: "Bye")

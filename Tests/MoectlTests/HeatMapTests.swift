@@ -35,6 +35,16 @@ import moectl
         }
     }
 
+    @Test func theLastLineSumsUp() {
+        var use = use
+        use.layers[0].paging = LayerPaging(
+            layer: 1, hitCount: 7, missCount: 3, readCount: 4, byteCount: 3 << 20, stallSeconds: 2, residentCount: 3,
+            prediction: nil)
+        let last = HeatMap(columnCount: 80, hasColors: false).lines(use).last
+        #expect(last?.hasPrefix("in all: 70.0 % of uses in memory, ") == true)
+        #expect(last?.contains("in 4 reads") == true)
+    }
+
     @Test func nothingToShowIsSaid() {
         #expect(HeatMap(columnCount: 80, hasColors: true).lines(ExpertUse(layers: [])).count == 1)
     }

@@ -252,7 +252,7 @@ struct GroupSearchTests {
 }
 
 extension [Float]? {
-    fileprivate func withPointer<Result>(_ body: (UnsafePointer<Float>?) -> Result) -> Result {
+    func withPointer<Result>(_ body: (UnsafePointer<Float>?) -> Result) -> Result {
         guard let array = self else { return body(nil) }
         return array.withUnsafeBufferPointer { body($0.baseAddress) }
     }

@@ -41,7 +41,9 @@ struct VerifyTests {
         try JSONDecoder().decode(Verdict.self, from: Data(outcome.output.utf8))
     }
 
-    @Test(arguments: [["--type", "int4"], ["--type", "int8", "--pack", "always"], ["--type", "f32"]])
+    @Test(arguments: [
+        ["--type", "int4"], ["--type", "int8", "--pack", "always"], ["--type", "f32"], ["--type", "int8+int4"],
+    ])
     func whatWasConvertedIsSoundAndTheSameAgain(options: [String]) throws {
         let outcome = try Program.run(["convert", Fixtures.demo, "-o", model] + options)
         try #require(outcome.code == 0)

@@ -117,6 +117,9 @@ extension ServingSuite {
                 (["serve", "--expert-slots", "1"], [:], EX_UNAVAILABLE, "expert slots"),
                 (["serve", "--threads", "many"], [:], EX_USAGE, "threads"),
                 (["serve"], ["MOED_KV": "f16"], EX_USAGE, "MOED_KV=f16"),
+                (["serve"], ["MOED_PREFER_RESIDENT": "1.5"], EX_USAGE, "MOED_PREFER_RESIDENT=1.5: expected a number"),
+                (["serve"], ["MOED_DROP_COLD": "nan"], EX_USAGE, "MOED_DROP_COLD=nan"),
+                (["serve", "--drop-cold", "2"], [:], EX_USAGE, "--drop-cold"),
                 (["serve"], ["MOED_KERNELS": "none"], EX_USAGE, "MOED_KERNELS"),
                 (["serve", "--socket-group", "no-such-group"], [:], EX_USAGE, "no-such-group"),
             ] as [([String], [String: String], Int32, String)])

@@ -1,3 +1,4 @@
+import DemoSupport
 import Foundation
 import TestSupport
 import Testing
@@ -31,6 +32,20 @@ extension ServingSuite {
         func openAIPackage() async throws {
             try await TestDaemon.run { daemon in
                 let script = "\(Fixtures.root)/Tests/python/test_openai.py"
+                let result = try await run([Self.python, script, daemon.socket])
+                #expect(result.status == 0, "\(result.text)")
+            }
+        }
+
+        @Test(
+            "the openai package calls tools",
+            .enabled(
+                if: FileManager.default.isExecutableFile(atPath: Self.python),
+                "the openai package isn't in .build/venv: make venv"))
+        func openAITools() async throws {
+            let model = try ScriptedModel(ToolTests.thoughtful, template: ToolTests.template)
+            try await TestDaemon.run(model: model.path) { daemon in
+                let script = "\(Fixtures.root)/Tests/python/test_tools.py"
                 let result = try await run([Self.python, script, daemon.socket])
                 #expect(result.status == 0, "\(result.text)")
             }

@@ -44,14 +44,19 @@ extension ServingSuite {
             (#""response_format":{"type":"json_schema","json_schema":{}}"#, "response_format.type"),
             (#""logit_bias":{"1":5}"#, "logit_bias"), (#""modalities":["audio"]"#, "modalities"),
             (#""audio":{"voice":"x"}"#, "audio"), (#""thinking":{"type":"maybe"}"#, "thinking.type"),
-            (#""thinking":true"#, "thinking"), (#""reasoning_effort":"high""#, "reasoning_effort"),
+            (#""thinking":true"#, "thinking"), (#""reasoning_effort":"extreme""#, "reasoning_effort"),
             (#""stream_options":{"include_usage":1}"#, "stream_options.include_usage"),
             (#""typical_p":0.5"#, "typical_p"), (#""guided_json":{}"#, "guided_json"),
+            (#""moed":{"prefer_resident":1.1}"#, "moed.prefer_resident"), (#""moed":[]"#, "moed"),
+            (#""moed":{"prefer_resident":"much"}"#, "moed.prefer_resident"),
+            (#""moed":{"drop_cold":-0.1}"#, "moed.drop_cold"), (#""moed":{"drop_cold":1e999}"#, "moed.drop_cold"),
+            (#""moed":{"prefer_residents":0.1}"#, "moed.prefer_residents"),
         ]
 
         static let badCompletions: [(String, String)] = [
             (#""max_tokens":3"#, "prompt"), (#""prompt":[1,2]"#, "prompt"), (#""prompt":"a","suffix":"b""#, "suffix"),
             (#""prompt":"a","best_of":3"#, "best_of"), (#""prompt":"a","logprobs":21"#, "logprobs"),
+            (#""prompt":"a","moed":{"drop_cold":2}"#, "moed.drop_cold"),
             (#""prompt":"a","n":2"#, "n"), (#""prompt":"a","model":7"#, "model"), (#""prompt":"a","echo":"x""#, "echo"),
         ]
 
@@ -67,7 +72,7 @@ extension ServingSuite {
                     "messages[0].content[0]"
                 ),
                 (#"[{"role":"user","content":[{"type":"text"}]}]"#, "messages[0].content[0].text"),
-                (#"[{"role":"assistant","content":"x","tool_calls":[{}]}]"#, "messages[0].tool_calls"),
+                (#"[{"role":"assistant","content":"x","tool_calls":[{}]}]"#, "messages[0].tool_calls[0].id"),
                 (#"[{"role":"user","content":"x","prefix":true}]"#, "messages"),
             ])
         func messages(messages: String, parameter: String) async throws {

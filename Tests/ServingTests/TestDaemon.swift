@@ -16,12 +16,12 @@ struct TestDaemon: Sendable {
     /// Runs a daemon around `body`.
     static func run<Value: Sendable>(
         model path: String? = nil, limits: ServerLimits = ServerLimits(), queueLimit: Int = 8, expertSlots: Int? = nil,
-        sequences: Int? = nil,
+        sequences: Int? = nil, options: ServedModel.Options = ServedModel.Options(),
         _ body: @Sendable (TestDaemon) async throws -> Value
     ) async throws -> Value {
         let directory = try TemporaryDirectory()
         let socket = "\(directory.path)/moed.sock"
-        var options = ServedModel.Options()
+        var options = options
         options.plan.memory = 1 << 30
         options.plan.chunk = 32
         options.plan.expertSlots = expertSlots

@@ -204,6 +204,16 @@ extension ServingSuite {
                 #expect(status.paging.missCount > 0)
                 #expect(status.paging.byteCount > 0)
                 #expect(status.memory.expertCount == 128)
+                let layers = try #require(status.paging.layers)
+                #expect(layers.reduce(0) { $0 + $1.hitCount } == status.paging.hitCount)
+                #expect(layers.reduce(0) { $0 + $1.missCount } == status.paging.missCount)
+                #expect(layers.reduce(0) { $0 + $1.readCount } == status.paging.readCount)
+                #expect(layers.reduce(0) { $0 + $1.byteCount } == status.paging.byteCount)
+                #expect(layers.reduce(0) { $0 + $1.residentCount } == status.paging.residentCount)
+                let tokens = status.throughput.promptTokenCount + status.throughput.completionTokenCount
+                let perToken = try #require(status.paging.perToken)
+                #expect(abs(perToken.byteCount * Double(tokens) - Double(status.paging.byteCount)) < 1)
+                #expect(try #require(status.paging.occupancy) > 0)
 
                 let use = try decode(ExpertUse.self, await daemon.get("/moed/experts"))
                 #expect(use.layers.map(\.layer) == Array(use.layers[0].layer..<use.layers[0].layer + use.layers.count))
@@ -219,7 +229,10 @@ extension ServingSuite {
                 #expect(metrics.headers["content-type"]?.hasPrefix("text/plain; version=0.0.4") == true)
                 let lines = metrics.body.split(separator: "\n")
                 #expect(lines.contains("moed_tokens_total{kind=\"completion\"} 4"))
-                #expect(lines.contains("moed_expert_reads_total \(try #require(status.paging.readCount))"))
+                for layer in try #require(status.paging.layers) {
+                    #expect(lines.contains("moed_expert_reads_total{layer=\"\(layer.layer)\"} \(layer.readCount)"))
+                    #expect(lines.contains("moed_expert_read_bytes_total{layer=\"\(layer.layer)\"} \(layer.byteCount)"))
+                }
                 for line in lines where !line.hasPrefix("#") {
                     #expect(line.split(separator: " ").last.flatMap { Double($0) } != nil, "\(line)")
                     let name = line.prefix { $0 != " " && $0 != "{" }

@@ -24,6 +24,12 @@ enum { moed_f16_scales = 0, moed_bf16_scales = 1 };
 /// The values that a q4 index stands for, by the raw value of `CodeTable`.
 extern const int8_t moed_code_tables[2][16];
 
+/// The q8 value that refinement r makes of code c with the non-linear table: bases[c] + r + (stretches[c] · r >> 4),
+/// always −127 … 127. A base is the least whole number whose nearest entry is the code's; where more than sixteen are,
+/// the stretch spreads the values over all of them.
+extern const int8_t moed_refinement_bases[16];
+extern const uint8_t moed_refinement_stretches[16];
+
 /// A borrowed matrix of `rows` outputs by `columns` inputs.
 typedef struct moed_matrix {
     const uint8_t *base;
@@ -102,6 +108,10 @@ typedef struct moed_kernels {
 
     /// Continues an online softmax over a range of positions.
     void (*attend)(const moed_attention *attention);
+
+    /// q4 codes with the non-linear table and their refinements, 128 bytes a group and plane in the order of panels, into
+    /// q8 codes, 256 bytes a group.
+    void (*refine)(const uint8_t *codes, const uint8_t *refinements, int64_t groups, uint8_t *y);
 
     /// Quantises rows and says what it lost. Returns 0, or 1 if a value is too large for an f16 scale.
     int32_t (*encode)(const moed_encoding *encoding, moed_loss *loss);

@@ -19,6 +19,8 @@ typedef struct moed_loss {
     double energy;
     double weighted_error;
     double weighted_energy;
+    /// Σ (x − x̂)² of the refined codes; 0 where none were wanted.
+    double refined_error;
 } moed_loss;
 
 /// Up to eight rows of whole groups.
@@ -40,6 +42,9 @@ typedef struct moed_encoding {
     uint16_t *scales;
     /// q8 values or q4 indices, [rows, 32 · groups].
     uint8_t *codes;
+    /// Of q4 codes with the non-linear table, found by search: 0 … 15, in the codes' places. Null: none are wanted, and the
+    /// scales needn't be such that refined codes hold every value.
+    uint8_t *refinements;
 } moed_encoding;
 
 /// One group of up to sixteen rows, whose columns make up for the errors of those before them.

@@ -1,5 +1,6 @@
 import API
 import Generation
+import Model
 
 /// Puts an answer into one of the API's forms, event by event or whole. Every piece is one JSON text.
 protocol AnswerWriter: Sendable {
@@ -16,11 +17,13 @@ protocol AnswerWriter: Sendable {
 
 extension AnswerWriter {
     /// An answer or an event of a stream with what stands around its choices.
-    func encode<Choice: CompletionChoice>(_ choices: [Choice], usage: TokenUsage? = nil) -> [UInt8] {
+    func encode<Choice: CompletionChoice>(
+        _ choices: [Choice], usage: TokenUsage? = nil, lossy: LossyReport? = nil
+    ) -> [UInt8] {
         WireJSON.encode(
             CompletionEnvelope(
                 id: identity.id, created: identity.created, model: identity.model,
-                systemFingerprint: identity.fingerprint, choices: choices, usage: usage?.wire))
+                systemFingerprint: identity.fingerprint, choices: choices, usage: usage?.wire, moed: lossy))
     }
 }
 
@@ -31,4 +34,6 @@ struct AnswerIdentity: Sendable {
     var created: Int
     var model: String
     var fingerprint: String
+    /// What the answer is made with.
+    var lossy = LossyRouting.off
 }

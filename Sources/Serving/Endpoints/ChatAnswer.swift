@@ -1,21 +1,24 @@
 import API
-import ChatTemplate
 import Generation
+import ToolCalls
 
-/// An answer in the form of `/v1/chat/completions`, its reasoning apart from its content.
+/// An answer in the form of `/v1/chat/completions`: its reasoning, its content and its calls apart.
 struct ChatAnswer: AnswerWriter {
     let identity: AnswerIdentity
     let includesUsage: Bool
     let includesLogprobs: Bool
-    private var splitter: ReasoningSplitter
+    private var reader: AnswerReader
     private let isReasoning: Bool
+    private var callCount = 0
 
-    init(identity: AnswerIdentity, includesUsage: Bool, includesLogprobs: Bool, isReasoning: Bool) {
+    init(
+        identity: AnswerIdentity, includesUsage: Bool, includesLogprobs: Bool, isReasoning: Bool, reader: AnswerReader
+    ) {
         self.identity = identity
         self.includesUsage = includesUsage
         self.includesLogprobs = includesLogprobs
         self.isReasoning = isReasoning
-        splitter = ReasoningSplitter(insideReasoning: isReasoning)
+        self.reader = reader
     }
 
     mutating func begin() -> [[UInt8]] {
@@ -23,35 +26,50 @@ struct ChatAnswer: AnswerWriter {
     }
 
     mutating func append(_ delta: TextDelta) -> [[UInt8]] {
-        events(splitter.append(delta.text), logprobs(delta))
+        events(reader.append(delta.text), logprobs(delta))
     }
 
     mutating func finish(_ completion: Generation.Completion) -> [[UInt8]] {
-        var events = events(splitter.finish(), nil)
-        events.append(event(.init(), finishReason: completion.reason.wire))
-        if includesUsage { events.append(encode([ChatChunkChoice](), usage: completion.usage)) }
+        var events = events(reader.finish(isWhole: completion.reason == .stop), nil)
+        let lossy = LossyReport(identity.lossy, completion)
+        events.append(event(.init(), finishReason: finishReason(completion), lossy: includesUsage ? nil : lossy))
+        if includesUsage { events.append(encode([ChatChunkChoice](), usage: completion.usage, lossy: lossy)) }
         return events
     }
 
     mutating func whole(_ delta: TextDelta, _ completion: Generation.Completion) -> [UInt8] {
         var message = ChatChoice.Message(content: "", reasoningContent: isReasoning ? "" : nil)
-        for segment in splitter.append(delta.text) + splitter.finish() {
-            switch segment {
+        for part in reader.append(delta.text) + reader.finish(isWhole: completion.reason == .stop) {
+            switch part {
             case .reasoning(let text): message.reasoningContent = (message.reasoningContent ?? "") + text
             case .content(let text): message.content += text
+            case .call(let call): message.toolCalls = (message.toolCalls ?? []) + [wire(call, isStreamed: false)]
             }
         }
         let choice = ChatChoice(
-            index: 0, message: message, logprobs: logprobs(delta), finishReason: completion.reason.wire)
-        return encode([choice], usage: completion.usage)
+            index: 0, message: message, logprobs: logprobs(delta), finishReason: finishReason(completion))
+        return encode([choice], usage: completion.usage, lossy: LossyReport(identity.lossy, completion))
     }
 
-    /// One event a segment: a client shows reasoning and content each where it belongs.
-    private func events(_ segments: [ReasoningSplitter.Segment], _ logprobs: ChatLogprobs?) -> [[UInt8]] {
-        var deltas = segments.map { segment in
-            switch segment {
-            case .reasoning(let text): ChatChunkChoice.Delta(reasoningContent: text)
-            case .content(let text): ChatChunkChoice.Delta(content: text)
+    private func finishReason(_ completion: Generation.Completion) -> API.FinishReason {
+        completion.reason == .stop && callCount > 0 ? .toolCalls : completion.reason.wire
+    }
+
+    private mutating func wire(_ call: ToolCalls.ToolCall, isStreamed: Bool) -> API.ToolCall {
+        defer { callCount += 1 }
+        return API.ToolCall(
+            index: isStreamed ? callCount : nil, id: call.id ?? RequestIdentifier.next(prefix: "call_"),
+            name: call.name, arguments: call.arguments)
+    }
+
+    /// One event a part: a client shows each where it belongs.
+    private mutating func events(_ parts: [AnswerPart], _ logprobs: ChatLogprobs?) -> [[UInt8]] {
+        var deltas: [ChatChunkChoice.Delta] = []
+        for part in parts {
+            switch part {
+            case .reasoning(let text): deltas.append(.init(reasoningContent: text))
+            case .content(let text): deltas.append(.init(content: text))
+            case .call(let call): deltas.append(.init(toolCalls: [wire(call, isStreamed: true)]))
             }
         }
         if deltas.isEmpty, let logprobs, !logprobs.content.isEmpty { deltas.append(.init(content: "")) }
@@ -62,9 +80,11 @@ struct ChatAnswer: AnswerWriter {
     }
 
     private func event(
-        _ delta: ChatChunkChoice.Delta, logprobs: ChatLogprobs? = nil, finishReason: API.FinishReason? = nil
+        _ delta: ChatChunkChoice.Delta, logprobs: ChatLogprobs? = nil, finishReason: API.FinishReason? = nil,
+        lossy: LossyReport? = nil
     ) -> [UInt8] {
-        encode([ChatChunkChoice(index: 0, delta: delta, logprobs: logprobs, finishReason: finishReason)])
+        encode(
+            [ChatChunkChoice(index: 0, delta: delta, logprobs: logprobs, finishReason: finishReason)], lossy: lossy)
     }
 
     private func logprobs(_ delta: TextDelta) -> ChatLogprobs? {

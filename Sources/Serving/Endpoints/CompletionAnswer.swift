@@ -29,21 +29,23 @@ struct CompletionAnswer: AnswerWriter {
     }
 
     mutating func finish(_ completion: Generation.Completion) -> [[UInt8]] {
-        var events = [event("", finishReason: completion.reason.wire)]
-        if includesUsage { events.append(encode([TextChoice](), usage: completion.usage)) }
+        let lossy = LossyReport(identity.lossy, completion)
+        var events = [event("", finishReason: completion.reason.wire, lossy: includesUsage ? nil : lossy)]
+        if includesUsage { events.append(encode([TextChoice](), usage: completion.usage, lossy: lossy)) }
         return events
     }
 
     mutating func whole(_ delta: TextDelta, _ completion: Generation.Completion) -> [UInt8] {
         let choice = TextChoice(
             index: 0, text: (echo ?? "") + delta.text, logprobs: logprobs(delta), finishReason: completion.reason.wire)
-        return encode([choice], usage: completion.usage)
+        return encode([choice], usage: completion.usage, lossy: LossyReport(identity.lossy, completion))
     }
 
     private func event(
-        _ text: String, logprobs: CompletionLogprobs? = nil, finishReason: API.FinishReason? = nil
+        _ text: String, logprobs: CompletionLogprobs? = nil, finishReason: API.FinishReason? = nil,
+        lossy: LossyReport? = nil
     ) -> [UInt8] {
-        encode([TextChoice(index: 0, text: text, logprobs: logprobs, finishReason: finishReason)])
+        encode([TextChoice(index: 0, text: text, logprobs: logprobs, finishReason: finishReason)], lossy: lossy)
     }
 
     private mutating func logprobs(_ delta: TextDelta) -> CompletionLogprobs? {

@@ -4,6 +4,7 @@ import Generation
 import Glibc
 import Hummingbird
 import HummingbirdCore
+import Model
 
 /// The two endpoints that make text.
 struct CompletionEndpoints: Sendable {
@@ -22,23 +23,27 @@ struct CompletionEndpoints: Sendable {
     func chat(_ request: Request, _ connection: RequestConnection) async throws -> Response {
         let (body, prompt) = try await reader.read(
             ChatCompletionRequest.self, from: request, fields: chatFields
-        ) { body in
+        ) { body, json in
             try check(model: body.model)
             if body.topLogprobs != nil, body.logprobs != true {
                 throw APIError.invalid("top_logprobs", "top_logprobs: needs 'logprobs': true")
             }
-            return (body, try model.prompt(of: body))
+            return (body, try model.prompt(of: body, json))
         }
-        let stream = try submit(
-            GenerationRequest(
-                promptTokens: prompt.tokens, sampling: sampling(body),
-                maximumTokens: body.maxCompletionTokens ?? body.maxTokens, stop: body.stop?.strings ?? [],
-                alternativeCount: body.logprobs == true ? body.topLogprobs ?? 0 : nil,
-                reasoningEndToken: prompt.startsInsideReasoning ? model.reasoningEndToken : nil),
-            promptField: "messages")
+        let lossy = model.lossy.merging(body.moed)
+        var generation = GenerationRequest(
+            promptTokens: prompt.tokens, sampling: sampling(body),
+            maximumTokens: body.maxCompletionTokens ?? body.maxTokens, stop: body.stop?.strings ?? [],
+            alternativeCount: body.logprobs == true ? body.topLogprobs ?? 0 : nil, lossy: lossy)
+        let mayThink = !prompt.startsInsideReasoning && model.syntax.mayThink
+        generation.reasoningEndToken = prompt.startsInsideReasoning || mayThink ? model.reasoningEndToken : nil
+        generation.reasoningBeginToken = mayThink ? model.reasoningBeginToken : nil
+        generation.shownTokens = model.syntax.visibleTokens(model.tokenizer, usesTools: !prompt.tools.isEmpty)
+        let stream = try submit(generation, promptField: "messages")
         let writer = ChatAnswer(
-            identity: identity(prefix: "chatcmpl-"), includesUsage: body.streamOptions?.includeUsage ?? false,
-            includesLogprobs: body.logprobs ?? false, isReasoning: prompt.startsInsideReasoning)
+            identity: identity(prefix: "chatcmpl-", lossy), includesUsage: body.streamOptions?.includeUsage ?? false,
+            includesLogprobs: body.logprobs ?? false, isReasoning: prompt.startsInsideReasoning,
+            reader: model.syntax.reader(isReasoning: prompt.startsInsideReasoning, tools: prompt.tools))
         let delivery = AnswerDelivery(stream: stream, writer: writer, connection: connection)
         return body.stream == true ? delivery.streamed() : try await delivery.whole()
     }
@@ -46,17 +51,18 @@ struct CompletionEndpoints: Sendable {
     func plain(_ request: Request, _ connection: RequestConnection) async throws -> Response {
         let (body, prompt) = try await reader.read(
             CompletionRequest.self, from: request, fields: plainFields
-        ) { body in
+        ) { body, _ in
             try check(model: body.model)
             return (body, try model.prompt(of: body))
         }
+        let lossy = model.lossy.merging(body.moed)
         let stream = try submit(
             GenerationRequest(
                 promptTokens: prompt.tokens, sampling: sampling(body), maximumTokens: body.maxTokens ?? 16,
-                stop: body.stop?.strings ?? [], alternativeCount: body.logprobs),
+                stop: body.stop?.strings ?? [], alternativeCount: body.logprobs, lossy: lossy),
             promptField: "prompt")
         let writer = CompletionAnswer(
-            identity: identity(prefix: "cmpl-"), includesUsage: body.streamOptions?.includeUsage ?? false,
+            identity: identity(prefix: "cmpl-", lossy), includesUsage: body.streamOptions?.includeUsage ?? false,
             includesLogprobs: body.logprobs != nil, echo: body.echo == true ? body.prompt : nil)
         let delivery = AnswerDelivery(stream: stream, writer: writer, connection: connection)
         return body.stream == true ? delivery.streamed() : try await delivery.whole()
@@ -80,10 +86,10 @@ struct CompletionEndpoints: Sendable {
         }
     }
 
-    private func identity(prefix: String) -> AnswerIdentity {
+    private func identity(prefix: String, _ lossy: LossyRouting) -> AnswerIdentity {
         AnswerIdentity(
             id: RequestIdentifier.next(prefix: prefix), created: time(nil), model: model.id,
-            fingerprint: model.facts.fingerprint)
+            fingerprint: model.facts.fingerprint, lossy: lossy)
     }
 }
 

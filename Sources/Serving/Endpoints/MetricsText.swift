@@ -8,7 +8,10 @@ struct MetricsText {
 
     private(set) var text = ""
 
-    init(engine: EngineStatus, layers: [ExpertStore.LayerUse], memory: Status.Memory, uptime: Duration) {
+    init(
+        engine: EngineStatus, layers: [ExpertStore.LayerUse], memory: Status.Memory, isFileSound: Bool,
+        uptime: Duration
+    ) {
         add("moed_uptime_seconds", "gauge", "Time since the daemon began to serve.", [([], uptime.seconds)])
         let totals = engine.totals
         add(
@@ -35,7 +38,35 @@ struct MetricsText {
                 ([("part", "scratch")], Double(memory.scratchByteCount)),
                 ([("part", "expert_arena")], Double(memory.arenaByteCount)),
             ])
+        add(
+            "moed_model_file_sound", "gauge", "1 while the model's file is in its place and as it was.",
+            [([], isFileSound ? 1 : 0)])
+        if let pressure = memory.pressure { addPressure(pressure) }
         addPaging(engine, layers)
+    }
+
+    private mutating func addPressure(_ pressure: Status.Pressure) {
+        add(
+            "moed_expert_slots_usable", "gauge", "Expert slots in use at present, fewer while memory is short.",
+            [([], Double(pressure.usableSlotCount))])
+        add(
+            "moed_memory_pressure_reports_total", "counter", "Reports that memory is short.",
+            [([], Double(pressure.reportCount))])
+        add(
+            "moed_expert_arena_changes_total", "counter", "How often the expert arena became smaller and larger.",
+            [
+                ([("direction", "shrink")], Double(pressure.shrinkCount)),
+                ([("direction", "grow")], Double(pressure.growthCount)),
+            ])
+        add(
+            "moed_expert_shrink_evictions_total", "counter", "Experts evicted for the arena to become smaller.",
+            [([], Double(pressure.evictionCount))])
+        add(
+            "moed_memory_left_bytes", "gauge", "What the tightest memory limit leaves.",
+            pressure.leftByteCount.map { [([], Double($0))] } ?? [])
+        add(
+            "moed_memory_limit_bytes", "gauge", "The tightest memory limit.",
+            pressure.limitByteCount.map { [([], Double($0))] } ?? [])
     }
 
     private mutating func addPaging(_ engine: EngineStatus, _ layers: [ExpertStore.LayerUse]) {
@@ -45,30 +76,57 @@ struct MetricsText {
             "moed_expert_uses_total", "counter", "Experts asked for, in memory or not.",
             layers.flatMap { layer in
                 [
-                    ([("layer", "\(layer.layer)"), ("result", "hit")], Double(layer.hitCount)),
-                    ([("layer", "\(layer.layer)"), ("result", "miss")], Double(layer.useCount - layer.hitCount)),
+                    ([("layer", "\(layer.layer)"), ("result", "hit")], Double(layer.counters.hits)),
+                    (
+                        [("layer", "\(layer.layer)"), ("result", "miss")],
+                        Double(layer.counters.uses - layer.counters.hits)
+                    ),
                 ]
             })
         add(
             "moed_expert_resident", "gauge", "Experts in memory.",
             layers.map { ([("layer", "\($0.layer)")], Double($0.isResident.count { $0 })) })
         add(
+            "moed_expert_substitutions_total", "counter",
+            "Experts chosen in place of others because they were in memory.", [([], Double(paging.substitutions))])
+        add(
+            "moed_expert_drops_total", "counter", "Experts left out because they weren't in memory.",
+            [([], Double(paging.drops))])
+        add(
             "moed_expert_evictions_total", "counter", "Experts that gave up their slot.",
             [([], Double(paging.evictions))])
-        add("moed_expert_reads_total", "counter", "Reads of experts.", [([], Double(paging.reads))])
+        func addPerLayer(_ name: String, _ type: String, _ help: String, _ value: (LayerCounters) -> Double) {
+            add(name, type, help, layers.map { ([("layer", "\($0.layer)")], value($0.counters)) })
+        }
+        addPerLayer("moed_expert_reads_total", "counter", "Reads of experts.") { Double($0.reads) }
         add(
             "moed_expert_guessed_reads_total", "counter", "Reads of experts that nobody had asked for.",
             [([], Double(paging.guessedReads))])
         add(
             "moed_expert_read_failures_total", "counter", "Reads of experts that failed.",
             [([], Double(paging.failures))])
-        add("moed_expert_read_bytes_total", "counter", "Bytes of experts read.", [([], Double(paging.bytesRead))])
+        addPerLayer("moed_expert_read_bytes_total", "counter", "Bytes of experts read.") { Double($0.bytesRead) }
         add(
             "moed_expert_read_seconds_total", "counter", "Time that the lanes spent reading, added up.",
             [([], paging.readDuration.seconds)])
+        addPerLayer("moed_expert_stall_seconds_total", "counter", "Time that the engine waited for experts.") {
+            Double($0.stallNanoseconds) / 1e9
+        }
+        addPerLayer(
+            "moed_expert_predicted_uses_total", "counter", "Experts chosen where the choice had been predicted."
+        ) { Double($0.predictedUses) }
+        addPerLayer("moed_expert_recalled_uses_total", "counter", "Those of them that had been predicted.") {
+            Double($0.recalledUses)
+        }
+        addPerLayer("moed_expert_ahead_reads_total", "counter", "Reads of experts because they were predicted.") {
+            Double($0.aheadReads)
+        }
+        addPerLayer("moed_expert_ahead_uses_total", "counter", "Those of them that were asked for in time.") {
+            Double($0.aheadUses)
+        }
         add(
-            "moed_expert_stall_seconds_total", "counter", "Time that the engine waited for experts.",
-            [([], paging.stallDuration.seconds)])
+            "moed_expert_reading_ahead", "gauge", "Whether predicted experts are read for generated tokens.",
+            [([], paging.readsAhead ? 1 : 0)])
     }
 
     private mutating func add(

@@ -4,6 +4,7 @@ import Generation
 import HTTPTypes
 import Hummingbird
 import HummingbirdCore
+import Model
 import NIOCore
 
 /// Which path does what.
@@ -11,11 +12,18 @@ struct Routes: Sendable {
     private typealias Handler = @Sendable (Request, RequestConnection) async throws -> Response
 
     private let model: ServedModel
+    private let memory: MemoryWatch
+    private let watch: ModelWatch
     private let start: ContinuousClock.Instant
     private let completions: CompletionEndpoints
 
-    init(model: ServedModel, limits: ServerLimits, start: ContinuousClock.Instant) {
+    init(
+        model: ServedModel, memory: MemoryWatch, watch: ModelWatch, limits: ServerLimits,
+        start: ContinuousClock.Instant
+    ) {
         self.model = model
+        self.memory = memory
+        self.watch = watch
         self.start = start
         completions = CompletionEndpoints(model: model, limits: limits)
     }
@@ -91,14 +99,23 @@ struct Routes: Sendable {
         ExpertUse(
             layers: model.engine.experts.layers.map {
                 ExpertUse.Layer(
-                    layer: $0.layer, useCount: Int(clamping: $0.useCount), hitCount: Int(clamping: $0.hitCount),
-                    popularity: $0.popularity, isResident: $0.isResident)
+                    layer: $0.layer, useCount: Int(clamping: $0.counters.uses),
+                    hitCount: Int(clamping: $0.counters.hits), popularity: $0.popularity, isResident: $0.isResident,
+                    paging: LayerPaging($0))
             })
+    }
+
+    /// The plan, and how it fares.
+    private var memoryStatus: Status.Memory {
+        var status = model.memory
+        status.pressure = memory.status
+        return status
     }
 
     private func metrics() -> Response {
         let metrics = MetricsText(
-            engine: model.engine.status(), layers: model.engine.experts.layers, memory: model.memory,
+            engine: model.engine.status(), layers: model.engine.experts.layers, memory: memoryStatus,
+            isFileSound: watch.isFileSound,
             uptime: ContinuousClock.now - start)
         return Response(
             status: .ok, headers: [.contentType: MetricsText.contentType],
@@ -107,7 +124,6 @@ struct Routes: Sendable {
 
     private func status() -> Status {
         let engine = model.engine.status()
-        let paging = engine.paging
         let state: Status.State =
             switch engine.activity {
             case .idle: .idle
@@ -122,12 +138,8 @@ struct Routes: Sendable {
                 requestCount: engine.totals.completed + engine.totals.failed + engine.totals.cancelled,
                 promptTokenCount: engine.totals.promptTokens, completionTokenCount: engine.totals.completionTokens,
                 prefillTokensPerSecond: engine.prefillRate, decodeTokensPerSecond: engine.decodeRate),
-            memory: model.memory,
-            paging: .init(
-                hitCount: Int(clamping: paging.hits), missCount: Int(clamping: paging.misses),
-                evictionCount: Int(clamping: paging.evictions), byteCount: Int(clamping: paging.bytesRead),
-                stallSeconds: paging.stallDuration.seconds, readCount: Int(clamping: paging.reads),
-                residentCount: engine.residentExpertCount))
+            memory: memoryStatus, paging: .init(engine, model.engine.experts.layers, model.lossy),
+            conditions: watch.conditions)
     }
 }
 

@@ -21,18 +21,14 @@ package final class SocketListener: Sendable {
         self.inode = inode
     }
 
-    /// The socket that systemd handed over (sd_listen_fds), nil when it handed over none.
-    package static func inherited() throws(ServingError) -> SocketListener? {
-        let count = sd_listen_fds(0)
-        guard count >= 0 else {
-            throw ServingError(.badInheritance, "LISTEN_FDS can't be read: \(describe(errno: -count))")
-        }
-        guard count > 0 else { return nil }
-        guard count == 1 else {
+    /// The socket that systemd handed over, nil when it handed over none.
+    package static func inherited(_ sockets: [Int32]) throws(ServingError) -> SocketListener? {
+        guard let descriptor = sockets.first else { return nil }
+        guard sockets.count == 1 else {
             throw ServingError(
-                .badInheritance, "systemd handed over \(count) sockets, expected 1: give moed.socket one ListenStream=")
+                .badInheritance,
+                "systemd handed over \(sockets.count) sockets, expected 1: give moed.socket one ListenStream=")
         }
-        let descriptor = SD_LISTEN_FDS_START
         guard sd_is_socket_unix(descriptor, SOCK_STREAM_TYPE, 1, nil, 0) > 0 else {
             throw ServingError(
                 .badInheritance,
@@ -61,6 +57,21 @@ package final class SocketListener: Sendable {
             Glibc.close(lock)
             throw error
         }
+    }
+
+    /// A connection to a stream socket of somebody else's, whose reads don't block.
+    static func connect(path: String) throws(ServingError) -> Int32 {
+        let address = try SocketAddress(path: path)
+        let descriptor = socket(AF_UNIX, SOCK_STREAM_TYPE | SOCK_CLOEXEC_FLAG, 0)
+        guard descriptor >= 0 else { throw failure("socket", errno) }
+        guard address.withPointer({ Glibc.connect(descriptor, $0, $1) }) == 0,
+            fcntl(descriptor, F_SETFL, O_NONBLOCK) == 0
+        else {
+            let code = errno
+            Glibc.close(descriptor)
+            throw failure("\(path): can't be connected to", code)
+        }
+        return descriptor
     }
 
     /// Whoever calls this owns the descriptor and closes it.
@@ -104,7 +115,7 @@ extension SocketListener {
         let probe = socket(AF_UNIX, SOCK_STREAM_TYPE | SOCK_NONBLOCK_FLAG | SOCK_CLOEXEC_FLAG, 0)
         guard probe >= 0 else { throw failure("socket", errno) }
         defer { Glibc.close(probe) }
-        let result = address.withPointer { connect(probe, $0, $1) }
+        let result = address.withPointer { Glibc.connect(probe, $0, $1) }
         // Only a refusal proves that nobody listens: a full backlog, for one, is a live daemon's.
         guard result != 0, errno == ECONNREFUSED || errno == ENOENT else { throw inUse(address.path) }
         guard unlink(address.path) == 0 || errno == ENOENT else {

@@ -4,6 +4,8 @@ package import JSON
 package indirect enum FieldRule: Sendable {
     case boolean
     case string
+    /// Of a function: a word of at most 64 characters, as OpenAI has it.
+    case name
     case integer(ClosedRange<Int>)
     case number(ClosedRange<Double>)
     case oneOf([String])
@@ -22,14 +24,24 @@ package indirect enum FieldRule: Sendable {
 
 /// The fields of one kind of object, each with its rule: the one place where a request's values are checked.
 ///
-/// null always means "not given". A field that isn't in the table is ignored.
+/// null always means "not given". A field that isn't in the table is ignored, unless the table is closed.
 package struct FieldTable: Sendable {
     private let rules: [String: FieldRule]
     private let required: [String]
+    private let dispensable: [String: String]
+    private let isClosed: Bool
 
-    package init(_ rules: [String: FieldRule], required: [String] = []) {
+    /// - Parameters:
+    ///   - dispensable: required fields that may be missing where another field is there.
+    ///   - isClosed: for objects of our own, where an unknown field is a misspelt one.
+    package init(
+        _ rules: [String: FieldRule], required: [String] = [], dispensable: [String: String] = [:],
+        isClosed: Bool = false
+    ) {
         self.rules = rules
         self.required = required
+        self.dispensable = dispensable
+        self.isClosed = isClosed
     }
 
     /// Throws for the first field, in the object's order, that breaks its rule.
@@ -38,10 +50,18 @@ package struct FieldTable: Sendable {
             throw FieldError(path: path.isEmpty ? nil : path, "expected an object, found \(value.kind)")
         }
         for member in members {
-            guard let rule = rules[member.name], member.value != .null else { continue }
-            try rule.check(member.value, path: path.isEmpty ? member.name : "\(path).\(member.name)")
+            let memberPath = path.isEmpty ? member.name : "\(path).\(member.name)"
+            guard let rule = rules[member.name] else {
+                guard !isClosed else {
+                    let names = rules.keys.sorted().joined(separator: ", ")
+                    throw FieldError(path: memberPath, "there is no such field; there are \(names)")
+                }
+                continue
+            }
+            if member.value != .null { try rule.check(member.value, path: memberPath) }
         }
         for name in required {
+            if let other = dispensable[name], let value = value[other], value != .null { continue }
             guard let value = value[name], value != .null else {
                 throw FieldError(
                     path: path.isEmpty ? name : "\(path).\(name)", "the field is missing and can't be left out")
@@ -73,6 +93,11 @@ extension FieldRule {
             guard case .bool = value else { throw fail("true or false") }
         case .string:
             guard case .string = value else { throw fail("a string") }
+        case .name:
+            guard case .string(let name) = value, 1...64 ~= name.utf8.count, name.utf8.allSatisfy(Self.isNameByte)
+            else {
+                throw fail("a name of 1 to 64 letters, digits, points, dashes and underscores")
+            }
         case .integer(let range):
             try Self.checkInteger(value, range, path)
         case .number(let range):
@@ -109,6 +134,15 @@ extension FieldRule {
             guard neutral.contains(value) else {
                 throw FieldError(path: path, "'\(path)' isn't supported\(advice)", isUnsupported: true)
             }
+        }
+    }
+
+    private static func isNameByte(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), UInt8(ascii: "-"), UInt8(ascii: "."):
+            true
+        default: false
         }
     }
 

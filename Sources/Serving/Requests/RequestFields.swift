@@ -10,19 +10,22 @@ enum RequestFields {
         rules["logprobs"] = .boolean
         rules["top_logprobs"] = .integer(0...limits.logprobCount)
         rules["thinking"] = .object(FieldTable(["type": .oneOf(["enabled", "disabled"])], required: ["type"]))
-        rules["parallel_tool_calls"] = .harmless
-        rules["tools"] = .tools(limits.toolCount)
-        rules["functions"] = .tools(limits.toolCount)
-        rules["tool_choice"] = .unsupported(neutral: [.string("none"), .string("auto")], advice: "")
+        rules["parallel_tool_calls"] = .boolean
+        rules["tools"] = .array(.object(tool), count: 0...limits.toolCount, required: "an array of tools")
+        rules["functions"] = .functions(limits.toolCount)
+        rules["tool_choice"] = .unsupported(
+            neutral: [.string("none"), .string("auto")], advice: ": the model itself decides, so only auto and none are"
+        )
+        rules["reasoning_effort"] = .oneOf(["none", "low", "medium", "high"])
         rules["function_call"] = .unsupported(neutral: [.string("none"), .string("auto")], advice: "")
         rules["modalities"] = .unsupported(
             neutral: [.array([.string("text")])], advice: ": this model answers in text only")
         for name in [
-            "audio", "prediction", "web_search_options", "reasoning_effort", "reasoning", "verbosity",
+            "audio", "prediction", "web_search_options", "reasoning", "verbosity",
             "chat_template", "chat_template_kwargs", "documents", "continue_final_message", "add_generation_prompt",
         ] {
             rules[name] = .unsupported(
-                neutral: [], advice: name.hasPrefix("reasoning") ? "; use 'thinking': {'type': 'enabled'}" : "")
+                neutral: [], advice: name == "reasoning" ? "; use 'thinking' or 'reasoning_effort'" : "")
         }
         return FieldTable(rules, required: ["messages"])
     }
@@ -60,6 +63,8 @@ enum RequestFields {
                     ["type": .unsupported(neutral: [.string("text")], advice: " in this form: only text is")],
                     required: ["type"])),
             "logit_bias": .unsupported(neutral: [.object([])], advice: ""),
+            "moed": .object(
+                FieldTable(["prefer_resident": .number(0...1), "drop_cold": .number(0...1)], isClosed: true)),
         ]
         // These say who asks and how to bill it, and can't change an answer.
         for name in [
@@ -85,17 +90,34 @@ enum RequestFields {
 
     private static let message = FieldTable(
         [
-            "role": .oneOf(["system", "developer", "user", "assistant"]),
+            "role": .oneOf(["system", "developer", "user", "assistant", "tool"]),
             "content": .content,
             "reasoning_content": .string,
             "prefix": .boolean,
-            "name": .harmless,
+            "name": .string,
             "refusal": .unsupported(neutral: [], advice: ""),
-            "tool_calls": .unsupported(neutral: [.array([])], advice: ": this daemon calls no tools"),
-            "tool_call_id": .unsupported(neutral: [], advice: ": this daemon calls no tools"),
-            "function_call": .unsupported(neutral: [], advice: ": this daemon calls no tools"),
+            "tool_calls": .array(.object(call), count: 0...128, required: "an array of calls"),
+            "tool_call_id": .string,
+            "function_call": .unsupported(neutral: [], advice: "; use 'tool_calls'"),
             "audio": .unsupported(neutral: [], advice: ""),
-        ], required: ["role", "content"])
+        ], required: ["role", "content"], dispensable: ["content": "tool_calls"])
+
+    private static let tool = FieldTable(
+        [
+            "type": .oneOf(["function"]),
+            "function": .object(
+                FieldTable(
+                    [
+                        "name": .name, "description": .string, "parameters": .object(FieldTable([:])),
+                        "strict": .unsupported(neutral: [.bool(false)], advice: ": answers aren't held to a schema"),
+                    ], required: ["name"])),
+        ], required: ["type", "function"])
+
+    private static let call = FieldTable(
+        [
+            "id": .string, "type": .oneOf(["function"]),
+            "function": .object(FieldTable(["name": .name, "arguments": .string], required: ["name", "arguments"])),
+        ], required: ["id", "type", "function"])
 }
 
 extension FieldRule {
@@ -106,9 +128,9 @@ extension FieldRule {
             .unsupported(neutral: [.integer(1)], advice: " above 1: send the request again"))
     }
 
-    fileprivate static func tools(_ limit: Int) -> FieldRule {
+    fileprivate static func functions(_ limit: Int) -> FieldRule {
         .both(
-            .array(.harmless, count: 0...limit, required: "an array of tools"),
-            .unsupported(neutral: [.array([])], advice: ": this daemon calls no tools"))
+            .array(.harmless, count: 0...limit, required: "an array of functions"),
+            .unsupported(neutral: [.array([])], advice: "; use 'tools'"))
     }
 }

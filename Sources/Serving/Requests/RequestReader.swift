@@ -9,23 +9,24 @@ import NIOPosix
 struct RequestReader: Sendable {
     let limits: ServerLimits
 
-    /// Reads a body and makes of it what `prepare` makes.
+    /// Reads a body and makes of it what `prepare` makes, which also gets the JSON itself.
     ///
     /// A large body takes seconds to parse and to tokenise, and all connections share the few threads of the
     /// cooperative pool: both happen elsewhere.
     func read<Body: Decodable & Sendable, Result: Sendable>(
         _ type: Body.Type, from request: Request, fields: FieldTable,
-        _ prepare: @escaping @Sendable (Body) throws -> Result
+        _ prepare: @escaping @Sendable (Body, JSONValue) throws -> Result
     ) async throws -> Result {
         let bytes = try await collect(request)
         return try await NIOThreadPool.singleton.runIfActive {
-            try prepare(parse(type, bytes, fields: fields))
+            let (body, value) = try parse(type, bytes, fields: fields)
+            return try prepare(body, value)
         }
     }
 
     private func parse<Body: Decodable>(
         _ type: Body.Type, _ bytes: [UInt8], fields: FieldTable
-    ) throws(APIError) -> Body {
+    ) throws(APIError) -> (Body, JSONValue) {
         let value: JSONValue
         do {
             value = try JSONValue(
@@ -43,7 +44,7 @@ struct RequestReader: Sendable {
                 : APIError.invalid(error.path, error.path.map { "\($0): \(error.message)" } ?? error.message)
         }
         do {
-            return try JSONDecoder().decode(Body.self, from: Data(bytes))
+            return (try JSONDecoder().decode(Body.self, from: Data(bytes)), value)
         } catch {
             throw APIError.malformed("the body doesn't fit: \(error)")
         }

@@ -26,6 +26,17 @@ package struct ServiceManager: Sendable {
         notify("EXTEND_TIMEOUT_USEC=\(time.components.seconds * 1_000_000)")
     }
 
+    /// Gives systemd a descriptor to hold, which a restarted daemon inherits (sd_pid_notify_with_fds). systemd closes it
+    /// where the unit has no store for it.
+    func store(_ descriptor: Int32, name: String) {
+        withUnsafePointer(to: descriptor) {
+            _ = sd_pid_notify_with_fds(0, 0, "FDSTORE=1\nFDNAME=\(name)\nFDPOLL=0", $0, 1)
+        }
+    }
+
+    /// Has systemd let go of the descriptors of a name.
+    func unstore(name: String) { notify("FDSTOREREMOVE=1", "FDNAME=\(name)") }
+
     private func notify(_ lines: String...) {
         // A line break would begin another assignment.
         let text = lines.map { $0.replacing("\n", with: " ") }.joined(separator: "\n")

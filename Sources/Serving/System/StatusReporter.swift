@@ -5,6 +5,7 @@ import Logging
 /// Keeps `systemctl status` up to date, and pets systemd's watchdog for as long as the engine moves.
 struct StatusReporter: Sendable {
     let model: ServedModel
+    let watch: ModelWatch
     let manager: ServiceManager
     let logger: Logger
 
@@ -38,7 +39,7 @@ struct StatusReporter: Sendable {
         var parts: [String]
         switch status.activity {
         case .idle:
-            return status.isDraining ? "stopping" : Self.idleText(model)
+            return ([status.isDraining ? "stopping" : Self.idleText(model)] + watch.conditions).joined(separator: ", ")
         case .prefill(let processed, let total):
             parts = ["prefill \(processed)/\(total)"]
         case .decode(let count):
@@ -49,6 +50,6 @@ struct StatusReporter: Sendable {
         let uses = status.paging.hits + status.paging.misses
         if uses > 0 { parts.append("\(status.paging.hits * 100 / uses) % expert hits") }
         if status.waitingCount > 0 { parts.append("\(status.waitingCount) waiting") }
-        return parts.joined(separator: ", ")
+        return (parts + watch.conditions).joined(separator: ", ")
     }
 }

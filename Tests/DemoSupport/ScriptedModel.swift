@@ -1,0 +1,113 @@
+import Checkpoint
+import Container
+import Foundation
+import Quantizer
+import TestSupport
+
+/// A model whose weights make it say one thing: after a line's end, which a prompt must end with, it writes the given
+/// pieces one after the other and then its end token. All else about it is as ever: a Llama in f32, with a tokenizer and a
+/// chat template of its own.
+///
+/// Nothing is added to the embeddings on their way to the output head, and the head's row for a token is the embedding of
+/// the one before it.
+package final class ScriptedModel: Sendable {
+    package let path: String
+    private let directory: TemporaryDirectory
+
+    private static let hiddenSize = 256
+    package static let begin = "<|im_start|>"
+    package static let end = "<|im_end|>"
+
+    /// - Parameters:
+    ///   - pieces: all different, none of them one byte.
+    ///   - special: those of them that are special tokens.
+    ///   - template: in which prompts end with a line's end.
+    package init(_ pieces: [String], special: Set<String> = [], template: String) throws {
+        directory = try TemporaryDirectory()
+        path = "\(directory.path)/scripted.moe"
+        let checkpoint = "\(directory.path)/checkpoint"
+        try FileManager.default.createDirectory(atPath: checkpoint, withIntermediateDirectories: true)
+        func write(_ name: String, _ text: String) throws {
+            try Data(text.utf8).write(to: URL(fileURLWithPath: "\(checkpoint)/\(name)"))
+        }
+        let count = 258 + pieces.count
+        try write(
+            "config.json",
+            """
+            {"model_type": "llama", "vocab_size": \(count), "hidden_size": \(Self.hiddenSize), "num_hidden_layers": 1,
+             "num_attention_heads": 4, "intermediate_size": 32, "max_position_embeddings": 4096, "rms_norm_eps": 1e-6,
+             "rope_theta": 10000, "hidden_act": "silu", "attention_bias": false, "mlp_bias": false,
+             "bos_token_id": 256, "eos_token_id": 257, "tie_word_embeddings": false}
+            """)
+        try write("tokenizer.json", Self.tokenizer(pieces, special: special))
+        try write("tokenizer_config.json", #"{"bos_token": "\#(Self.begin)", "eos_token": "\#(Self.end)"}"#)
+        try write("chat_template.jinja", template)
+        try Self.weights(count: count, script: [10] + Array(258..<count) + [257])
+            .write(to: "\(checkpoint)/model.safetensors")
+
+        let source = try Checkpoint(directory: checkpoint)
+        let conversion = Conversion(
+            source, plan: FormatPlan(source.configuration, type: .f32, isPure: false), packing: .never, threadCount: 1,
+            progress: ConversionProgress(totalByteCount: Conversion.sourceByteCount(of: source), hashByteCount: 0))
+        _ = try conversion.run(into: ContainerWriter(path: path, replacing: false), tool: "tests")
+    }
+
+    /// - Parameter script: tokens, each of which follows the one before.
+    private static func weights(count: Int, script: [Int]) -> SafetensorsWriter {
+        let size = hiddenSize
+        var random = SplitMix(seed: 1)
+        let embedding = (0..<count * size).map { _ in random.next() >> 63 == 0 ? Float(1) : -1 }
+        var head = [Float](repeating: 0, count: count * size)
+        for (token, next) in zip(script, script.dropFirst()) {
+            head.replaceSubrange(next * size..<(next + 1) * size, with: embedding[token * size..<(token + 1) * size])
+        }
+        var writer = SafetensorsWriter()
+        writer.add("model.embed_tokens.weight", shape: [count, size], floats: embedding)
+        writer.add("lm_head.weight", shape: [count, size], floats: head)
+        for name in ["model.norm", "model.layers.0.input_layernorm", "model.layers.0.post_attention_layernorm"] {
+            writer.add("\(name).weight", shape: [size], floats: Array(repeating: 1, count: size))
+        }
+        for (name, rows, columns) in [
+            ("self_attn.q_proj", size, size), ("self_attn.k_proj", size, size), ("self_attn.v_proj", size, size),
+            ("self_attn.o_proj", size, size), ("mlp.gate_proj", 32, size), ("mlp.up_proj", 32, size),
+            ("mlp.down_proj", size, 32),
+        ] {
+            writer.add(
+                "model.layers.0.\(name).weight", shape: [rows, columns],
+                floats: Array(repeating: 0, count: rows * columns))
+        }
+        return writer
+    }
+
+    /// A byte-level tokenizer that has one token for each byte, in their order, and the pieces as added tokens.
+    private static func tokenizer(_ pieces: [String], special: Set<String>) throws -> String {
+        func json(_ text: String) throws -> String {
+            String(decoding: try JSONEncoder().encode(text), as: UTF8.self)
+        }
+        func added(_ id: Int, _ text: String, isSpecial: Bool) throws -> String {
+            """
+            {"id": \(id), "content": \(try json(text)), "single_word": false, "lstrip": false, "rstrip": false,
+             "normalized": false, "special": \(isSpecial)}
+            """
+        }
+        var entries: [String] = []
+        var extra: UInt32 = 256
+        for byte in UInt32(0)..<256 {
+            // GPT-2's alphabet: printable bytes stand for themselves.
+            let isPrintable = 33...126 ~= byte || 161...172 ~= byte || 174...255 ~= byte
+            let scalar = Unicode.Scalar(isPrintable ? byte : extra) ?? " "
+            if !isPrintable { extra += 1 }
+            entries.append("\(try json(String(scalar))): \(byte)")
+        }
+        var tokens = [try added(256, begin, isSpecial: true), try added(257, end, isSpecial: true)]
+        for (place, piece) in pieces.enumerated() {
+            tokens.append(try added(258 + place, piece, isSpecial: special.contains(piece)))
+        }
+        let bytes = #"{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false}"#
+        return """
+            {"version": "1.0", "added_tokens": [\(tokens.joined(separator: ", "))], "normalizer": null,
+             "pre_tokenizer": \(bytes), "post_processor": null, "decoder": \(bytes),
+             "model": {"type": "BPE", "vocab": {\(entries.joined(separator: ", "))}, "merges": []}}
+            """
+    }
+}
