@@ -77,14 +77,7 @@ package final class BlobFile: Sendable {
         verify: Bool
     ) throws(ContainerError) {
         precondition(!source.isStored && scratch.count >= source.scratchByteCount)
-        guard source.refinement == nil else {
-            return try unsafe container.decode(source, scratch: scratch, into: destination, verify: verify)
-        }
-        let stored = unsafe UnsafeRawBufferPointer(rebasing: scratch[..<source.storedByteCount])
-        if verify {
-            try unsafe container.verify(stored, source.blob.checksum, at: source.offset, "\(source.key)")
-        }
-        try unsafe container.unpack(stored, of: source.blob, into: destination)
+        try unsafe container.decode(source, scratch: scratch, into: destination, verify: verify)
     }
 }
 

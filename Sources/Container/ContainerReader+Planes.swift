@@ -24,13 +24,18 @@ extension ContainerReader {
         try unsafe decode(source, scratch: scratch, into: destination, verify: verify)
     }
 
-    /// Makes an expert of two planes from what was read of it: its stored bytes begin `scratch`.
+    /// Makes an expert from what was read of it, its stored bytes, which begin `scratch`: unpacks it and puts its planes
+    /// together.
     func decode(
         _ source: ExpertSource, scratch: UnsafeMutableRawBufferPointer, into destination: UnsafeMutableRawPointer,
         verify: Bool
     ) throws(ContainerError) {
-        guard let refinement = source.refinement else { preconditionFailure("an expert of one plane") }
         let blob = source.blob
+        guard let refinement = source.refinement else {
+            let stored = unsafe UnsafeRawBufferPointer(rebasing: scratch[..<blob.storedByteCount])
+            if verify { try unsafe self.verify(stored, blob.checksum, at: blob.offset, "\(blob.key)") }
+            return try unsafe unpack(stored, of: blob, into: destination)
+        }
         let coarse = try unsafe plane(
             StoredPlane(
                 name: "\(source.key)", offset: blob.offset, place: 0, storedByteCount: blob.storedByteCount,
@@ -69,11 +74,7 @@ extension ContainerReader {
         guard plane.codec == .lz4 else { return unsafe UnsafeRawPointer(base + plane.place) }
         let unpacked = unsafe UnsafeMutableRawBufferPointer(
             rebasing: scratch[plane.unpackedPlace..<plane.unpackedPlace + plane.byteCount])
-        guard unsafe LZ4.unpack(stored, into: unpacked) else {
-            throw ContainerError(
-                .damaged, path: path, offset: plane.offset, field: plane.name,
-                expected: "an LZ4 block of \(plane.byteCount) bytes", found: "a block that doesn't unpack to that")
-        }
+        try unsafe unpack(stored, into: unpacked, at: plane.offset, plane.name)
         return unsafe UnsafeRawPointer(base + plane.unpackedPlace)
     }
 }

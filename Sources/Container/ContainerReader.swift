@@ -106,10 +106,18 @@ package final class ContainerReader: Sendable {
         _ packed: UnsafeRawBufferPointer, of record: ExpertRecord, into destination: UnsafeMutableRawPointer
     ) throws(ContainerError) {
         let target = unsafe UnsafeMutableRawBufferPointer(start: destination, count: record.byteCount)
+        try unsafe unpack(packed, into: target, at: record.offset, "\(record.key)")
+    }
+
+    /// - Parameter target: of the unpacked size.
+    func unpack(
+        _ packed: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer, at offset: UInt64,
+        _ field: @autoclosure () -> String
+    ) throws(ContainerError) {
         guard unsafe LZ4.unpack(packed, into: target) else {
             throw ContainerError(
-                .damaged, path: path, offset: record.offset, field: "\(record.key)",
-                expected: "an LZ4 block of \(record.byteCount) bytes", found: "a block that doesn't unpack to that")
+                .damaged, path: path, offset: offset, field: field(),
+                expected: "an LZ4 block of \(target.count) bytes", found: "a block that doesn't unpack to that")
         }
     }
 

@@ -77,9 +77,8 @@ final class PositionedFile: Sendable {
 
     /// Whether both are open on one file, whatever its names are by now.
     func isSameFile(as other: PositionedFile) -> Bool {
-        var (mine, its) = (stat(), stat())
-        guard unsafe fstat(descriptor, &mine) == 0, unsafe fstat(other.descriptor, &its) == 0 else { return false }
-        return mine.st_dev == its.st_dev && mine.st_ino == its.st_ino
+        guard let mine = stamp, let its = other.stamp else { return false }
+        return mine.isSameFile(as: its)
     }
 
     /// pread(2) of whole pages, as reading past the page cache needs it, until `wanted` bytes are there: the file may end

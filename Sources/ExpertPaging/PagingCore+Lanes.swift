@@ -67,7 +67,6 @@ extension PagingCore {
         let isLast = table.isLastPart(of: read.slot)
         if failure == nil, isLast {
             failure = check(read, scratch: scratch)
-            if failure == nil { noteVerified(read.expert) }
         }
         if !table.hasFailed(read.slot), failure != nil || isLast {
             layerCounters[sources[read.expert].key.layer].reads += 1
@@ -81,11 +80,20 @@ extension PagingCore {
         let source = sources[read.expert]
         let verifiedThen = verified[read.expert] ? verifiedStamp : nil
         monitor.unlock()
-        defer { monitor.lock() }
         let start = ContinuousClock.now
-        defer { readNanoseconds.add(start.nanosecondsUntilNow, ordering: .relaxed) }
+        let stamp = file.container.stamp
+        let failure = decode(
+            source, of: read, scratch: scratch, verify: verifiedThen == nil || verifiedThen != stamp)
+        readNanoseconds.add(start.nanosecondsUntilNow, ordering: .relaxed)
+        monitor.lock()
+        if failure == nil { noteVerified(read.expert, stamp) }
+        return failure
+    }
+
+    private func decode(
+        _ source: ExpertSource, of read: SlotTable.Read, scratch: AlignedMemory?, verify mustVerify: Bool
+    ) -> PagingError? {
         let target = unsafe address(of: read.slot)
-        let mustVerify = verifiedThen == nil || verifiedThen != file.container.stamp
         do {
             if source.isStored {
                 let stored = unsafe UnsafeRawBufferPointer(start: target, count: source.storedByteCount)
@@ -101,9 +109,8 @@ extension PagingCore {
         }
     }
 
-    /// A good read of an expert has ended, with the monitor locked.
-    private func noteVerified(_ expert: Int) {
-        let stamp = file.container.stamp
+    /// An expert is sound that was read while the file was as the stamp says, with the monitor locked.
+    private func noteVerified(_ expert: Int, _ stamp: FileStamp?) {
         if stamp != verifiedStamp {
             for other in verified.indices { verified[other] = false }
             verifiedStamp = stamp
