@@ -62,7 +62,7 @@ package struct StorageProbe: Sendable {
         }
         var order = Array(extents.indices)
         order.shuffle()
-        let run = ProbeRun(path: container.path, order: order.map { extents[$0] }, largest: largest)
+        let run = try ProbeRun(path: container.path, order: order.map { extents[$0] }, largest: largest)
         let share = duration / (2 * Self.laneCounts.count)
         var samples: [Sample] = []
         for isDirect in [true, false] {
@@ -80,7 +80,8 @@ package struct StorageProbe: Sendable {
 private final class ProbeRun: Sendable {
     private let path: String
     private let order: [(offset: Int, byteCount: Int)]
-    private let bufferByteCount: Int
+    /// One a lane, of huge pages like the arena's slots: scattered ones cut a direct read into many requests.
+    private let buffers: [AlignedMemory]
     /// Where in `order` the next read is; it goes on from one measurement to the next, so that none reads what another
     /// brought into the cache.
     private let next = Atomic<Int>(0)
@@ -93,10 +94,22 @@ private final class ProbeRun: Sendable {
         private static let directFlag: Int32 = 0o40000
     #endif
 
-    init(path: String, order: [(offset: Int, byteCount: Int)], largest: Int) {
+    init(path: String, order: [(offset: Int, byteCount: Int)], largest: Int) throws(PagingError) {
         self.path = path
         self.order = order
-        bufferByteCount = (largest + 2 * Self.page - 1) / Self.page * Self.page
+        let byteCount = (largest + 2 * Self.page - 1) / Self.page * Self.page
+        var buffers: [AlignedMemory] = []
+        for _ in 0..<(StorageProbe.laneCounts.max() ?? 0) {
+            do {
+                let buffer = try AlignedMemory(byteCount: byteCount, wantsHugePages: true)
+                // Its pages are there before the time of a read is taken.
+                unsafe memset(buffer.base, 0, byteCount)
+                buffers.append(buffer)
+            } catch {
+                throw PagingError(.outOfMemory, "a buffer of \(byteCount) bytes to measure storage: \(error)")
+            }
+        }
+        self.buffers = buffers
     }
 
     private final class Tally: Sendable {
@@ -120,12 +133,7 @@ private final class ProbeRun: Sendable {
         var lanes: [WorkerThread] = []
         defer { for lane in lanes { lane.join() } }
         for index in 0..<laneCount {
-            let buffer: AlignedMemory
-            do {
-                buffer = try AlignedMemory(byteCount: bufferByteCount, alignment: Self.page)
-            } catch {
-                throw PagingError(.outOfMemory, "a buffer of \(bufferByteCount) bytes to measure storage: \(error)")
-            }
+            let buffer = buffers[index]
             do {
                 lanes.append(
                     try WorkerThread(name: "moed-probe-\(index)", stackByteCount: 512 << 10) { [self] in
