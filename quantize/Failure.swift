@@ -59,7 +59,7 @@ enum Failure {
         switch error.code {
         case .invalidOption: usage
         case .insufficientMemory, .outOfMemory, .cacheFull: unavailable
-        case .unreadableTensor, .unreadableExpert: inputOutput
+        case .unreadableTensor, .unreadableExpert, .slowExpert: inputOutput
         case .unsupported, .invalidToken, .contextExceeded: badData
         case .cancelled: interrupted
         }

@@ -6,6 +6,8 @@ struct ArenaCapacity {
     var retired: [[Int32]]
     /// Tickets that a layer counts on being able to hold; 0 between layers.
     var promisedLeases = 0
+    /// Slots that were held, when the layer began, for those who had stepped aside.
+    var awaitedBefore = 0
     /// Experts that were evicted for the arena to shrink.
     var evictedCount: UInt64 = 0
 

@@ -41,6 +41,7 @@ extension ExpertStore {
         core.monitor.lock()
         defer { core.monitor.unlock() }
         core.capacity.promisedLeases = leaseLimitLocked
+        core.capacity.awaitedBefore = core.table.awaitedCount
         return core.capacity.promisedLeases
     }
 
@@ -50,7 +51,7 @@ extension ExpertStore {
         core.monitor.unlock()
     }
 
-    var leaseLimitLocked: Int { limitsLocked.leases }
+    var leaseLimitLocked: Int { max(limitsLocked.leases - core.table.awaitedCount, 1) }
 
     private var limitsLocked: LeaseLimits {
         LeaseLimits(shape: shape, slotCounts: core.capacity.target, laneCount: core.laneCount)

@@ -102,9 +102,12 @@ extension ExpertStore {
     /// `.gateUp` those up to `downOffset`.
     ///
     /// While the lanes are at it, `cancelled` is asked about every 20 ms; it must not call the store. Throws
-    /// `.unreadable` or `.cancelled`; the ticket must be released all the same.
+    /// `.unreadable`, `.cancelled` or `.slow`; the ticket must be released all the same.
+    ///
+    /// - Parameter stepsAside: whether `.slow` is thrown once the read has lasted for `slowReadDuration`. The expert is held then
+    ///   (`isComing`) until somebody has waited for it with success, its read fails, or `forsake` is called.
     package func wait(
-        _ ticket: Ticket, for part: Part = .whole, cancelled: () -> Bool = { false }
+        _ ticket: Ticket, for part: Part = .whole, stepsAside: Bool = false, cancelled: () -> Bool = { false }
     ) throws(PagingError) -> UnsafeRawPointer {
         let slot = Int(ticket.slot)
         let key = core.sources[Int(ticket.index)].key
@@ -121,6 +124,7 @@ extension ExpertStore {
         while true {
             switch core.table.phase(of: slot) {
             case .ready:
+                core.table.endAwaiting(slot)
                 return unsafe UnsafeRawPointer(core.address(of: slot))
             case .partial where part == .gateUp:
                 return unsafe UnsafeRawPointer(core.address(of: slot))
@@ -129,6 +133,10 @@ extension ExpertStore {
             case .free, .queued, .reading, .partial, .retired:
                 if start == nil { start = .now }
                 guard !cancelled() else { throw PagingError(.cancelled, "nobody waits for \(key) any more") }
+                if stepsAside, mayAwait(slot) {
+                    core.table.await(slot)
+                    throw PagingError(.slow, "\(key) is still being read", expert: key)
+                }
                 core.partArrived.wait(in: core.monitor, milliseconds: 20)
             }
         }

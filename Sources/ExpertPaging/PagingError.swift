@@ -19,6 +19,8 @@ package struct PagingError: Error, CustomStringConvertible {
         case badPopularity
         /// What an earlier run left in memory can't be used.
         case badKept
+        /// The read of it takes much longer than storage that works ever does; it goes on.
+        case slow
         /// The caller no longer wants it.
         case cancelled
     }

@@ -50,6 +50,8 @@ struct SlotTable {
         var wasHeld = false
         /// Whether it was given its expert because that was expected, and nobody has held it yet.
         var isAhead = false
+        /// Whether it is held once more for those who have stepped aside until it is read.
+        var isAwaited = false
         var list = SlotLists.none
         /// When a lane began to fill it.
         var readStart = ContinuousClock.now
@@ -78,6 +80,8 @@ struct SlotTable {
     let expertsPerToken: Int
     /// Experts whose last read failed.
     private(set) var unreadable: [Int32: PagingError] = [:]
+    /// Slots that are held for those who have stepped aside.
+    var awaitedCount = 0
 
     /// - Parameters:
     ///   - sizeClasses: one entry an expert, layer after layer.
@@ -239,6 +243,7 @@ struct SlotTable {
         } else if slots[slot].hasFirstPart {
             slots[slot].phase = .partial
         }
+        if hasFailed(slot) { endAwaiting(slot) }
     }
 
     // MARK: Details

@@ -1,4 +1,5 @@
 import Container
+import ExpertPaging
 import Model
 import Tokenizer
 
@@ -7,6 +8,9 @@ import Tokenizer
 ///
 /// A prompt is read a layer at a time between the steps of the others. An answer takes cache blocks as it grows; when none
 /// are left, kept prompts give theirs up, and then the youngest answer is put aside until another has ended.
+///
+/// An answer that needs an expert whose read takes longer than storage that works ever does rests until it is there, while
+/// the others go on.
 final class Batch {
     typealias Outcome = Result<Completion, GenerationError>
 
@@ -134,20 +138,39 @@ final class Batch {
         endStopped()
         if reading == nil, !isCrowded, let first = aside.first { readAgain(first) }
         let start = ContinuousClock.now
-        if let reading, decoding.isEmpty || reading.share.isPrefillDue {
+        let canStep = !decoding.allSatisfy(isResting)
+        if let reading, !isResting(reading.answer), !canStep || reading.share.isPrefillDue {
             readLayer()
             self.reading?.share.spend(onPrefill: ContinuousClock.now - start)
-        } else if !decoding.isEmpty {
-            let before = decoding.count
-            step()
+        } else if canStep {
+            let tokenCount = step()
             let duration = ContinuousClock.now - start
             if reading == nil {
                 stepAlone = ((stepAlone ?? duration) * 7 + duration) / 8
             } else {
                 reading?.share.spend(onStep: duration)
             }
-            ledger.update { $0.recordStep(tokens: before, duration) }
+            ledger.update { $0.recordStep(tokens: tokenCount, duration) }
+        } else if count > 0 {
+            model.experts.waitForParts()
         }
+    }
+
+    /// Whether the expert that an answer needs is still on its way.
+    private func isResting(_ answer: RunningAnswer) -> Bool {
+        answer.awaited.map(model.experts.isComing) ?? false
+    }
+
+    private func rest(_ answer: RunningAnswer, for slow: ExpertKey) {
+        if let earlier = answer.awaited, earlier != slow { model.experts.forsake(earlier) }
+        answer.awaited = slow
+    }
+
+    /// Puts an answer's memory back.
+    private func forget(_ answer: RunningAnswer) {
+        if let awaited = answer.awaited { model.experts.forsake(awaited) }
+        answer.awaited = nil
+        answer.putAside()
     }
 
     private func endStopped() {
@@ -176,10 +199,16 @@ final class Batch {
         let start = ContinuousClock.now
         let before = reading.prefill.processedCount
         do {
-            try model.advance(&reading.prefill, cancelled: { shouldStop(answer.job) })
+            try model.advance(&reading.prefill, stepsAside: true, cancelled: { shouldStop(answer.job) })
         } catch {
+            if let slow = error.slowExpert {
+                rest(answer, for: slow)
+                self.reading = reading
+                return
+            }
             return end(answer, .failure(translate(error, answer.job)))
         }
+        if reading.prefill.processedCount > before { answer.awaited = nil }
         guard reading.prefill.isDone else {
             self.reading = reading
             let processed = reading.prefill.processedCount
@@ -200,20 +229,26 @@ final class Batch {
         }
     }
 
-    private func step() {
+    /// Returns how many answers took part.
+    private func step() -> Int {
         makeRoomForSteps()
         steps.removeAll(keepingCapacity: true)
-        for answer in decoding { steps.append(SequenceStep(answer.nextToken, state: answer.state)) }
-        let stepped = decoding
-        model.step(&steps) { shouldStop(stepped[$0].job) }
+        let stepped = decoding.filter { !isResting($0) }
+        guard !stepped.isEmpty else { return 0 }
+        for answer in stepped { steps.append(SequenceStep(answer.nextToken, state: answer.state)) }
+        model.step(&steps, stepsAside: true) { shouldStop(stepped[$0].job) }
         for (answer, step) in zip(stepped, steps) {
-            if let failure = step.failure {
+            if let slow = step.failure?.slowExpert {
+                rest(answer, for: slow)
+            } else if let failure = step.failure {
                 end(answer, .failure(translate(failure, answer.job)))
-            } else if answer.isCaughtUp {
-                choose(for: answer, by: model.logits(of: step).span)
+            } else {
+                answer.awaited = nil
+                if answer.isCaughtUp { choose(for: answer, by: model.logits(of: step).span) }
             }
         }
         steps.removeAll(keepingCapacity: true)
+        return stepped.count
     }
 
     /// Sees that every answer has room for a token. Where it doesn't, the youngest is put aside.
@@ -240,7 +275,7 @@ final class Batch {
             youngest = last
             decoding.removeLast()
         }
-        youngest.putAside()
+        forget(youngest)
         aside.append(youngest)
         aside.sort { $0.number < $1.number }
         isCrowded = true
@@ -273,7 +308,7 @@ final class Batch {
         if reading?.answer === answer { reading = nil }
         decoding.removeAll { $0 === answer }
         aside.removeAll { $0 === answer }
-        answer.putAside()
+        forget(answer)
         isCrowded = false
         ended.append((answer, outcome))
     }
@@ -283,7 +318,7 @@ final class Batch {
     private func translate(_ error: ModelError, _ job: Job) -> GenerationError {
         switch error.code {
         case .cancelled: reasonToStop(job)
-        case .unreadableExpert, .unreadableTensor: GenerationError(.modelInputOutput, error.description)
+        case .unreadableExpert, .unreadableTensor, .slowExpert: GenerationError(.modelInputOutput, error.description)
         case .contextExceeded: GenerationError(.contextLengthExceeded, error.description)
         case .invalidToken: GenerationError(.invalidRequest, error.description)
         case .insufficientMemory, .invalidOption, .unsupported, .outOfMemory, .cacheFull:

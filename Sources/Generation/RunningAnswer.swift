@@ -1,3 +1,4 @@
+import Container
 import Model
 
 /// A request that the engine works on. Used by the engine's thread alone.
@@ -9,6 +10,9 @@ final class RunningAnswer {
     private(set) var state: DecodingState
     /// Tokens chosen so far. The model has seen the first `state.tokenCount − prompt` of them.
     private(set) var chosen: [Int32] = []
+
+    /// An expert whose read takes longer than storage that works ever does, and that is held for it.
+    var awaited: ExpertKey?
 
     private var answer: Answer
     /// Of states that were put aside.

@@ -32,6 +32,8 @@
     private(set) var lossyUses: [LossyRouting.Use] = []
     /// Sequences whose rows go on.
     private(set) var livingCount = 0
+    /// Whether those who need an expert that is slow to come fail, so that the others needn't wait.
+    private(set) var stepsAside = false
 
     init(
         hidden: UnsafeMutablePointer<Float>, cosines: UnsafeMutablePointer<Float>,
@@ -50,8 +52,9 @@
     var count: Int { rows.count }
 
     /// Begins anew for so many sequences, without rows.
-    func begin(sequences: Int, form: AttentionForm) {
+    func begin(sequences: Int, form: AttentionForm, stepsAside: Bool) {
         self.form = form
+        self.stepsAside = stepsAside
         rows.removeAll(keepingCapacity: true)
         failures.removeAll(keepingCapacity: true)
         lossyUses.removeAll(keepingCapacity: true)

@@ -43,12 +43,13 @@ extension LoadedModel {
                 counts: Span(_unsafeStart: scratch.integers(.expertCounts), count: choice.expertCount),
                 tokenCount: count)
         }
-        // At most two waves are held at a time, unless one holds them all. A chunk that pages goes through its experts bit by
+        // At most two waves are held at a time, unless one holds them all, and one expert beside them that is too slow to
+        // come. A chunk that pages goes through its experts bit by
         // bit, so that it takes few slots away from others.
         let limit = experts.beginLeases()
         let most = demand == .chunk && experts.isPaged ? min(limit, ExpertStore.mostOfChunkWave) : limit
-        let waveSize = distinct <= most ? distinct : max(min(limit / 2, most), 1)
-        let looksAhead = distinct > waveSize && limit >= 2
+        let waveSize = distinct <= most ? distinct : max(min((limit - 1) / 2, most), 1)
+        let looksAhead = distinct > waveSize && limit > 2
 
         defer {
             experts.release(&scratch.wave)
@@ -243,7 +244,7 @@ extension LoadedModel {
         of pass: ForwardPass, _ cancelled: (Int) -> Bool
     ) throws(PagingError) -> UnsafeRawPointer {
         do {
-            return try unsafe experts.wait(ticket, for: part) {
+            return try unsafe experts.wait(ticket, for: part, stepsAside: pass.stepsAside) {
                 unsafe tokens.allSatisfy { token in
                     let sequence = pass.rows[Int(token)].sequence
                     return pass.failures[sequence] != nil || cancelled(sequence)
@@ -251,8 +252,11 @@ extension LoadedModel {
             }
         } catch {
             let failure: ModelError =
-                error.code == .cancelled
-                ? .cancelled : ModelError(.unreadableExpert, "an expert could not be read", cause: error)
+                switch error.code {
+                case .cancelled: .cancelled
+                case .slow: ModelError(.slowExpert, "an expert is slow to come", cause: error)
+                default: ModelError(.unreadableExpert, "an expert could not be read", cause: error)
+                }
             for index in tokens.indices { unsafe pass.fail(pass.rows[Int(tokens[index])].sequence, failure) }
             throw error
         }

@@ -54,20 +54,26 @@ extension LoadedModel {
     /// Computes one layer of a chunk. After the last one of the last chunk the tokens are part of the state, and the
     /// last one's logits stand in `logits`.
     ///
+    /// - Parameter stepsAside: whether an expert that is slow to come makes it fail with `.slowExpert`, so that others needn't
+    ///   wait. The prefill can go on then, with the chunk from its first layer.
     /// - Throws: `ModelError`; the state is then as it was, and the prefill over.
     package func advance(
-        _ prefill: inout Prefill, observer: (any ForwardObserver)? = nil, cancelled: () -> Bool = { false }
+        _ prefill: inout Prefill, stepsAside: Bool = false, observer: (any ForwardObserver)? = nil,
+        cancelled: () -> Bool = { false }
     ) throws(ModelError) {
         precondition(!prefill.isDone && prefill.number == prefillNumber, "another prefill was begun, or this is done")
         beginStep(observer)
         defer { endStep() }
         let pass = scratch.chunk
-        if prefill.layer == 0 { beginChunk(prefill, pass) }
+        if prefill.layer == 0 { beginChunk(prefill, pass, stepsAside: stepsAside) }
         var goesOn = false
         defer { if !goesOn { experts.endChunk() } }
         guard !cancelled() else { throw .cancelled }
         computeLayer(prefill.layer, pass, cache: prefill.state.cache, observer: observer) { _ in cancelled() }
-        if let failure = pass.failures[0] { throw failure }
+        if let failure = pass.failures[0] {
+            prefill.layer = 0
+            throw failure
+        }
         prefill.layer += 1
         goesOn = true
         guard prefill.layer == configuration.layerCount else { return }
@@ -80,8 +86,8 @@ extension LoadedModel {
         if prefill.isDone { prefill.state.tokenCount += prefill.tokens.count }
     }
 
-    private func beginChunk(_ prefill: Prefill, _ pass: ForwardPass) {
-        pass.begin(sequences: 1, form: prefill.form)
+    private func beginChunk(_ prefill: Prefill, _ pass: ForwardPass, stepsAside: Bool) {
+        pass.begin(sequences: 1, form: prefill.form, stepsAside: stepsAside)
         let start = prefill.tokens.startIndex + prefill.processedCount
         for token in prefill.tokens[start...].prefix(plan.chunk) {
             embed(token, row: pass.count, of: pass)

@@ -33,11 +33,16 @@ extension LoadedModel {
     /// Each expert's weights are read once for all tokens that chose it. Nobody's result depends on who else takes part,
     /// and who fails or is cancelled drops out while the others go on.
     ///
-    /// - Parameter cancelled: asked for every sequence in every layer.
-    package func step(_ steps: inout [SequenceStep], cancelled: (Int) -> Bool = { _ in false }) {
+    /// - Parameters:
+    ///   - stepsAside: whether those who need an expert that is slow to come fail with `.slowExpert`, so that the others
+    ///     needn't wait.
+    ///   - cancelled: asked for every sequence in every layer.
+    package func step(
+        _ steps: inout [SequenceStep], stepsAside: Bool = false, cancelled: (Int) -> Bool = { _ in false }
+    ) {
         precondition(steps.count <= plan.sequenceCount, "the plan has room for \(plan.sequenceCount) sequences")
         var span = steps.mutableSpan
-        step(&span, observer: nil, cancelled: cancelled)
+        step(&span, stepsAside: stepsAside, observer: nil, cancelled: cancelled)
     }
 
     /// Logits of a sequence's token, until the next step: [vocabulary].
@@ -56,13 +61,14 @@ extension LoadedModel {
     ) throws(ModelError) -> UnsafeBufferPointer<Float> {
         var steps: InlineArray<1, SequenceStep> = [SequenceStep(token, state: state)]
         var span = steps.mutableSpan
-        step(&span, observer: observer) { _ in cancelled() }
+        step(&span, stepsAside: false, observer: observer) { _ in cancelled() }
         if let failure = steps[0].failure { throw failure }
         return unsafe logits
     }
 
     private func step(
-        _ steps: inout MutableSpan<SequenceStep>, observer: (any ForwardObserver)?, cancelled: (Int) -> Bool
+        _ steps: inout MutableSpan<SequenceStep>, stepsAside: Bool, observer: (any ForwardObserver)?,
+        cancelled: (Int) -> Bool
     ) {
         beginStep(observer)
         defer { endStep() }
@@ -70,7 +76,7 @@ extension LoadedModel {
         predictionDuration = .zero
         experts.beginStep()
         defer { experts.endStep(predicting: predictionDuration) }
-        pass.begin(sequences: steps.count, form: .absorbed)
+        pass.begin(sequences: steps.count, form: .absorbed, stepsAside: stepsAside)
         for index in steps.indices {
             let state = steps[index].state
             do {

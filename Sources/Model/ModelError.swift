@@ -1,3 +1,6 @@
+package import Container
+import ExpertPaging
+
 /// Why a model could not be planned, loaded or stepped.
 package struct ModelError: Error, Sendable, CustomStringConvertible {
     package enum Code: Sendable, Equatable {
@@ -13,6 +16,9 @@ package struct ModelError: Error, Sendable, CustomStringConvertible {
         case unreadableTensor
         /// An expert could not be brought into memory; the model goes on.
         case unreadableExpert
+        /// An expert is still being read, much longer than storage that works ever takes: whoever needs it may try again
+        /// once it is there, while others go on.
+        case slowExpert
         /// A token isn't in the vocabulary.
         case invalidToken
         /// More positions were asked for than the state has room for.
@@ -33,6 +39,9 @@ package struct ModelError: Error, Sendable, CustomStringConvertible {
         self.message = message
         self.cause = cause
     }
+
+    /// The expert that a `.slowExpert` is about.
+    package var slowExpert: ExpertKey? { code == .slowExpert ? (cause as? PagingError)?.expert : nil }
 
     package var description: String { cause.map { "\(message): \($0)" } ?? message }
 

@@ -31,7 +31,7 @@ enum ExitStatus {
         switch error.code {
         case .invalidOption: EX_USAGE
         case .insufficientMemory, .outOfMemory: EX_UNAVAILABLE
-        case .unreadableTensor, .unreadableExpert: EX_IOERR
+        case .unreadableTensor, .unreadableExpert, .slowExpert: EX_IOERR
         case .unsupported, .invalidToken, .contextExceeded: EX_DATAERR
         case .cancelled, .cacheFull: EX_SOFTWARE
         }

@@ -119,7 +119,7 @@ struct TraceCommand: ParsableCommand {
         switch error.code {
         case .invalidOption: EX_USAGE
         case .insufficientMemory, .outOfMemory, .cacheFull: EX_UNAVAILABLE
-        case .unreadableTensor, .unreadableExpert: EX_IOERR
+        case .unreadableTensor, .unreadableExpert, .slowExpert: EX_IOERR
         case .unsupported, .invalidToken, .contextExceeded: EX_DATAERR
         case .cancelled: EX_SOFTWARE
         }
