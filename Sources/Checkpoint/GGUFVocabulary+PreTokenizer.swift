@@ -46,8 +46,7 @@ extension GGUFVocabulary {
             stages.ignoresMerges = true
             return stages
         case "gpt-2", "olmo":
-            var stages = BytePairStages(
-                preTokenizer: ["type": "ByteLevel", "add_prefix_space": .bool(false), "use_regex": .bool(true)])
+            var stages = BytePairStages(preTokenizer: Self.byteLevel(usesPattern: true))
             if preTokenizer == "olmo" { stages.normalizer = composed }
             return stages
         case "bailingmoe", "llada-moe":
@@ -64,17 +63,20 @@ extension GGUFVocabulary {
         }
     }
 
+    static func byteLevel(usesPattern: Bool) -> JSONValue {
+        [
+            "type": "ByteLevel", "add_prefix_space": .bool(false), "trim_offsets": .bool(true),
+            "use_regex": .bool(usesPattern),
+        ]
+    }
+
     /// Each pattern cuts what the ones before it left; the pieces are bytes then.
     private static func stages(_ patterns: [String]) -> BytePairStages {
         let splits = patterns.map { pattern in
             ["type": "Split", "pattern": ["Regex": .string(pattern)], "behavior": "Isolated", "invert": .bool(false)]
                 as JSONValue
         }
-        let bytes: JSONValue = [
-            "type": "ByteLevel", "add_prefix_space": .bool(false), "trim_offsets": .bool(true),
-            "use_regex": .bool(false),
-        ]
-        return BytePairStages(preTokenizer: .sequence("pretokenizers", splits + [bytes]))
+        return BytePairStages(preTokenizer: .sequence("pretokenizers", splits + [byteLevel(usesPattern: false)]))
     }
 
     private static let lineEnd = #"[\r\n]"#

@@ -57,7 +57,7 @@ package struct GGUFVocabulary: Sendable {
             let stages = try bytePairStages()
             members += [
                 ("normalizer", stages.normalizer), ("pre_tokenizer", stages.preTokenizer), ("post_processor", .null),
-                ("decoder", ["type": "ByteLevel"]),
+                ("decoder", Self.byteLevel(usesPattern: true)),
                 ("model", try model(["ignore_merges": .bool(stages.ignoresMerges)], merges: bytePairMerges())),
             ]
         case .sentencePiece:
