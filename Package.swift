@@ -153,7 +153,7 @@ let package = Package(
         tests(
             "GenerationTests",
             ["Generation", "Model", "ExpertPaging", "Tokenizer", "Container", "DemoSupport"]),
-        tests("TokenizerTests", ["Tokenizer"]),
+        tests("TokenizerTests", ["Tokenizer", "Checkpoint"]),
         tests("ChatTemplateTests", ["ChatTemplate", "JSON"]),
         tests("ToolCallsTests", ["ToolCalls", "JSON"]),
         tests(

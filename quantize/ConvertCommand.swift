@@ -3,6 +3,7 @@ import Checkpoint
 import Compute
 import Container
 import Quantizer
+import Tokenizer
 
 struct ConvertCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -105,7 +106,7 @@ struct ConvertCommand: ParsableCommand {
             try forecast(source, plan, encoding), plan: plan,
             recipe: plan.recipe(tool: MoeQuantize.tool, packing: pack, encoding: encoding), output: output)
         print(json ? try result.json() : result.text)
-        for warning in source.warnings { Terminal.complain("warning: " + warning) }
+        for warning in source.warnings + tokenizerWarnings(source) { Terminal.complain("warning: " + warning) }
     }
 
     private var unfinishedByteCount: Int { (try? InputFile(path: "\(output).partial").byteCount) ?? 0 }
@@ -140,7 +141,18 @@ struct ConvertCommand: ParsableCommand {
         let start = clock.now
         let report = try run(conversion, into: writer, progress)
         print(Summary(report, plan: plan, output: output, duration: clock.now - start).text)
-        for warning in report.warnings { Terminal.complain("warning: " + warning) }
+        for warning in report.warnings + tokenizerWarnings(source) { Terminal.complain("warning: " + warning) }
+    }
+
+    /// Why the daemon won't serve what is converted, though a tokenizer comes along.
+    private func tokenizerWarnings(_ source: Checkpoint) -> [String] {
+        guard let json = source.text.tokenizerJSON else { return [] }
+        do {
+            _ = try BytePairTokenizer(tokenizerJSON: json, configJSON: source.text.tokenizerConfigJSON)
+            return []
+        } catch {
+            return ["The model can be traced, but neither measured on texts nor served: \(error)"]
+        }
     }
 
     private func openWriter() throws -> ContainerWriter {

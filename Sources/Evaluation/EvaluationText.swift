@@ -41,7 +41,7 @@ package struct EvaluationText: Sendable {
             throw EvaluationError(.unusableText, "\(name) isn't UTF-8 text")
         }
         let tokenizer = try BytePairTokenizer(tokenizerJSON: json, configJSON: container.text.tokenizerConfigJSON)
-        let begin = try tokenizer.encode("", special: .parsed, addBegin: true).first ?? tokenizer.beginToken
+        let begin = tokenizer.prefix.first ?? tokenizer.beginToken
         let tokens =
             (begin.map { [$0] } ?? []) + (try tokenizer.encode(text, special: .literal, addBegin: false))
         let count = tokens.count / contextLength

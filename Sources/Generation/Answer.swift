@@ -38,7 +38,8 @@ struct Answer {
         mostTokens = min(request.maximumTokens ?? .max, max(1, contextLength - request.promptTokens.count))
         sampler = Sampler(
             parameters: request.sampling, vocabularySize: vocabularySize, prompt: request.promptTokens)
-        detokenizer = StreamingDetokenizer(tokenizer, skipSpecial: true, shown: request.shownTokens)
+        detokenizer = StreamingDetokenizer(
+            tokenizer, skipSpecial: true, shown: request.shownTokens, continuesText: request.continuesText)
         matcher = StopMatcher(stops: request.stop)
         isReasoning = request.reasoningEndToken != nil && request.reasoningBeginToken == nil
         usage.promptTokens = request.promptTokens.count

@@ -18,6 +18,9 @@ package struct GenerationRequest: Sendable {
     package var reasoningBeginToken: Int32?
     /// Special tokens whose text is shown; that of the others isn't.
     package var shownTokens: Set<Int32> = []
+    /// Whether the answer goes on from the prompt's text, so that a space at its beginning is kept that a tokenizer
+    /// takes from the beginning of a text.
+    package var continuesText = false
     /// How the routers may help to read less, at the price of another answer.
     package var lossy: LossyRouting
 

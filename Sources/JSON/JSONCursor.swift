@@ -49,7 +49,7 @@ package struct JSONCursor {
         _ member: (inout JSONCursor, String) throws(JSONError) -> Void
     ) throws(JSONError) {
         try enter(UInt8(ascii: "{"), "an object")
-        var names = JSONNames()
+        var names = JSONNames(tellingEquivalentApart: limits.tellsEquivalentNamesApart)
         if try peek() != UInt8(ascii: "}") {
             repeat {
                 _ = try peek()

@@ -6,6 +6,10 @@ struct JSONNames {
     /// A hash table with open addressing: the hash's upper half, and one more than the place in the lower; 0 is free.
     private var slots: [UInt64] = []
     private var count = 0
+    /// See `JSONLimits`.
+    private let tellsEquivalentApart: Bool
+
+    init(tellingEquivalentApart: Bool) { tellsEquivalentApart = tellingEquivalentApart }
 
     /// Whether the name is a new one.
     ///
@@ -17,12 +21,16 @@ struct JSONNames {
         let hash = UInt64(truncatingIfNeeded: name.hashValue) >> 32
         var index = firstIndex(hash)
         while slots[index] != 0 {
-            if slots[index] >> 32 == hash, read(Int(slots[index] & 0xFFFF_FFFF) - 1) == name { return false }
+            if slots[index] >> 32 == hash, isSame(read(Int(slots[index] & 0xFFFF_FFFF) - 1), name) { return false }
             index = (index + 1) & (slots.count - 1)
         }
         slots[index] = hash << 32 | UInt64(place + 1)
         count += 1
         return true
+    }
+
+    private func isSame(_ left: String, _ right: String) -> Bool {
+        tellsEquivalentApart ? left.utf8.elementsEqual(right.utf8) : left == right
     }
 
     private func firstIndex(_ hash: UInt64) -> Int { Int(hash) & (slots.count - 1) }

@@ -10,6 +10,8 @@ extension ServedModel {
         var tokens: [Int32]
         /// Whether the answer begins with reasoning, which ends at `</think>`.
         var startsInsideReasoning: Bool
+        /// Whether the answer goes on in the middle of a text.
+        var continuesText = false
         /// The functions that the answer may call.
         var tools: [ToolDefinition] = []
     }
@@ -25,14 +27,19 @@ extension ServedModel {
         try setThinking(of: request, in: &options)
         do {
             let rendered = try template.get().render(messages, options)
+            var continuesText = false
             let tokens = try rendered.tokens { piece in
+                defer { continuesText = true }
                 switch piece {
-                case .control(let marker): try tokenizer.encode(marker, special: .parsed, addBegin: false)
-                case .text(let text): try tokenizer.encode(text, special: .literal, addBegin: false)
+                case .control(let marker): return try tokenizer.encode(marker, special: .parsed, addBegin: false)
+                case .text(let text):
+                    return try tokenizer.encode(
+                        text, special: .literal, addBegin: false, continuesText: continuesText)
                 }
             }
             return Prompt(
-                tokens: tokens, startsInsideReasoning: rendered.startsInsideReasoning, tools: tools.definitions)
+                tokens: tokens, startsInsideReasoning: rendered.startsInsideReasoning,
+                continuesText: messages.last?.isPrefix ?? false, tools: tools.definitions)
         } catch {
             throw .invalid("messages", "messages: \(error)")
         }
@@ -61,7 +68,7 @@ extension ServedModel {
     func prompt(of request: CompletionRequest) throws(APIError) -> Prompt {
         do {
             let tokens = try tokenizer.encode(request.prompt, special: .parsed, addBegin: true)
-            return Prompt(tokens: tokens, startsInsideReasoning: false)
+            return Prompt(tokens: tokens, startsInsideReasoning: false, continuesText: true)
         } catch {
             throw .invalid("prompt", "prompt: \(error)")
         }

@@ -1,7 +1,7 @@
 /// An added token: text that is one token wherever it occurs, found before the patterns see the text.
 struct AddedToken: Sendable {
     let id: Int32
-    let content: [UInt8]
+    var content: [UInt8]
     let isSpecial: Bool
     /// Only between characters that aren't of a word.
     let isSingleWord: Bool
@@ -9,6 +9,8 @@ struct AddedToken: Sendable {
     let stripsLeft: Bool
     /// Takes the white space after it along.
     let stripsRight: Bool
+    /// Is looked for in the normalised text.
+    let isNormalized: Bool
 }
 
 /// Finds added tokens in a text: the leftmost, and the longest of those that begin there.

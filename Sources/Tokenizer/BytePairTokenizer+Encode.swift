@@ -1,22 +1,5 @@
 import Synchronization
 
-/// What one call of `encode` needs, kept for the next call.
-struct EncodingWorkspace: Sendable {
-    let matcher: PatternMatcher
-    var pieces = PreTokenizer.Buffers()
-    var merging = PieceEncoder.Buffers()
-    var cache = PieceCache()
-    var sections: [AddedTokenMatcher.Section] = []
-
-    init?() {
-        guard let matcher = PatternMatcher() else { return nil }
-        self.matcher = matcher
-    }
-
-    /// Buffers that a very long text has made large aren't kept.
-    fileprivate var isWorthKeeping: Bool { pieces.capacity + merging.capacity + sections.capacity < 1 << 18 }
-}
-
 extension BytePairTokenizer {
     /// The longest text that is encoded: positions are kept in 32 bits.
     private static let longestText = 1 << 30
@@ -25,13 +8,16 @@ extension BytePairTokenizer {
     /// The ids of a text.
     ///
     /// - Parameter special: what to do with the text of added tokens; `.literal` for anything that a person wrote.
-    /// - Parameter addBegin: whether the tokens that the post-processor puts before a text (the begin token of the
-    ///   DeepSeek family) come first. Off for a rendered chat template, which writes them itself.
-    /// - Throws: `TokenizerError.Code.patternLimit` if a pattern of the tokenizer takes too much work or memory on
-    ///   this text: a matter of contrived texts.
+    /// - Parameter addBegin: whether the tokens come along that the post-processor puts before a text (the begin token
+    ///   of the DeepSeek family) and after it (the end token of T5's). Off for a rendered chat template, which writes
+    ///   them itself.
+    /// - Parameter continuesText: whether a part of the same text was encoded before, so that nothing comes before the
+    ///   first word that belongs to the beginning of a text.
+    /// - Throws: `TokenizerError.Code.patternLimit` or `.tooLarge` if a pattern or the normaliser of the tokenizer takes
+    ///   too much work or memory on this text: a matter of contrived texts.
     /// - Complexity: O(*n* log *n*), besides what the patterns take.
     package func encode(
-        _ text: String, special: SpecialTokens, addBegin: Bool
+        _ text: String, special: SpecialTokens, addBegin: Bool, continuesText: Bool = false
     ) throws(TokenizerError) -> [Int32] {
         let utf8 = text.utf8Span.span
         guard utf8.count <= Self.longestText else {
@@ -43,8 +29,9 @@ extension BytePairTokenizer {
         var output = addBegin ? prefix : []
         output.reserveCapacity(utf8.count / 4 + 8)
         try unsafe utf8.withUnsafeBufferPointer { (bytes) throws(TokenizerError) in
-            try unsafe encode(bytes, special, &workspace, into: &output)
+            try unsafe encode(bytes, isFirst: !continuesText, special, &workspace, into: &output)
         }
+        if addBegin { output += suffix }
         if workspace.isWorthKeeping {
             workspaces.withLock { if $0.count < Self.keptWorkspaces { $0.append(workspace) } }
         }
@@ -52,12 +39,11 @@ extension BytePairTokenizer {
     }
 
     private func encode(
-        _ text: UnsafeBufferPointer<UInt8>, _ special: SpecialTokens, _ workspace: inout EncodingWorkspace,
-        into output: inout [Int32]
+        _ text: UnsafeBufferPointer<UInt8>, isFirst: Bool, _ special: SpecialTokens,
+        _ workspace: inout EncodingWorkspace, into output: inout [Int32]
     ) throws(TokenizerError) {
         workspace.matcher.prepare(byteCount: text.count)
-        let extended = unsafe PreTokenizer.needsExtended(text)
-        unsafe split(text, special, into: &workspace.sections)
+        unsafe split(text, matchers.raw, special, into: &workspace.sections)
         for index in workspace.sections.indices {
             let section = workspace.sections[index]
             if let token = section.token {
@@ -65,58 +51,129 @@ extension BytePairTokenizer {
                 continue
             }
             let bytes = unsafe UnsafeBufferPointer(rebasing: text[section.range])
-            try unsafe preTokenizer.split(
-                bytes, extended: extended, matcher: workspace.matcher, &workspace.pieces)
-            var start = 0
-            for end in workspace.pieces.ends {
-                let piece = unsafe UnsafeBufferPointer(rebasing: bytes[start..<end])
-                unsafe encode(piece: piece, special, &workspace, into: &output)
-                start = end
+            let isFirst = isFirst && section.range.lowerBound == 0
+            if normalizer.isIdentity {
+                try unsafe encode(normalized: bytes, isFirst: isFirst, special, &workspace, into: &output)
+            } else {
+                let normalized = try unsafe normalizer.normalize(bytes, matcher: workspace.matcher)
+                try unsafe normalized.withUnsafeBufferPointer { (bytes) throws(TokenizerError) in
+                    try unsafe encode(normalized: bytes, isFirst: isFirst, special, &workspace, into: &output)
+                }
             }
         }
     }
 
     private func split(
-        _ text: UnsafeBufferPointer<UInt8>, _ special: SpecialTokens,
+        _ text: UnsafeBufferPointer<UInt8>, _ matcher: AddedTokenMatcher?, _ special: SpecialTokens,
         into sections: inout [AddedTokenMatcher.Section]
     ) {
         sections.removeAll(keepingCapacity: true)
-        sections.append(.init(range: 0..<text.count, token: nil))
-        if special == .literal { return }
-        for matcher in matchers {
-            let earlier = sections
-            sections.removeAll(keepingCapacity: true)
-            for section in earlier {
-                if section.token == nil {
-                    unsafe matcher.split(
-                        text, in: section.range, specialAsText: special == .asText, into: &sections)
+        if let matcher, special != .literal {
+            unsafe matcher.split(text, in: 0..<text.count, specialAsText: special == .asText, into: &sections)
+        } else if !text.isEmpty {
+            sections.append(.init(range: 0..<text.count, token: nil))
+        }
+    }
+
+    private func encode(
+        normalized text: UnsafeBufferPointer<UInt8>, isFirst: Bool, _ special: SpecialTokens,
+        _ workspace: inout EncodingWorkspace, into output: inout [Int32]
+    ) throws(TokenizerError) {
+        unsafe split(text, matchers.normalized, special, into: &workspace.normalizedSections)
+        for index in workspace.normalizedSections.indices {
+            let section = workspace.normalizedSections[index]
+            if let token = section.token {
+                output.append(token)
+                continue
+            }
+            let bytes = unsafe UnsafeBufferPointer(rebasing: text[section.range])
+            try unsafe preTokenizer.split(bytes, matcher: workspace.matcher, &workspace.pieces)
+            let isFirst = isFirst && section.range.lowerBound == 0
+            let isLiteral = special == .literal || (special == .asText && model.findsAddedTokens)
+            for piece in workspace.pieces.pieces {
+                let content = unsafe UnsafeBufferPointer(rebasing: bytes[piece])
+                if let metaspace = preTokenizer.metaspace {
+                    unsafe encode(
+                        content, metaspace, isFirst: isFirst && piece.lowerBound == 0, isLiteral: isLiteral, &workspace,
+                        into: &output)
                 } else {
-                    sections.append(section)
+                    unsafe encode(piece: content, isLiteral: isLiteral, &workspace, into: &output)
                 }
             }
         }
     }
 
     private func encode(
-        piece: UnsafeBufferPointer<UInt8>, _ special: SpecialTokens, _ workspace: inout EncodingWorkspace,
-        into output: inout [Int32]
+        _ text: UnsafeBufferPointer<UInt8>, _ metaspace: Metaspace, isFirst: Bool, isLiteral: Bool,
+        _ workspace: inout EncodingWorkspace, into output: inout [Int32]
     ) {
-        // Without these, a piece's ids are the same in every mode.
-        let dependsOnMode = hasMergedAddedTokens || ignoresMerges
-        let key = dependsOnMode && special == .literal ? nil : unsafe PieceCache.Key(piece)
-        if let key, workspace.cache.append(key, to: &output) { return }
-        let start = output.count
-        if ignoresMerges, let whole = unsafe vocabulary.id(of: piece), isAllowed(whole, special) {
-            output.append(whole)
-        } else {
-            let encoder = special == .literal ? literalEncoder : encoder
-            unsafe encoder.encode(piece, &workspace.merging, into: &output)
+        var marked: [UInt8] = []
+        var ends: [Int] = []
+        swap(&marked, &workspace.marked)
+        swap(&ends, &workspace.markedEnds)
+        marked.removeAll(keepingCapacity: true)
+        ends.removeAll(keepingCapacity: true)
+        unsafe metaspace.append(text, isFirst: isFirst, to: &marked, ends: &ends)
+        unsafe marked.withUnsafeBufferPointer { bytes in
+            var start = 0
+            for end in ends {
+                let piece = unsafe UnsafeBufferPointer(rebasing: bytes[start..<end])
+                unsafe encode(piece: piece, isLiteral: isLiteral, &workspace, into: &output)
+                start = end
+            }
         }
-        if let key { workspace.cache.remember(key, output[start...]) }
+        swap(&marked, &workspace.marked)
+        swap(&ends, &workspace.markedEnds)
     }
 
-    /// Whether a whole piece may become this token.
-    private func isAllowed(_ token: Int32, _ special: SpecialTokens) -> Bool {
-        special != .literal || !isAdded[Int(token)]
+    private func encode(
+        piece: UnsafeBufferPointer<UInt8>, isLiteral: Bool, _ workspace: inout EncodingWorkspace,
+        into output: inout [Int32]
+    ) {
+        guard model.cutsWords else {
+            return unsafe encode(word: piece, isLiteral: isLiteral, &workspace, into: &output)
+        }
+        let mark = BytePairModel.wordMark
+        var start = 0
+        var index = 0
+        // Whether the character before is a mark, or there is none.
+        var followsMark = true
+        while index < piece.count {
+            let isMark =
+                unsafe index + 2 < piece.count && piece[index] == mark[0] && piece[index + 1] == mark[1]
+                && piece[index + 2] == mark[2]
+            if isMark, !followsMark {
+                let word = unsafe UnsafeBufferPointer(rebasing: piece[start..<index])
+                unsafe encode(word: word, isLiteral: isLiteral, &workspace, into: &output)
+                start = index
+            }
+            followsMark = isMark
+            index += isMark ? mark.count : 1
+        }
+        let word = unsafe UnsafeBufferPointer(rebasing: piece[start...])
+        unsafe encode(word: word, isLiteral: isLiteral, &workspace, into: &output)
+    }
+
+    private func encode(
+        word: UnsafeBufferPointer<UInt8>, isLiteral: Bool, _ workspace: inout EncodingWorkspace,
+        into output: inout [Int32]
+    ) {
+        let isApart = isLiteral && model.dependsOnMode
+        if isApart, workspace.literalCache == nil { workspace.literalCache = PieceCache() }
+        let key = unsafe PieceCache.Key(word)
+        if let key {
+            let isKnown =
+                isApart
+                ? workspace.literalCache?.append(key, to: &output) ?? false : workspace.cache.append(key, to: &output)
+            if isKnown { return }
+        }
+        let start = output.count
+        unsafe model.encode(word, isLiteral: isLiteral, vocabulary, &workspace.encoding, into: &output)
+        guard let key else { return }
+        if isApart {
+            workspace.literalCache?.remember(key, output[start...])
+        } else {
+            workspace.cache.remember(key, output[start...])
+        }
     }
 }

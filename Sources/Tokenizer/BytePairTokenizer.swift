@@ -1,26 +1,25 @@
 import Synchronization
 
-/// Byte-level byte-pair encoding as `tokenizer.json` describes it: text into ids and back.
+/// A tokenizer as `tokenizer.json` describes it, text into ids and back: byte-pair encoding of bytes or of characters,
+/// or Unigram.
 ///
-/// The ids are those of the reference implementation (the `tokenizers` package): added tokens are split out first, then
-/// the pre-tokenizer's patterns cut the rest into pieces, and each piece's bytes are merged pair by pair. Immutable
-/// after `init`; any number of threads may encode at once.
+/// The ids are those of the reference implementation (the `tokenizers` package): added tokens are split out first, the
+/// rest is normalised, the pre-tokenizer cuts it into pieces, and the model makes ids of each. Immutable after `init`;
+/// any number of threads may encode at once.
 package final class BytePairTokenizer: Sendable {
+    /// Tokens by what pieces are made of: bytes, or characters.
     let vocabulary: Vocabulary
     let isSpecial: [Bool]
-    let isAdded: [Bool]
     let addedTokens: [[UInt8]: Int32]
+    let normalizer: Normalizer
     let preTokenizer: PreTokenizer
-    let encoder: PieceEncoder
-    /// Without the merges whose result is an added token: for `SpecialTokens.literal`.
-    let literalEncoder: PieceEncoder
-    let hasMergedAddedTokens: Bool
-    /// A whole piece that is a token isn't merged but looked up.
-    let ignoresMerges: Bool
-    /// Added tokens that are found first, and those that the reference finds after normalising, in that order.
-    let matchers: [AddedTokenMatcher]
-    /// What the post-processor puts before a text.
-    let prefix: [Int32]
+    let model: PieceModel
+    let decoder: TokenDecoder
+    /// Added tokens that are found in a text as it is, and those that are found in the normalised rest.
+    let matchers: (raw: AddedTokenMatcher?, normalized: AddedTokenMatcher?)
+    /// What the post-processor puts before a text, and after it.
+    package let prefix: [Int32]
+    let suffix: [Int32]
 
     /// The id that begins a text, and the one that ends an answer, where `tokenizer_config.json` names them.
     package let beginToken: Int32?
@@ -34,52 +33,45 @@ package final class BytePairTokenizer: Sendable {
     /// Throws a `TokenizerError` that names the field for a file that is malformed, or asks for something that isn't
     /// done here.
     package init(tokenizerJSON: [UInt8], configJSON: [UInt8]?) throws(TokenizerError) {
-        let file = try TokenizerFile.decode(TokenizerFile.self, from: tokenizerJSON, file: "tokenizer.json")
-        let config = try configJSON.map { (json) throws(TokenizerError) in
-            try TokenizerFile.decode(TokenizerConfigFile.self, from: json, file: "tokenizer_config.json")
-        }
-        try file.refuseUnsupported()
+        let file = try TokenizerFile(tokenizerJSON)
+        let config = try configJSON.map { (json) throws(TokenizerError) in try TokenizerConfigFile(json) }
 
-        let tokens = try file.tokensByID()
-        let vocabulary = Vocabulary(tokens)
-        let added = try file.checkedAddedTokens()
-        var isSpecial = [Bool](repeating: false, count: vocabulary.count)
-        var isAdded = isSpecial
-        for token in added {
-            isAdded[Int(token.id)] = true
-            isSpecial[Int(token.id)] = token.isSpecial
-        }
-
-        let merges = try file.mergeTables(vocabulary, added: added)
-        let byteTokens = try file.byteTokens(vocabulary)
-        encoder = PieceEncoder(byteTokens: byteTokens, merges: merges.all)
-        literalEncoder = PieceEncoder(byteTokens: byteTokens, merges: merges.literal ?? merges.all)
-        hasMergedAddedTokens = merges.literal != nil
-        ignoresMerges = file.model.ignoreMerges ?? false
-        preTokenizer = try file.makePreTokenizer()
-        matchers = file.addedTokenMatchers(added)
-        let addedTokens = Dictionary(added.map { ($0.content, $0.id) }) { first, _ in first }
-        self.addedTokens = addedTokens
-        self.isSpecial = isSpecial
-        self.isAdded = isAdded
+        normalizer = try file.normalizer()
+        let (preTokenizer, isByteLevel) = try file.preTokenizer()
+        self.preTokenizer = preTokenizer
+        let vocabulary =
+            isByteLevel
+            ? Vocabulary(byteLevel: file.tokens) : Vocabulary(texts: file.tokens.map { $0.map { Array($0.utf8) } })
         self.vocabulary = vocabulary
+        model = try file.pieceModel(vocabulary, isByteLevel: isByteLevel)
+        let added = try file.addedTokens(normalizer)
+        let raw = added.filter { !$0.isNormalized }
+        let normalized = added.filter(\.isNormalized)
+        matchers = (
+            raw.isEmpty ? nil : AddedTokenMatcher(raw), normalized.isEmpty ? nil : AddedTokenMatcher(normalized)
+        )
+        decoder = try file.tokenDecoder(vocabulary, isByteLevel: isByteLevel, normalized: normalized)
+        var isSpecial = [Bool](repeating: false, count: vocabulary.count)
+        for token in file.addedTokens { isSpecial[Int(token.id)] = token.isSpecial }
+        self.isSpecial = isSpecial
+        let addedTokens = Dictionary(file.addedTokens.map { ($0.content, $0.id) }) { first, _ in first }
+        self.addedTokens = addedTokens
 
-        func named(_ token: TokenizerConfigFile.Token?, _ field: String) throws(TokenizerError) -> Int32? {
+        func named(_ token: TokenizerConfigFile.Token?) throws(TokenizerError) -> Int32? {
             guard let token else { return nil }
             guard let id = Self.find(token.content, addedTokens, vocabulary) else {
-                throw TokenizerError(
-                    .malformed, field: "tokenizer_config.json \(field)",
-                    "the token \(token.content) isn't in the vocabulary")
+                throw token.field.malformed("the token \(token.content) isn't in the vocabulary")
             }
             return id
         }
-        beginToken = try named(config?.beginToken, "bos_token")
-        endToken = try named(config?.endToken, "eos_token")
-        let templated = try file.prefixTokens(vocabularySize: vocabulary.count)
-        if templated.isEmpty, config?.addBeginToken == true, let beginToken {
+        beginToken = try named(config?.beginToken)
+        endToken = try named(config?.endToken)
+        let affixes = try file.affixes()
+        suffix = affixes.suffix
+        if affixes.prefix.isEmpty, config?.addsBeginToken == true, let beginToken {
             prefix = [beginToken]
         } else {
-            prefix = templated
+            prefix = affixes.prefix
         }
     }
 

@@ -3,7 +3,10 @@
 /// Only what means the same in both dialects, or can be made to, is accepted; the rest is refused by name:
 /// - `\s` is Unicode's White_Space (PCRE2's own also has U+180E);
 /// - properties are those of Unicode 16 (`UnicodeAdditions`), so that the ids don't depend on the installed library;
-/// - `{n,m}+` (possessive here, repeated there), `\h`, `\w`, `\b`, nested classes and `&&` differ: refused.
+/// - `[…&&…]`, which PCRE2 doesn't have, becomes a class and what its characters must also be;
+/// - `\s+$` by itself is looked for where white space begins: it is found in the same places, and a long run that isn't
+///   at the end isn't gone over again from each of its characters;
+/// - `{n,m}+` (possessive here, repeated there), `\h`, `\w`, `\b` and other nested classes differ: refused.
 struct PatternTranslation {
     /// Correct for texts without a code point of `UnicodeAdditions`, and faster.
     private(set) var plain = ""
@@ -16,6 +19,7 @@ struct PatternTranslation {
     init(_ pattern: String, field: String) throws(TokenizerError) {
         self.field = field
         rest = Array(pattern.unicodeScalars)[...]
+        if pattern == #"\s+$"# { emit("(?<![\(Self.whiteSpace)])") }
         while let scalar = rest.popFirst() { try item(scalar) }
     }
 
@@ -70,6 +74,7 @@ struct PatternTranslation {
     }
 
     private mutating func characterClass() throws(TokenizerError) {
+        let start = (plain.endIndex, extended.endIndex)
         emit("[")
         if rest.first == "^" {
             rest.removeFirst()
@@ -80,12 +85,37 @@ struct PatternTranslation {
             switch scalar {
             case "]": return emit("]")
             case "[": throw refuse("a class inside a class")
-            case "&" where rest.first == "&": throw refuse("the intersection of classes")
+            case "&" where rest.first == "&":
+                rest.removeFirst()
+                return try intersection(from: start)
             case "\\": try escape(insideClass: true)
             default: emit(scalar)
             }
         }
         throw TokenizerError(.malformed, field: field, "a class of the pattern has no end")
+    }
+
+    /// The rest of a class after its first `&&`: classes that a character must also be of. What came before it, from
+    /// `start` on, is a class without its end so far.
+    private mutating func intersection(from start: (plain: String.Index, extended: String.Index)) throws(TokenizerError)
+    {
+        emit("]")
+        let first = (plain: String(plain[start.plain...]), extended: String(extended[start.extended...]))
+        guard !first.plain.hasPrefix("[^"), first.plain != "[]" else {
+            throw refuse("the intersection of a negated or empty class")
+        }
+        plain.removeSubrange(start.plain...)
+        extended.removeSubrange(start.extended...)
+        emit("(?:")
+        repeat {
+            guard rest.popFirst() == "[" else { throw refuse("&& before anything but a class") }
+            emit("(?=")
+            try characterClass()
+            emit(")")
+        } while rest.removePrefix("&&")
+        guard rest.popFirst() == "]" else { throw refuse("something after a class that follows &&") }
+        plain += first.plain + ")"
+        extended += first.extended + ")"
     }
 
     private mutating func escape(insideClass: Bool) throws(TokenizerError) {
@@ -144,5 +174,14 @@ struct PatternTranslation {
         var result = ""
         result.unicodeScalars.append(contentsOf: scalars)
         return result
+    }
+}
+
+extension ArraySlice<Unicode.Scalar> {
+    /// Whether it began with this, which is gone then.
+    fileprivate mutating func removePrefix(_ text: String) -> Bool {
+        guard starts(with: text.unicodeScalars) else { return false }
+        removeFirst(text.unicodeScalars.count)
+        return true
     }
 }

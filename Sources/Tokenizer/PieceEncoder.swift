@@ -1,9 +1,18 @@
 /// Byte-pair encoding of one piece: the pair of the lowest rank merges first, the leftmost of equals, until none is
 /// left.
 struct PieceEncoder: Sendable {
-    /// The token of each single byte.
-    let byteTokens: [Int32]
+    /// The tokens that merging begins with.
+    enum Start: Sendable {
+        /// The token of each single byte.
+        case bytes([Int32])
+        case characters(CharacterTokens)
+    }
+
+    let start: Start
     let merges: MergeTable
+    /// Between which two of the tokens that merging begins with some merge may reach across. What is cut elsewhere gives
+    /// the same ids. nil if that isn't known.
+    let joints: MergeTable?
 
     /// Up to this length, looking through all pairs after each merge is faster than keeping them in order.
     private static let longestShortPiece = 48
@@ -11,23 +20,51 @@ struct PieceEncoder: Sendable {
     /// Buffers that are reused from piece to piece.
     struct Buffers: Sendable {
         fileprivate var tokens: [Int32] = []
+        fileprivate var section: [Int32] = []
         fileprivate var pairs: [MergeTable.Merge] = []
         fileprivate var next: [Int32] = []
         fileprivate var previous: [Int32] = []
         fileprivate var queue = MergeQueue()
 
-        var capacity: Int { tokens.capacity + pairs.capacity + next.capacity + previous.capacity + queue.capacity }
+        var capacity: Int {
+            tokens.capacity + section.capacity + pairs.capacity + next.capacity + previous.capacity + queue.capacity
+        }
     }
 
     func encode(_ piece: UnsafeBufferPointer<UInt8>, _ buffers: inout Buffers, into output: inout [Int32]) {
         buffers.tokens.removeAll(keepingCapacity: true)
-        for index in 0..<piece.count { buffers.tokens.append(byteTokens[Int(unsafe piece[index])]) }
-        if piece.count <= Self.longestShortPiece {
+        switch start {
+        case .bytes(let tokens):
+            for index in 0..<piece.count { buffers.tokens.append(tokens[Int(unsafe piece[index])]) }
+        case .characters(let characters): unsafe characters.append(piece, to: &buffers.tokens)
+        }
+        if buffers.tokens.count <= Self.longestShortPiece {
             mergeShort(&buffers.tokens, &buffers.pairs)
             output.append(contentsOf: buffers.tokens)
         } else {
-            mergeLong(&buffers, into: &output)
+            mergeSections(&buffers, into: &output)
         }
+    }
+
+    private func mergeSections(_ buffers: inout Buffers, into output: inout [Int32]) {
+        var start = 0
+        for index in buffers.tokens.indices {
+            let isLast = index == buffers.tokens.count - 1
+            guard isLast || !isJoint(buffers.tokens[index], buffers.tokens[index + 1]) else { continue }
+            buffers.section.removeAll(keepingCapacity: true)
+            buffers.section += buffers.tokens[start...index]
+            if index - start < Self.longestShortPiece {
+                mergeShort(&buffers.section, &buffers.pairs)
+                output.append(contentsOf: buffers.section)
+            } else {
+                mergeLong(&buffers, into: &output)
+            }
+            start = index + 1
+        }
+    }
+
+    private func isJoint(_ left: Int32, _ right: Int32) -> Bool {
+        joints.map { $0.find(left, right) != MergeTable.none } ?? true
     }
 
     private func mergeShort(_ tokens: inout [Int32], _ pairs: inout [MergeTable.Merge]) {
@@ -52,7 +89,7 @@ struct PieceEncoder: Sendable {
     /// O(n log n): tokens in a linked list over their first bytes' positions, candidates in a heap. A candidate that
     /// has been overtaken is recognised when it comes up, since a rank belongs to one pair only.
     private func mergeLong(_ buffers: inout Buffers, into output: inout [Int32]) {
-        let count = buffers.tokens.count
+        let count = buffers.section.count
         buffers.next.removeAll(keepingCapacity: true)
         buffers.previous.removeAll(keepingCapacity: true)
         for index in 0..<count {
@@ -63,24 +100,24 @@ struct PieceEncoder: Sendable {
         while let candidate = buffers.queue.removeFirst() {
             let place = candidate.position
             let next = buffers.next[place]
-            guard buffers.tokens[place] >= 0, next >= 0 else { continue }
-            let merge = merges.find(buffers.tokens[place], buffers.tokens[Int(next)])
+            guard buffers.section[place] >= 0, next >= 0 else { continue }
+            let merge = merges.find(buffers.section[place], buffers.section[Int(next)])
             guard merge != MergeTable.none, merge >> 32 == candidate.rank else { continue }
-            buffers.tokens[place] = MergeTable.token(merge)
-            buffers.tokens[Int(next)] = -1
+            buffers.section[place] = MergeTable.token(merge)
+            buffers.section[Int(next)] = -1
             let after = buffers.next[Int(next)]
             buffers.next[place] = after
             if after >= 0 { buffers.previous[Int(after)] = Int32(place) }
             offer(place, &buffers)
             if buffers.previous[place] >= 0 { offer(Int(buffers.previous[place]), &buffers) }
         }
-        for token in buffers.tokens where token >= 0 { output.append(token) }
+        for token in buffers.section where token >= 0 { output.append(token) }
     }
 
     private func offer(_ place: Int, _ buffers: inout Buffers) {
         let next = buffers.next[place]
         guard next >= 0 else { return }
-        let merge = merges.find(buffers.tokens[place], buffers.tokens[Int(next)])
+        let merge = merges.find(buffers.section[place], buffers.section[Int(next)])
         if merge != MergeTable.none { buffers.queue.insert(rank: merge >> 32, position: place) }
     }
 }

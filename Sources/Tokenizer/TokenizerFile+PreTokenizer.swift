@@ -3,47 +3,49 @@ extension TokenizerFile {
     private static let byteLevelPattern =
         #"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"#
 
-    func makePreTokenizer() throws(TokenizerError) -> PreTokenizer {
-        let field = "tokenizer.json pre_tokenizer"
+    /// - Returns: also whether the pieces are encoded as bytes, not as characters.
+    func preTokenizer() throws(TokenizerError) -> (preTokenizer: PreTokenizer, isByteLevel: Bool) {
         var result = PreTokenizer()
         var isByteLevel = false
-        for (index, stage) in (preTokenizer?.flattened ?? []).enumerated() {
-            let field = "\(field)[\(index)]"
-            func refuse(_ what: String) -> TokenizerError {
-                TokenizerError(.unsupported, field: field, "\(what) isn't supported")
+        for stage in try root["pre_tokenizer"].steps("pretokenizers") {
+            let type = try stage["type"].string()
+            if isByteLevel { throw stage.unsupported("\(type) after ByteLevel") }
+            if result.metaspace != nil { throw stage.unsupported("\(type) after Metaspace") }
+            func add(_ pattern: String, _ behavior: SplitBehavior = .isolated) throws(TokenizerError) {
+                let patterns = try PreTokenizer.Patterns(pattern, field: stage.path)
+                try result.add(.init(patterns: patterns, behavior: behavior, isInverted: false), field: stage.path)
             }
-            if isByteLevel { throw refuse("\(stage.type) after ByteLevel") }
-            switch stage.type {
-            case "Split":
-                guard stage.behavior == "Isolated" else { throw refuse("behavior \(stage.behavior ?? "null")") }
-                guard stage.invert != true else { throw refuse("invert") }
-                if let regex = stage.pattern?.regex {
-                    try result.addPattern(regex, field: field)
-                } else if let string = stage.pattern?.string {
-                    try result.addLiteral(string, field: field)
-                } else {
-                    throw TokenizerError(.malformed, field: field, "Split needs a pattern, a Regex or a String")
-                }
-            case "Digits":
-                try result.addPattern(stage.individualDigits == true ? #"\p{N}"# : #"\p{N}+"#, field: field)
+            switch type {
+            case "Split": try result.add(Self.split(stage), field: stage.path)
+            case "Digits": try add(try stage["individual_digits"].bool(default: false) ? #"\p{N}"# : #"\p{N}+"#)
+            case "WhitespaceSplit": try add(#"\s+"#, .removed)
+            case "Metaspace": result.metaspace = try Metaspace(stage)
             case "ByteLevel":
-                guard stage.addPrefixSpace == false else { throw refuse("add_prefix_space") }
-                if stage.useRegex != false { try result.addPattern(Self.byteLevelPattern, field: field) }
+                guard try !stage["add_prefix_space"].bool(default: true) else {
+                    throw stage["add_prefix_space"].unsupported("true")
+                }
+                if try stage["use_regex"].bool(default: true) { try add(Self.byteLevelPattern) }
                 isByteLevel = true
-            default: throw refuse(stage.type)
+            default: throw stage.unsupported(type)
             }
         }
-        guard isByteLevel else {
-            throw TokenizerError(
-                .unsupported, field: field, "only byte-level tokenizers (ByteLevel last) are supported")
-        }
-        return result
+        return (result, isByteLevel)
     }
-}
 
-extension TokenizerFile.PreTokenizerEntry {
-    /// The stages in order, whatever sequences they are wrapped in.
-    fileprivate var flattened: [TokenizerFile.PreTokenizerEntry] {
-        type == "Sequence" ? (pretokenizers ?? []).flatMap(\.flattened) : [self]
+    private static func split(_ stage: FileField) throws(TokenizerError) -> PreTokenizer.Stage {
+        let behaviorName = try stage["behavior"].string()
+        guard let behavior = SplitBehavior(rawValue: behaviorName) else {
+            throw stage["behavior"].unsupported(behaviorName)
+        }
+        let patterns: PreTokenizer.Patterns
+        if let regex = try stage["pattern"]["Regex"].stringIfPresent() {
+            patterns = try PreTokenizer.Patterns(regex, field: stage.path)
+        } else if let text = try stage["pattern"]["String"].stringIfPresent() {
+            patterns = try PreTokenizer.Patterns(literal: text, field: stage.path)
+        } else {
+            throw stage.malformed("Split needs a pattern, a Regex or a String")
+        }
+        return PreTokenizer.Stage(
+            patterns: patterns, behavior: behavior, isInverted: try stage["invert"].bool(default: false))
     }
 }

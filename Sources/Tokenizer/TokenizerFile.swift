@@ -1,189 +1,83 @@
 import JSON
 
-/// `tokenizer.json`, as far as it is read. Decoding checks types only; `BytePairTokenizer` checks what they say.
-struct TokenizerFile: Decodable {
-    /// The largest published vocabularies (256,000 tokens) take 34 MB and less than half as many values. A decoder
-    /// takes a multiple of a value's bytes in memory.
-    private static let limits = JSONLimits(byteCount: 48 << 20, valueCount: 4 << 20)
-
-    var addedTokens: [AddedTokenEntry]?
-    var normalizer: Normalizer?
-    var preTokenizer: PreTokenizerEntry?
-    var postProcessor: PostProcessor?
-    var decoder: Typed?
-    var model: Model
-
-    enum CodingKeys: String, CodingKey {
-        case addedTokens = "added_tokens"
-        case normalizer
-        case preTokenizer = "pre_tokenizer"
-        case postProcessor = "post_processor"
-        case decoder, model
+/// `tokenizer.json`, taken apart. What it asks for and isn't done here is refused by name.
+struct TokenizerFile {
+    enum ModelKind {
+        case bytePair, unigram
     }
 
-    struct Typed: Decodable {
-        var type: String
-    }
+    let root: FileField
+    let model: FileField
+    let kind: ModelKind
+    let addedTokens: [AddedToken]
+    /// Every token's text by its id, those of `added_tokens` included; nil where an id has none.
+    let tokens: [String?]
+    /// Of `.unigram`, by id: log-probabilities.
+    let scores: [Double]
 
-    struct AddedTokenEntry: Decodable {
-        var id: Int
-        var content: String
-        var singleWord: Bool?
-        var lstrip: Bool?
-        var rstrip: Bool?
-        var normalized: Bool?
-        var special: Bool?
-
-        enum CodingKeys: String, CodingKey {
-            case id, content
-            case singleWord = "single_word"
-            case lstrip, rstrip, normalized, special
+    init(_ json: [UInt8]) throws(TokenizerError) {
+        root = try FileField(parsing: json, file: "tokenizer.json")
+        model = root["model"]
+        try model.object()
+        switch try model["type"].stringIfPresent() ?? (model["vocab"].value.array == nil ? "BPE" : "Unigram") {
+        case "BPE": kind = .bytePair
+        case "Unigram": kind = .unigram
+        case let type: throw model["type"].unsupported(type)
         }
-    }
-
-    struct Normalizer: Decodable {
-        var type: String
-        var normalizers: [Normalizer]?
-    }
-
-    struct PreTokenizerEntry: Decodable {
-        var type: String
-        /// Of a `Sequence`.
-        var pretokenizers: [PreTokenizerEntry]?
-        /// Of a `Split`.
-        var pattern: Pattern?
-        var behavior: String?
-        var invert: Bool?
-        /// Of `Digits`.
-        var individualDigits: Bool?
-        /// Of `ByteLevel`.
-        var addPrefixSpace: Bool?
-        var useRegex: Bool?
-
-        enum CodingKeys: String, CodingKey {
-            case type, pretokenizers, pattern, behavior, invert
-            case individualDigits = "individual_digits"
-            case addPrefixSpace = "add_prefix_space"
-            case useRegex = "use_regex"
+        addedTokens = try Self.addedTokens(root["added_tokens"])
+        var listing = TokenListing()
+        switch kind {
+        case .bytePair: try listing.add(object: model["vocab"])
+        case .unigram: try listing.add(scored: model["vocab"])
         }
-    }
-
-    struct Pattern: Decodable {
-        var regex: String?
-        var string: String?
-
-        enum CodingKeys: String, CodingKey {
-            case regex = "Regex"
-            case string = "String"
-        }
-    }
-
-    struct PostProcessor: Decodable {
-        var type: String
-        /// Of a `Sequence`.
-        var processors: [PostProcessor]?
-        /// Of `TemplateProcessing`.
-        var single: [Part]?
-        var specialTokens: [String: SpecialToken]?
-
-        enum CodingKeys: String, CodingKey {
-            case type, processors, single
-            case specialTokens = "special_tokens"
-        }
-
-        struct Part: Decodable {
-            var specialToken: Name?
-            var sequence: Name?
-
-            enum CodingKeys: String, CodingKey {
-                case specialToken = "SpecialToken"
-                case sequence = "Sequence"
-            }
-        }
-
-        struct Name: Decodable {
-            var id: String
-        }
-
-        struct SpecialToken: Decodable {
-            var ids: [Int]
-        }
-    }
-
-    struct Model: Decodable {
-        var type: String?
-        var vocabulary: [String: Int]
-        var merges: Merges
-        var dropout: Double?
-        var continuingSubwordPrefix: String?
-        var endOfWordSuffix: String?
-        var byteFallback: Bool?
-        var ignoreMerges: Bool?
-
-        enum CodingKeys: String, CodingKey {
-            case type
-            case vocabulary = "vocab"
-            case merges, dropout
-            case continuingSubwordPrefix = "continuing_subword_prefix"
-            case endOfWordSuffix = "end_of_word_suffix"
-            case byteFallback = "byte_fallback"
-            case ignoreMerges = "ignore_merges"
-        }
-    }
-
-    /// Pairs, written as `["a", "b"]` or, by older tools, as `"a b"`.
-    struct Merges: Decodable {
-        var pairs: [[String]]
-
-        init(from decoder: any Decoder) throws {
-            let container = try decoder.singleValueContainer()
-            if let pairs = try? container.decode([[String]].self) {
-                self.pairs = pairs
-            } else {
-                pairs = try container.decode([String].self).map { line in
-                    line.split(separator: " ", omittingEmptySubsequences: false).map(String.init)
-                }
-            }
-        }
-    }
-
-    static func decode<Value: Decodable>(
-        _ type: Value.Type, from json: [UInt8], file: String
-    ) throws(TokenizerError) -> Value {
-        do {
-            return try StrictJSON.decode(type, from: json, limits: limits)
-        } catch {
-            throw TokenizerError(error.code == .tooLarge ? .tooLarge : .malformed, field: file, error.description)
-        }
+        try listing.add(addedTokens, field: root["added_tokens"])
+        tokens = listing.tokens
+        scores = listing.scores + Array(repeating: 0, count: listing.tokens.count - listing.scores.count)
+        try checkAddedTokens()
     }
 }
 
-/// `tokenizer_config.json`, as far as it is read.
-struct TokenizerConfigFile: Decodable {
-    var addBeginToken: Bool?
-    var beginToken: Token?
-    var endToken: Token?
+/// The tokens of a file as they are gathered.
+private struct TokenListing {
+    var tokens: [String?] = []
+    var scores: [Double] = []
 
-    enum CodingKeys: String, CodingKey {
-        case addBeginToken = "add_bos_token"
-        case beginToken = "bos_token"
-        case endToken = "eos_token"
+    /// Byte-pair encoding: ids by their texts.
+    mutating func add(object field: FileField) throws(TokenizerError) {
+        let members = try field.members()
+        guard !members.isEmpty else { throw field.malformed("it is empty") }
+        for member in members {
+            guard let id = member.value.integer else {
+                throw field.malformed("\(member.name) has no id: an integer is expected, \(member.value) found")
+            }
+            try place(member.name, at: id, field)
+        }
     }
 
-    /// A token's text, alone or in an object that also carries its flags.
-    struct Token: Decodable {
-        var content: String
-
-        private enum CodingKeys: String, CodingKey {
-            case content
+    /// Unigram: pairs of a text and a score, in the order of ids.
+    mutating func add(scored field: FileField) throws(TokenizerError) {
+        let entries = try field.elements()
+        guard !entries.isEmpty else { throw field.malformed("it is empty") }
+        for (id, entry) in entries.enumerated() {
+            let pair = try entry.elements()
+            guard pair.count == 2 else { throw entry.malformed("a token and its score are expected") }
+            try place(try pair[0].string(), at: id, field)
+            scores.append(try pair[1].number())
         }
+    }
 
-        init(from decoder: any Decoder) throws {
-            if let content = try? decoder.singleValueContainer().decode(String.self) {
-                self.content = content
-            } else {
-                content = try decoder.container(keyedBy: CodingKeys.self).decode(String.self, forKey: .content)
-            }
+    mutating func add(_ added: [AddedToken], field: FileField) throws(TokenizerError) {
+        for token in added { try place(String(decoding: token.content, as: UTF8.self), at: Int(token.id), field) }
+    }
+
+    private mutating func place(_ text: String, at id: Int, _ field: FileField) throws(TokenizerError) {
+        guard (0..<Vocabulary.largestID).contains(id) else {
+            throw field.malformed("\(text) has the id \(id), where 0 to \(Vocabulary.largestID - 1) is expected")
         }
+        while tokens.count <= id { tokens.append(nil) }
+        if let other = tokens[id], !other.utf8.elementsEqual(text.utf8) {
+            throw field.malformed("\(text) and \(other) both have the id \(id)")
+        }
+        tokens[id] = text
     }
 }

@@ -27,6 +27,28 @@ enum UnicodeAdditions {
         return low < sorted.count && sorted[low].contains(scalar)
     }
 
+    /// Whether a text (valid UTF-8) has a code point whose properties depend on the additions.
+    static func occur(in text: UnsafeBufferPointer<UInt8>) -> Bool {
+        var index = 0
+        while index < text.count {
+            let lead = unsafe UInt32(text[index])
+            // Two-byte sequences end below the first addition.
+            if lead < 0xE0 {
+                index += 1
+                continue
+            }
+            let length = lead < 0xF0 ? 3 : 4
+            guard index + length <= text.count else { return true }
+            var scalar = lead & (lead < 0xF0 ? 0x0F : 0x07)
+            for position in index + 1..<index + length {
+                scalar = unsafe scalar << 6 | UInt32(text[position] & 0x3F)
+            }
+            if contains(scalar) { return true }
+            index += length
+        }
+        return false
+    }
+
     private static let sorted = (byCategory.flatMap(\.ranges) + (ranges(of: "Han") ?? [])).sorted {
         $0.lowerBound < $1.lowerBound
     }

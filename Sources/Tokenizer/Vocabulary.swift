@@ -10,23 +10,36 @@ struct Vocabulary: Sendable {
     private var offsets: [Int32] = [0]
     /// Ids that have a token: a file may leave gaps.
     private var isKnown: [Bool]
-    /// Byte-level tokens by their bytes. Open addressing; −1 is an empty place.
+    /// Tokens by their bytes. Open addressing; −1 is an empty place.
     private var places: [Int32]
     private let seed = UInt64.random(in: .min ... .max)
 
-    /// `tokens` by id; ids without one are gaps.
-    init(_ tokens: [String?]) {
-        count = tokens.count
-        isKnown = tokens.map { $0 != nil }
+    private init(count: Int) {
+        self.count = count
+        isKnown = Array(repeating: false, count: count)
         var size = 16
-        while size < 2 * tokens.count { size *= 2 }
+        while size < 2 * count { size *= 2 }
         places = Array(repeating: -1, count: size)
-        offsets.reserveCapacity(tokens.count + 1)
+        offsets.reserveCapacity(count + 1)
+    }
+
+    /// Tokens written in the alphabet of bytes, by id; ids without one are gaps. What isn't of the alphabet is an added
+    /// token, stands for itself, and isn't found by its bytes.
+    init(byteLevel tokens: [String?]) {
+        self.init(count: tokens.count)
         for (id, token) in tokens.enumerated() {
             let mapped = token.flatMap(ByteAlphabet.mapped)
-            if let content = mapped ?? token.map({ Array($0.utf8) }) { bytes += content }
-            offsets.append(Int32(bytes.count))
-            if let mapped, !mapped.isEmpty { insert(Int32(id), mapped) }
+            append(mapped ?? token.map { Array($0.utf8) })
+            if let mapped { insert(Int32(id), mapped) }
+        }
+    }
+
+    /// Tokens that stand for themselves, by id; ids without one are gaps.
+    init(texts tokens: [[UInt8]?]) {
+        self.init(count: tokens.count)
+        for (id, token) in tokens.enumerated() {
+            append(token)
+            if let token { insert(Int32(id), token) }
         }
     }
 
@@ -35,7 +48,7 @@ struct Vocabulary: Sendable {
         return bytes[Int(offsets[Int(id)])..<Int(offsets[Int(id) + 1])]
     }
 
-    /// The byte-level token of exactly these bytes.
+    /// The token of exactly these bytes.
     func id(of content: some Collection<UInt8>) -> Int32? {
         var place = hash(content)
         while places[place] >= 0 {
@@ -45,9 +58,22 @@ struct Vocabulary: Sendable {
         return nil
     }
 
+    private mutating func append(_ content: [UInt8]?) {
+        if let content {
+            isKnown[offsets.count - 1] = true
+            bytes += content
+        }
+        offsets.append(Int32(bytes.count))
+    }
+
+    /// Of two tokens of the same bytes the later one is found.
     private mutating func insert(_ id: Int32, _ content: [UInt8]) {
+        if content.isEmpty { return }
         var place = hash(content)
-        while places[place] >= 0 { place = (place + 1) & (places.count - 1) }
+        while places[place] >= 0 {
+            if let found = self[places[place]], found.elementsEqual(content) { break }
+            place = (place + 1) & (places.count - 1)
+        }
         places[place] = id
     }
 

@@ -25,6 +25,23 @@ struct JSONValueTests {
         #expect(try parse(text) == expected)
     }
 
+    @Test("are written as they were read")
+    func writing() throws {
+        let text = #"{"a\"\\":[null,true,-7,1.5,1e+30],"é\u0001😀":{},"\u0000":[],"x":"a\u000ab"}"#
+        #expect(String(decoding: try parse(text).encoded(), as: UTF8.self) == text)
+        let value: JSONValue = ["a": "b", "c": .integer(1)]
+        #expect(String(decoding: value.encoded(), as: UTF8.self) == #"{"a":"b","c":1}"#)
+    }
+
+    @Test("names that differ in normalisation only are two where that is asked for")
+    func equivalentNames() throws {
+        let text = Array("{\"\u{E9}\":1,\"e\u{301}\":2}".utf8)
+        #expect(throws: JSONError.self) { try JSONValue(parsing: text, limits: JSONLimits(byteCount: 100)) }
+        let limits = JSONLimits(byteCount: 100, tellsEquivalentNamesApart: true)
+        #expect(try JSONValue(parsing: text, limits: limits).encoded() == text)
+        #expect(throws: JSONError.self) { try JSONValue(parsing: Array(#"{"a":1,"a":2}"#.utf8), limits: limits) }
+    }
+
     @Test("an integer too large is no fraction", arguments: ["9223372036854775808", "-9223372036854775809", "1e400"])
     func tooLargeIntegers(text: String) throws {
         let value = try parse(text)

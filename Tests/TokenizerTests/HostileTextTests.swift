@@ -29,7 +29,7 @@ import Tokenizer
 
     /// Patterns that take quadratic or exponential time, or memory for each character, on a text made for them.
     @Test(arguments: [
-        (#"\s+$"#, " ", 500_000, "x"), (#"(?:a+)+$"#, "a", 200_000, "b"), (#"(?:a|aa)+$"#, "a", 200_000, "b"),
+        (#"[ ]+$"#, " ", 500_000, "x"), (#"(?:a+)+$"#, "a", 200_000, "b"), (#"(?:a|aa)+$"#, "a", 200_000, "b"),
         (#"(?:(?=a)[ab])+[xyz]"#, "a", 2_000_000, "c"),
     ])
     func patternsThatNeverEndAreStopped(pattern: String, unit: String, count: Int, end: String) throws {
@@ -63,5 +63,39 @@ import Tokenizer
                 #expect(DemoTokenizer.areIdentical(tokenizer.decode(ids, skipSpecial: false), text))
             }
         }
+    }
+}
+
+/// Texts made to hurt the kinds that normalise, and those that merge characters.
+@Suite(.serialized) struct HostileKindTests {
+    @Test(arguments: [
+        "characters", "phrases", "characters, whole pieces first", "unigram, not cut", "unigram", "composed",
+    ])
+    func aLongTextOfOneKindTakesTimeInProportion(name: String) throws {
+        let tokenizer = try #require(try KindFile.shared.get().kinds.first { $0.name == name }).tokenizer()
+        for unit in ["a", " ", "▁", "the", "中", "\u{301}", "\u{301}\u{334}", "e\u{301}", "\u{600}", "\r\n", "\u{0}"] {
+            let text = String(repeating: unit, count: 200_000 / unit.utf8.count)
+            let duration = try ProcessorTime.measure {
+                _ = try tokenizer.encode(text, special: .literal, addBegin: false)
+            }
+            #expect(duration < .seconds(2), "\(unit.debugDescription) took \(duration)")
+        }
+    }
+
+    /// A text may not become many times as long as it was.
+    @Test func aNormaliserThatBlowsUpIsStopped() throws {
+        let long = String(repeating: "b", count: 200)
+        let steps = [("a", long), ("b", long), ("b", long), ("b", long)].map {
+            #"{"type": "Replace", "pattern": {"String": "\#($0.0)"}, "content": "\#($0.1)"}"#
+        }
+        let overrides = #"{"normalizer": {"type": "Sequence", "normalizers": [\#(steps.joined(separator: ","))]}}"#
+        let tokenizer = try BytePairTokenizer(
+            tokenizerJSON: DemoTokenizer.json(overrides: Array(overrides.utf8)), configJSON: nil)
+        let text = String(repeating: "a", count: 10_000)
+        let error = #expect(throws: TokenizerError.self) {
+            try tokenizer.encode(text, special: .literal, addBegin: false)
+        }
+        #expect(error?.code == .tooLarge && error?.field == "tokenizer.json normalizer")
+        #expect(try tokenizer.encode("the", special: .literal, addBegin: false).count == 1)
     }
 }

@@ -56,6 +56,37 @@ import Tokenizer
         }
     }
 
+    private static func characters() throws -> BytePairTokenizer {
+        try #require(try KindFile.shared.get().kinds.first { $0.name == "characters" }).tokenizer()
+    }
+
+    /// The space before its first word isn't the text's own, unless the text goes on from another.
+    @Test func aTextThatGoesOnKeepsItsSpace() throws {
+        for name in ["characters", "unigram"] {
+            let tokenizer = try #require(try KindFile.shared.get().kinds.first { $0.name == name }).tokenizer()
+            let ids = try tokenizer.encode("the dog", special: .literal, addBegin: false)
+            for (continuesText, expected) in [(false, "the dog"), (true, " the dog")] {
+                var stream = StreamingDetokenizer(tokenizer, skipSpecial: true, continuesText: continuesText)
+                #expect(ids.map { stream.append($0) }.joined() + stream.finish() == expected)
+            }
+        }
+    }
+
+    /// Tokens of single bytes are characters where all of a run is UTF-8.
+    @Test func aRunOfBytesComesWithTheTokenAfterIt() throws {
+        let tokenizer = try Self.characters()
+        let bytes = try Array("😀".utf8).map { byte in
+            try #require(tokenizer.id(of: "<0x\(String(byte, radix: 16, uppercase: true))>"))
+        }
+        let word = try #require(tokenizer.id(of: "▁the"))
+        var stream = StreamingDetokenizer(tokenizer, skipSpecial: true)
+        #expect(bytes.map { stream.append($0) }.joined().isEmpty && stream.append(word) == "😀 the")
+        #expect(bytes.dropLast().map { stream.append($0) }.joined().isEmpty)
+        #expect(stream.append(word) == "\u{FFFD}\u{FFFD}\u{FFFD} the" && stream.finish().isEmpty)
+        #expect(bytes.map { stream.append($0) }.joined().isEmpty && stream.finish() == "😀")
+        #expect(bytes.map { tokenizer.bytes(of: $0) } == Array("😀".utf8).map { [$0] })
+    }
+
     @Test func specialTokensAreSkippedIfAsked() throws {
         let end = try #require(tokenizer.endToken)
         var skipping = StreamingDetokenizer(tokenizer, skipSpecial: true)

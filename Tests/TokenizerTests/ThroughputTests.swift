@@ -7,8 +7,10 @@ import Tokenizer
     /// A loose bound, since tests share the machine; the figure is printed.
     private static let leastBytesPerSecond = 2e6
 
-    private func measure(_ text: String, _ name: String) throws -> Double {
-        let tokenizer = try DemoTokenizer.load()
+    private func measure(
+        _ text: String, _ name: String, _ tokenizer: BytePairTokenizer? = nil
+    ) throws -> Double {
+        let tokenizer = try tokenizer ?? DemoTokenizer.load()
         var best = Duration.seconds(1000)
         for _ in 0..<3 {
             let duration = try ProcessorTime.measure {
@@ -25,6 +27,13 @@ import Tokenizer
         let sample = try String(contentsOfFile: "\(Fixtures.demo)/samples.txt", encoding: .utf8)
         let text = String(repeating: sample, count: 60)
         #expect(try measure(text, "stories") > Self.leastBytesPerSecond)
+    }
+
+    @Test(arguments: ["characters", "phrases", "unigram", "composed"])
+    func everyKindIsEncodedFast(name: String) throws {
+        let kind = try #require(try KindFile.shared.get().kinds.first { $0.name == name })
+        let sample = try String(contentsOfFile: "\(Fixtures.demo)/samples.txt", encoding: .utf8)
+        #expect(try measure(String(repeating: sample, count: 20), name, kind.tokenizer()) > Self.leastBytesPerSecond)
     }
 
     @Test(.enabled(if: SharedData.exists, "\(SharedData.reason)"))

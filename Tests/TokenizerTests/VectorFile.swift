@@ -52,7 +52,7 @@ struct VectorFile {
         }
     }
 
-    private struct Reader {
+    struct Reader {
         struct Malformed: Error {}
 
         let bytes: [UInt8]
@@ -100,13 +100,15 @@ enum DemoTokenizer {
     /// Whether two strings are the same bytes; `==` would also accept another normalisation form.
     static func areIdentical(_ left: String, _ right: String) -> Bool { left.utf8.elementsEqual(right.utf8) }
 
-    static func json(overrides: [UInt8]) throws -> [UInt8] {
+    /// Another tokenizer's file with changes, if a path is given.
+    static func json(overrides: [UInt8], of path: String? = nil) throws -> [UInt8] {
         let changes = try JSONSerialization.jsonObject(with: Data(overrides)) as? [String: Any] ?? [:]
-        return try json(overrides: changes)
+        return try json(overrides: changes, of: path)
     }
 
-    static func json(overrides: [String: Any]) throws -> [UInt8] {
-        var definition = try JSONSerialization.jsonObject(with: Data(json())) as? [String: Any] ?? [:]
+    static func json(overrides: [String: Any], of path: String? = nil) throws -> [UInt8] {
+        let base = try path.map { [UInt8](try Data(contentsOf: URL(fileURLWithPath: $0))) } ?? json()
+        var definition = try JSONSerialization.jsonObject(with: Data(base)) as? [String: Any] ?? [:]
         for (key, value) in overrides {
             if key == "model", let changes = value as? [String: Any] {
                 var model = definition["model"] as? [String: Any] ?? [:]

@@ -39,6 +39,7 @@ struct CompletionEndpoints: Sendable {
         generation.reasoningEndToken = prompt.startsInsideReasoning || mayThink ? model.reasoningEndToken : nil
         generation.reasoningBeginToken = mayThink ? model.reasoningBeginToken : nil
         generation.shownTokens = model.syntax.visibleTokens(model.tokenizer, usesTools: !prompt.tools.isEmpty)
+        generation.continuesText = prompt.continuesText
         let stream = try submit(generation, promptField: "messages")
         let writer = ChatAnswer(
             identity: identity(prefix: "chatcmpl-", lossy), includesUsage: body.streamOptions?.includeUsage ?? false,
@@ -56,11 +57,11 @@ struct CompletionEndpoints: Sendable {
             return (body, try model.prompt(of: body))
         }
         let lossy = model.lossy.merging(body.moed)
-        let stream = try submit(
-            GenerationRequest(
-                promptTokens: prompt.tokens, sampling: sampling(body), maximumTokens: body.maxTokens ?? 16,
-                stop: body.stop?.strings ?? [], alternativeCount: body.logprobs, lossy: lossy),
-            promptField: "prompt")
+        var generation = GenerationRequest(
+            promptTokens: prompt.tokens, sampling: sampling(body), maximumTokens: body.maxTokens ?? 16,
+            stop: body.stop?.strings ?? [], alternativeCount: body.logprobs, lossy: lossy)
+        generation.continuesText = prompt.continuesText
+        let stream = try submit(generation, promptField: "prompt")
         let writer = CompletionAnswer(
             identity: identity(prefix: "cmpl-", lossy), includesUsage: body.streamOptions?.includeUsage ?? false,
             includesLogprobs: body.logprobs != nil, echo: body.echo == true ? body.prompt : nil)

@@ -1,0 +1,56 @@
+import JSON
+
+extension GGUFVocabulary {
+    func bytePairMerges() throws(CheckpointError) -> [JSONValue] {
+        var pairs: [JSONValue] = []
+        for merge in merges {
+            let parts = merge.utf8.split(separator: UInt8(ascii: " "), omittingEmptySubsequences: false)
+            guard parts.count == 2 else {
+                throw failure("merges", "not two tokens", expected: "'left right'", found: "'\(merge)'")
+            }
+            pairs.append(.array(parts.map { .string(String(decoding: $0, as: UTF8.self)) }))
+        }
+        return pairs
+    }
+
+    /// SentencePiece knows no merges: any two tokens merge that are together a third, the one of the highest score
+    /// first. Written down as merges these are all the ways to put a token together from two others, in that order; of
+    /// equal scores the ones whose left part, then whose right part is longer, and then those of lower ids come first,
+    /// as the reference converter writes them.
+    func sentencePieceMerges(_ types: [TokenType]) throws(CheckpointError) -> [JSONValue] {
+        guard scores.count == tokens.count else {
+            throw failure("scores", "not one for each token", expected: "\(tokens.count)", found: "\(scores.count)")
+        }
+        var ids: [ArraySlice<UInt8>: Int] = [:]
+        for (id, token) in tokens.enumerated() where types[id] == .normal { ids[ArraySlice(token.utf8)] = id }
+        var found: [(score: Float, leftCount: Int, rightCount: Int, left: Int, right: Int)] = []
+        for (id, token) in tokens.enumerated() where types[id] == .normal {
+            guard scores[id].isFinite else { throw failure("scores", "not a number", found: "\(scores[id])") }
+            let characters = ArraySlice(token.utf8)
+            let count = token.unicodeScalars.count
+            guard characters.count <= Self.longestMerged else { continue }
+            var leftCount = 0
+            var parts: [(leftCount: Int, left: Int, right: Int)] = []
+            for cut in characters.indices.dropFirst() where characters[cut] & 0xC0 != 0x80 {
+                leftCount += 1
+                if let left = ids[characters[..<cut]], let right = ids[characters[cut...]] {
+                    parts.append((leftCount, left, right))
+                }
+            }
+            parts.sort { ($0.left, $0.right) < ($1.left, $1.right) }
+            found += parts.map { (scores[id], $0.leftCount, count - $0.leftCount, $0.left, $0.right) }
+        }
+        let order = found.indices.sorted {
+            let (first, second) = (found[$0], found[$1])
+            if (first.score, first.leftCount, first.rightCount) == (second.score, second.leftCount, second.rightCount) {
+                return $0 < $1
+            }
+            return (first.score, first.leftCount, first.rightCount)
+                > (second.score, second.leftCount, second.rightCount)
+        }
+        return order.map { .array([.string(tokens[found[$0].left]), .string(tokens[found[$0].right])]) }
+    }
+
+    /// Bytes of a token that is looked at for merges: looking takes time by the square of this.
+    private static let longestMerged = 1 << 10
+}
