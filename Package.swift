@@ -140,9 +140,13 @@ let package = Package(
             name: "ContainerFixtures", dependencies: ["Container", "Compute", "TestSupport"],
             path: "Tests/ContainerFixtures", swiftSettings: common),
         .target(
+            name: "GGUFSupport", dependencies: ["Checkpoint", "Compute", "JSON", "TestSupport"],
+            path: "Tests/GGUFSupport", swiftSettings: common),
+        .target(
             name: "FuzzTargets",
             dependencies: [
-                "JSON", "Quantizer", "Tokenizer", "Checkpoint", "Container", "ContainerFixtures", "TestSupport",
+                "JSON", "Quantizer", "Tokenizer", "Checkpoint", "Container", "ContainerFixtures", "GGUFSupport",
+                "TestSupport",
             ], path: "Tests/FuzzTargets", swiftSettings: common),
         tests("JSONTests", ["JSON"]),
         tests("APITests", ["API"]),
@@ -162,12 +166,13 @@ let package = Package(
                 "moed", "Serving", "API", "Model", "Quantizer", "Checkpoint", "Container", "Compute", "DemoSupport",
                 logging, lifecycle,
             ] + nio("NIOPosix")),
-        tests("ModelTests", ["Model", "ExpertPaging", "Quantizer", "Checkpoint", "Container", "Compute"]),
-        tests("CheckpointTests", ["Checkpoint", "Container", "Compute"]),
+        tests(
+            "ModelTests", ["Model", "ExpertPaging", "Quantizer", "Checkpoint", "Container", "Compute", "GGUFSupport"]),
+        tests("CheckpointTests", ["Checkpoint", "Container", "Compute", "Tokenizer", "GGUFSupport"]),
         tests(
             "EvaluationTests",
             ["moe-quantize", "Evaluation", "Model", "Quantizer", "Checkpoint", "Container", "Compute"]),
-        tests("QuantizerTests", ["moe-quantize", "Quantizer", "Checkpoint", "Container", "Compute"]),
+        tests("QuantizerTests", ["moe-quantize", "Quantizer", "Checkpoint", "Container", "Compute", "GGUFSupport"]),
         tests(
             "BenchmarkTests",
             [
@@ -183,7 +188,8 @@ let package = Package(
 if Context.environment["MOED_PARSER_ROOMS"] != nil {
     let rooms: Set = [
         "CLZ4", "CXXHash", "CPCRE2", "CKernels", "Compute", "JSON", "Container", "Checkpoint", "Quantizer", "Tokenizer",
-        "TestSupport", "ContainerFixtures", "FuzzTargets", "JSONTests", "ContainerTests", "CheckpointTests",
+        "TestSupport", "ContainerFixtures", "GGUFSupport", "FuzzTargets", "JSONTests", "ContainerTests",
+        "CheckpointTests",
         "TokenizerTests", "FuzzTests",
     ]
     package.products = []

@@ -9,13 +9,13 @@ struct ConvertCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "convert", abstract: "Quantise a checkpoint into one .moe file.",
         discussion: """
-            CHECKPOINT is a folder with config.json and safetensors files, as published. Its matrices get types by rules, \
-            those of --rule first, then those of a recipe; router, norms and biases stay f32. The file gets its name only \
-            when it is complete; until then NAME.moe.partial and NAME.moe.journal stand for it, from which --resume goes \
-            on after whatever ended the conversion.
+            CHECKPOINT is a folder with config.json and safetensors files, as published, or a GGUF file (of several parts \
+            the first). Its matrices get types by rules, those of --rule first, then those of a recipe; router, norms and \
+            biases stay f32. The file gets its name only when it is complete; until then NAME.moe.partial and \
+            NAME.moe.journal stand for it, from which --resume goes on after whatever ended the conversion.
             """)
 
-    @Argument(help: ArgumentHelp("The folder of the published model.", valueName: "checkpoint"))
+    @Argument(help: ArgumentHelp("The folder of the published model, or a GGUF file.", valueName: "checkpoint"))
     var checkpoint: String
 
     @Option(name: .shortAndLong, help: ArgumentHelp("The file to make.", valueName: "name.moe"))
@@ -97,7 +97,7 @@ struct ConvertCommand: ParsableCommand {
     }
 
     private func forecast() throws {
-        let source = try Checkpoint(directory: checkpoint)
+        let source = try Checkpoint(path: checkpoint)
         let encoding = try encoding(source)
         let plan = try recipe.plan(
             for: source, importance: encoding.importance, threadCount: threadCount, cancellation: Cancellation())
@@ -118,7 +118,7 @@ struct ConvertCommand: ParsableCommand {
         // Whether the output can be written is known before anything is read.
         let mayBeFinished = try resume && ContainerWriter.identityOfFinished(path: output) != nil
         let opened = mayBeFinished ? nil : try openWriter()
-        let source = try Checkpoint(directory: checkpoint)
+        let source = try Checkpoint(path: checkpoint)
         try cancellation.check()
         let encoding = try encoding(source)
         let plan = try recipe.plan(

@@ -54,7 +54,7 @@ struct VerifyCommand: ParsableCommand {
         var problems = try Verification.problems(of: reader, threadCount: threadCount, cancellation)
         var byteCount = reader.dataByteCount
         if let against {
-            let checkpoint = try Checkpoint(directory: against)
+            let checkpoint = try Checkpoint(path: against)
             let progress = ConversionProgress(
                 totalByteCount: Conversion.sourceByteCount(of: checkpoint), hashByteCount: 0, phase: .comparing)
             let remaking = try Remaking(

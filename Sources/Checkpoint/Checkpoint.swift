@@ -3,7 +3,8 @@ import JSON
 
 /// A published checkpoint: its configuration and tensors in canonical terms, checked, with nothing loaded yet.
 package struct Checkpoint: Sendable {
-    package let directory: String
+    /// Of the folder, or of the file that everything is in.
+    package let path: String
     package let configuration: ModelConfiguration
     package let generationDefaults: GenerationDefaults
     package let text: TextAssets
@@ -30,7 +31,7 @@ package struct Checkpoint: Sendable {
     /// Opens a folder with `config.json` and safetensors files, and checks that every tensor that the configuration
     /// calls for is there in its shape, and no other.
     package init(directory: String) throws(CheckpointError) {
-        self.directory = directory
+        path = directory
         let file = try InputFile(path: "\(directory)/\(Self.configurationName)")
         let json = try JSONValue(file: try file.allBytes(atMost: Self.configurationLimit), path: file.path)
         let reading = try Self.read(json, path: file.path)
@@ -74,12 +75,12 @@ package struct Checkpoint: Sendable {
 }
 
 /// Brings the names that a family needs together with those that the files have.
-private struct TensorMap {
+struct TensorMap {
     var tensors: [SourceTensor] = []
     var experts: [SourceExpert] = []
     var skipped: [Checkpoint.Skipped] = []
 
-    init(_ reading: FamilyReading, _ weights: WeightFiles) throws(CheckpointError) {
+    init(_ reading: FamilyReading, _ weights: some WeightSource) throws(CheckpointError) {
         var used = Set<String>()
         func find(_ name: String, _ rows: Int, _ columns: Int, isVector: Bool = false) throws(CheckpointError)
             -> SourceMatrix
@@ -108,22 +109,19 @@ private struct TensorMap {
                 }
             }
         }
-        try skip(weights.entries.values.filter { !used.contains($0.tensor.name) }, reading.skipped)
+        try skip(weights.listed.filter { !used.contains($0.name) }, reading.skipped)
     }
 
-    private mutating func skip(
-        _ entries: [WeightFiles.Entry], _ sources: [SkippedSource]
-    ) throws(CheckpointError) {
+    private mutating func skip(_ tensors: [ListedTensor], _ sources: [SkippedSource]) throws(CheckpointError) {
         var counts = sources.map { Checkpoint.Skipped(reason: $0.reason, tensorCount: 0, byteCount: 0) }
-        for entry in entries.sorted(by: { $0.tensor.name < $1.tensor.name }) {
-            guard let index = sources.firstIndex(where: { entry.tensor.name.hasPrefix($0.prefix) }) else {
+        for tensor in tensors.sorted(by: { $0.name < $1.name }) {
+            guard let index = sources.firstIndex(where: { tensor.name.hasPrefix($0.prefix) }) else {
                 throw CheckpointError(
                     .unexpectedTensor, "nothing is known of this tensor, so the model might compute something else",
-                    path: entry.file.path, offset: entry.tensor.offset, tensor: entry.tensor.name,
-                    found: "\(entry.tensor.element.rawValue) \(entry.tensor.shape)")
+                    path: tensor.path, offset: tensor.offset, tensor: tensor.name, found: tensor.form)
             }
             counts[index].tensorCount += 1
-            counts[index].byteCount += entry.tensor.byteCount
+            counts[index].byteCount += tensor.byteCount
         }
         skipped = counts.filter { $0.tensorCount > 0 }
     }

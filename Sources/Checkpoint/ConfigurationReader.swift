@@ -20,11 +20,14 @@ final class ConfigurationReader {
         for member in members { unread[member.name] = member.value }
     }
 
+    /// With the names of the objects around it.
+    func path(of key: String) -> String { prefix + key }
+
     func failure(
         _ key: String, _ message: String, expected: String? = nil, found: JSONValue? = nil, advice: String? = nil
     ) -> CheckpointError {
         CheckpointError(
-            .configuration, message, path: path, key: prefix + key, expected: expected, found: found?.description,
+            .configuration, message, path: path, key: self.path(of: key), expected: expected, found: found?.description,
             advice: advice)
     }
 

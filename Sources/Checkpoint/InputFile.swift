@@ -80,6 +80,12 @@ package final class InputFile: Sendable {
         return try bytes(0..<byteCount)
     }
 
+    /// Whether something is there that isn't a folder, a device or the like.
+    static func isRegular(path: String) -> Bool {
+        var status = stat()
+        return unsafe stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
+    }
+
     /// nil where there is no such file; an error where there is one that can't be read.
     package static func ifPresent(path: String) throws(CheckpointError) -> InputFile? {
         guard unsafe access(path, F_OK) == 0 else { return nil }

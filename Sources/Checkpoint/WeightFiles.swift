@@ -1,5 +1,5 @@
 /// The open files of a checkpoint's weights, and what each tensor's name stands for.
-struct WeightFiles {
+struct WeightFiles: WeightSource {
     struct Entry {
         let file: SafetensorsFile
         let tensor: SafetensorsHeader.Tensor
@@ -35,7 +35,14 @@ struct WeightFiles {
         }
     }
 
-    /// - Parameter isVector: whether the shape must be `[columns]` and not `[rows, columns]`.
+    var listed: [ListedTensor] {
+        entries.values.map { entry in
+            ListedTensor(
+                name: entry.tensor.name, path: entry.file.path, offset: entry.tensor.offset,
+                byteCount: entry.tensor.byteCount, form: "\(entry.tensor.element.rawValue) \(entry.tensor.shape)")
+        }
+    }
+
     func matrix(
         _ name: String, rows: Int, columns: Int, isVector: Bool, encoding: WeightEncoding?, used: inout Set<String>
     ) throws(CheckpointError) -> SourceMatrix {
@@ -51,7 +58,7 @@ struct WeightFiles {
                 offset: tensor.offset, tensor: name, expected: "\(shape)", found: "\(tensor.shape)")
         }
         used.insert(name)
-        var scale: SourceMatrix.Scale?
+        var scale: SafetensorsMatrix.Scale?
         if tensor.element == .f8e4m3, !isVector, case .scaledBlocks(let scaling) = encoding {
             scale = try self.scale(of: name, rows: rows, columns: columns, scaling)
             used.insert(name + Self.scaleSuffix)
@@ -64,15 +71,16 @@ struct WeightFiles {
                     : "BF16, F16, F32 or what quantization_config says", found: tensor.element.rawValue)
         }
         return SourceMatrix(
-            name: name, rows: rows, columns: columns, file: entry.file, element: tensor.element, offset: tensor.offset,
-            scale: scale, packedScale: nil)
+            SafetensorsMatrix(
+                name: name, rows: rows, columns: columns, file: entry.file, element: tensor.element,
+                offset: tensor.offset, scale: scale, packedScale: nil))
     }
 
     private static let scaleSuffix = "_scale_inv"
 
     private func scale(
         of name: String, rows: Int, columns: Int, _ scaling: BlockScaling
-    ) throws(CheckpointError) -> SourceMatrix.Scale {
+    ) throws(CheckpointError) -> SafetensorsMatrix.Scale {
         let entry = try find(name + Self.scaleSuffix)
         let shape = [(rows + scaling.rows - 1) / scaling.rows, (columns + scaling.columns - 1) / scaling.columns]
         guard entry.tensor.shape == shape, entry.tensor.element.isPlainFloat else {
@@ -82,7 +90,7 @@ struct WeightFiles {
                 tensor: entry.tensor.name, expected: "F32 \(shape)",
                 found: "\(entry.tensor.element.rawValue) \(entry.tensor.shape)")
         }
-        return SourceMatrix.Scale(tensor: entry.tensor, file: entry.file, block: scaling, columns: shape[1])
+        return SafetensorsMatrix.Scale(tensor: entry.tensor, file: entry.file, block: scaling, columns: shape[1])
     }
 
     private static let packedSuffix = "_packed"
@@ -93,7 +101,7 @@ struct WeightFiles {
         let codes = try find(name + Self.packedSuffix)
         let scale = try find(name + "_scale")
         let shape = try find(name + "_shape")
-        guard columns.isMultiple(of: SourceMatrix.packedGroupSize), codes.tensor.element == .i32,
+        guard columns.isMultiple(of: SafetensorsMatrix.packedGroupSize), codes.tensor.element == .i32,
             codes.tensor.shape == [rows, columns / 8]
         else {
             throw CheckpointError(
@@ -102,7 +110,7 @@ struct WeightFiles {
                 expected: "I32 \([rows, columns / 8]), eight codes a word in whole groups of 32",
                 found: "\(codes.tensor.element.rawValue) \(codes.tensor.shape)")
         }
-        let scaleShape = [rows, columns / SourceMatrix.packedGroupSize]
+        let scaleShape = [rows, columns / SafetensorsMatrix.packedGroupSize]
         guard scale.tensor.shape == scaleShape, scale.tensor.element.isPlainFloat else {
             throw CheckpointError(
                 .wrongTensor, "these scales don't fit their weights", path: scale.file.path,
@@ -118,8 +126,9 @@ struct WeightFiles {
         }
         for entry in [codes, scale, shape] { used.insert(entry.tensor.name) }
         return SourceMatrix(
-            name: name, rows: rows, columns: columns, file: codes.file, element: codes.tensor.element,
-            offset: codes.tensor.offset, scale: nil, packedScale: .init(tensor: scale.tensor, file: scale.file))
+            SafetensorsMatrix(
+                name: name, rows: rows, columns: columns, file: codes.file, element: codes.tensor.element,
+                offset: codes.tensor.offset, scale: nil, packedScale: .init(tensor: scale.tensor, file: scale.file)))
     }
 
     private func find(_ name: String) throws(CheckpointError) -> Entry {

@@ -11,7 +11,7 @@ struct ConversionFingerprint: Codable, Equatable {
         var byteCount: Int
         /// Of weights; other files are small enough for a checksum of the whole.
         var modificationTime: Int?
-        /// Of a safetensors file's header, of another file's bytes; in hexadecimal digits.
+        /// Of a safetensors file's header, of a GGUF file's beginning, of another file's bytes; in hexadecimal digits.
         var checksum: String
     }
 
@@ -65,10 +65,21 @@ struct ConversionFingerprint: Codable, Equatable {
 }
 
 extension ConversionFingerprint.Source {
+    /// Bytes of a GGUF file, which has its metadata first.
+    private static let beginning = 1 << 20
+
     fileprivate init(_ file: InputFile) throws {
-        let isWeights = file.name.hasSuffix(".safetensors")
-        // The header's length stands before it, and opening the file has checked it.
-        let length = isWeights ? try file.bytes(0..<8).reversed().reduce(0) { $0 << 8 | Int($1) } + 8 : file.byteCount
+        let isGGUF = try file.bytes(0..<min(4, file.byteCount)) == GGUFFile.magic
+        let isWeights = isGGUF || file.name.hasSuffix(".safetensors")
+        let length: Int
+        if isGGUF {
+            length = Self.beginning
+        } else if isWeights {
+            // The header's length stands before it, and opening the file has checked it.
+            length = try file.bytes(0..<8).reversed().reduce(0) { $0 << 8 | Int($1) } + 8
+        } else {
+            length = file.byteCount
+        }
         name = file.name
         byteCount = file.byteCount
         modificationTime = isWeights ? file.modificationTime : nil

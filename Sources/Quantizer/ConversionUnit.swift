@@ -35,7 +35,7 @@ struct ConversionUnit {
             self.refinementOffset = refinementOffset
             packedImport =
                 refinementOffset == nil
-                ? PackedImport(source, rows: rows, encoder.shape, stride: encoder.stride) : nil
+                ? PackedImport(source, rows: rows, encoder.shape, encoder.table, stride: encoder.stride) : nil
         }
     }
 

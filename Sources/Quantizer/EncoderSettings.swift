@@ -34,11 +34,12 @@ struct EncoderSettings {
     func encoder(for matrices: [SourceMatrix], table: CodeTable? = nil) throws -> MatrixEncoder {
         // Refinements divide the non-linear table's steps.
         if refinementStride != nil { return encoder(.nonLinear, .search) }
-        // Codes that are taken over as they are mean whole numbers.
-        let isImported = matrices.contains { $0.importScaleFormat != nil }
-        guard method != .rtn, shape.format == .q4, !isImported else {
-            return encoder(.linear, method == .rtn ? .plain : .search)
+        guard shape.format == .q4 else { return encoder(.linear, method == .rtn ? .plain : .search) }
+        // Codes that are taken over as they are keep their meaning.
+        if let source = matrices.first(where: { $0.isTakenOver(as: .q4) }), let format = source.importFormat {
+            return encoder(format.table, method == .rtn && format.table == .linear ? .plain : .search)
         }
+        guard method != .rtn else { return encoder(.linear, .plain) }
         if let table { return encoder(table, .search) }
         let candidates = CodeTable.allCases.map { encoder($0, .search) }
         var losses = [Double](repeating: 0, count: candidates.count)

@@ -44,15 +44,14 @@ extension EncodingOptions {
         case .tensor(let tensor, let shape, _, _):
             let key = tensor.requirement.key
             // Rows of the embedding are looked up: it has no inputs.
-            guard shape.format.isQuantized, tensor.matrix.importScaleFormat == nil, key.role != .tokenEmbedding else {
-                return []
-            }
+            guard shape.format.isQuantized, !tensor.matrix.isTakenOver(as: shape.format), key.role != .tokenEmbedding
+            else { return [] }
             return obstacle(key, columns: shape.columns).map { [Uncompensated(name: "\(key)", reason: $0)] } ?? []
         case .expert(let expert, let layout, _):
             let shapes = [(ImportanceMatrix.ExpertInput.gateUp, layout.gateShape), (.down, layout.downShape)]
             return shapes.compactMap { input, shape in
                 let source = input == .down ? expert.down : expert.gate
-                guard shape.format.isQuantized, source.importScaleFormat == nil else { return nil }
+                guard shape.format.isQuantized, !source.isTakenOver(as: shape.format) else { return nil }
                 return obstacle(expert.key, input, columns: shape.columns).map {
                     Uncompensated(name: "\(expert.key).\(input == .down ? "down" : "{gate,up}")", reason: $0)
                 }
@@ -72,7 +71,7 @@ extension EncodingOptions {
     }
 
     private func mayCompensate(_ shape: MatrixShape, _ source: SourceMatrix) -> Bool {
-        method == .gptq && shape.format.isQuantized && source.importScaleFormat == nil
+        method == .gptq && shape.format.isQuantized && !source.isTakenOver(as: shape.format)
     }
 
     private func obstacle(_ key: TensorKey, columns: Int) -> Uncompensated.Reason? {

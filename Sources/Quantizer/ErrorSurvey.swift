@@ -73,7 +73,7 @@ struct ErrorSurvey {
             let format = FormatPlan.fitting(type.format, columns: source.columns)
             guard format.isQuantized else { return bf16Error }
             // What is taken over as it is loses nothing.
-            if format == .q4, source.importScaleFormat != nil { return 0 }
+            if source.isTakenOver(as: format) { return 0 }
             let shape = MatrixShape(rows: source.rows, columns: source.columns, format: format, layout: .panels)
             let settings = EncoderSettings(shape, options, weights: sample.weights)
             let encoder = try settings.encoder(for: [source])

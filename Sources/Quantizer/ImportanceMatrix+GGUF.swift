@@ -8,10 +8,10 @@ import Container
 /// whose inputs aren't those of the `kv_b` that they were split from.
 extension ImportanceMatrix {
     package init(_ file: GGUFFile) throws(CheckpointError) {
-        guard file.texts["general.type"] == ["imatrix"] else {
+        guard file.text("general.type") == "imatrix" else {
             throw CheckpointError(
                 .malformedHeader, "a GGUF file, but not an importance matrix", path: file.path, key: "general.type",
-                expected: "imatrix", found: file.texts["general.type"].map { "\($0)" } ?? "none")
+                expected: "imatrix", found: file.text("general.type").map { "\($0.prefix(80))" } ?? "none")
         }
         let tensors = Dictionary(file.tensors.map { ($0.name, $0) }) { first, _ in first }
         var moments: [Key: Moments] = [:]
@@ -31,12 +31,12 @@ extension ImportanceMatrix {
                 .missingTensor, "no matrix of a model that can be converted is in this importance matrix",
                 path: file.path, expected: "names such as blk.3.ffn_down_exps.weight.in_sum2")
         }
-        let chunk = file.numbers["imatrix.chunk_size"].flatMap { 0...Self.greatestCount ~= $0 ? $0 : nil } ?? 0
-        let count = file.numbers["imatrix.chunk_count"].flatMap { 0...Self.greatestCount ~= $0 ? $0 : nil } ?? 0
+        let chunk = file.integer("imatrix.chunk_size").flatMap { 0...Self.greatestCount ~= $0 ? $0 : nil } ?? 0
+        let count = file.integer("imatrix.chunk_count").flatMap { 0...Self.greatestCount ~= $0 ? $0 : nil } ?? 0
         self.init(
             moments: moments,
             origin: Origin(
-                textNames: file.texts["imatrix.datasets"] ?? [], contextLength: chunk,
+                textNames: file.texts("imatrix.datasets") ?? [], contextLength: chunk,
                 tokenCount: chunk.multipliedReportingOverflow(by: count).partialValue))
     }
 
@@ -47,7 +47,8 @@ extension ImportanceMatrix {
         let rows = sums.elementCount / columns
         var isSingle = true
         if case .experts = key { isSingle = false }
-        guard sums.isF32, counts.isF32, rows <= greatestRowCount, counts.elementCount == rows, !isSingle || rows == 1
+        guard sums.type == .f32, counts.type == .f32, rows <= greatestRowCount, counts.elementCount == rows,
+            !isSingle || rows == 1
         else {
             throw CheckpointError(
                 .wrongTensor, "sums and counts don't fit together", path: file.path, offset: sums.offset,

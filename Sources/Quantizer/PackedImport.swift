@@ -2,8 +2,8 @@ import Checkpoint
 import Compute
 import Container
 
-/// Takes over matrices that the checkpoint already has in 4 bits: the same codes and scales in another layout, so that
-/// every value stays what it was.
+/// Takes over matrices that the checkpoint already has in a format of the container: the same codes and scales in
+/// another layout, so that every value stays what it was.
 struct PackedImport {
     private let source: SourceMatrix
     /// The row of `source` from which others are counted.
@@ -13,8 +13,10 @@ struct PackedImport {
     private let stride: Int
 
     /// nil where the matrix has to be quantised: it isn't packed, or it is to become something else.
-    init?(_ source: SourceMatrix, rows: Range<Int>, _ shape: MatrixShape, stride: Int) {
-        guard shape.format == .q4, source.importScaleFormat == shape.scaleFormat else { return nil }
+    init?(_ source: SourceMatrix, rows: Range<Int>, _ shape: MatrixShape, _ table: CodeTable, stride: Int) {
+        guard let format = source.importFormat, format.format == shape.format,
+            format.scaleFormat == shape.scaleFormat, format.format == .q8 || format.table == table
+        else { return nil }
         self.source = source
         firstRow = rows.lowerBound
         packing = MatrixPacking(shape)
@@ -46,9 +48,9 @@ struct PackedImport {
 extension MatrixShape {
     /// The shape with the scales of a matrix that is taken over as it is.
     func importing(_ source: SourceMatrix) -> MatrixShape {
-        guard format == .q4, let scaleFormat = source.importScaleFormat else { return self }
+        guard source.isTakenOver(as: format), let importing = source.importFormat else { return self }
         var shape = self
-        shape.scaleFormat = scaleFormat
+        shape.scaleFormat = importing.scaleFormat
         return shape
     }
 }
@@ -58,7 +60,7 @@ extension ExpertLayout {
     func importing(_ source: SourceExpert) -> ExpertLayout {
         var layout = self
         // Gate and up share one format of scales.
-        if source.gate.importScaleFormat == source.up.importScaleFormat {
+        if source.gate.importFormat == source.up.importFormat {
             layout.gateUpScaleFormat = gateShape.importing(source.gate).scaleFormat
         }
         layout.downScaleFormat = downShape.importing(source.down).scaleFormat
@@ -70,9 +72,10 @@ extension RefinementLayout {
     /// The plane without the matrices that are taken over as they are, which have nothing to refine; nil if none is left.
     func importing(_ source: SourceExpert) -> RefinementLayout? {
         var layout = self
-        let gate = source.gate.importScaleFormat
-        if gate != nil, gate == source.up.importScaleFormat { layout.refinesGateUp = false }
-        if source.down.importScaleFormat != nil { layout.refinesDown = false }
+        if source.gate.isTakenOver(as: .q4), source.gate.importFormat == source.up.importFormat {
+            layout.refinesGateUp = false
+        }
+        if source.down.isTakenOver(as: .q4) { layout.refinesDown = false }
         return layout.byteCount > 0 ? layout : nil
     }
 }

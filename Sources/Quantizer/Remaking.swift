@@ -40,7 +40,7 @@ package struct Remaking {
         }
         guard checkpoint.configuration == reader.metadata.configuration else {
             throw Self.unfit(
-                "its configuration isn't that of the checkpoint \(checkpoint.directory)",
+                "its configuration isn't that of the checkpoint \(checkpoint.path)",
                 advice: "Name the checkpoint that it was made from")
         }
         self.reader = reader

@@ -24,12 +24,12 @@ struct PackedWeightTests {
             }
             let actual = try matrix.values(rows: 0..<matrix.rows)
             #expect(actual == zip(expected.indices, expected).map { $0.1 * scales[$0.0 / 32] })
-            #expect(matrix.importScaleFormat == .bf16)
+            #expect(matrix.importFormat == ImportFormat(format: .q4, scaleFormat: .bf16))
             #expect(matrix.byteCount == matrix.weightCount / 2)
             count += 1
         }
         #expect(count == 2 * 16 * 3)
-        #expect(checkpoint.tensors.allSatisfy { $0.matrix.importScaleFormat == nil })
+        #expect(checkpoint.tensors.allSatisfy { $0.matrix.importFormat == nil })
     }
 
     @Test func anyRowsCanBeReadAlone() throws {

@@ -29,6 +29,7 @@ package enum FuzzedParser: String, CaseIterable, Codable, Sendable {
     case tokenizer
     case importanceMatrix
     case llamaImportanceMatrix
+    case ggufModel
     case container
 
     package func makeTarget() throws -> any FuzzTarget {
@@ -39,6 +40,7 @@ package enum FuzzedParser: String, CaseIterable, Codable, Sendable {
         case .tokenizer: TokenizerTarget()
         case .importanceMatrix: try ImportanceMatrixTarget()
         case .llamaImportanceMatrix: try LlamaImportanceMatrixTarget()
+        case .ggufModel: try GGUFModelTarget()
         case .container: try ContainerTarget()
         }
     }

@@ -6,6 +6,9 @@ package enum Fixtures {
     /// A small checkpoint with reference outputs, such as `deepseek-v3`.
     package static func checkpoint(_ name: String) -> String { "\(root)/Tests/Fixtures/checkpoints/\(name)" }
 
+    /// A small checkpoint as llama.cpp's converter writes it, with a tokenizer inside, such as `llama-q8_0`.
+    package static func gguf(_ name: String) -> String { "\(root)/Tests/Fixtures/gguf/\(name).gguf" }
+
     /// The demonstration checkpoint, as it is shipped.
     package static let demo = "\(root)/packaging/demo"
 

@@ -1,10 +1,8 @@
-package import Container
-
-/// A matrix (or, as one row, a vector) of the checkpoint, found and checked, ready to be read by rows.
-package struct SourceMatrix: Sendable {
-    package let name: String
-    package let rows: Int
-    package let columns: Int
+/// A tensor of a safetensors file, with the scales that its weights need.
+struct SafetensorsMatrix: StoredMatrix {
+    let name: String
+    let rows: Int
+    let columns: Int
     let file: SafetensorsFile
     let element: ElementType
     /// Bytes from the start of the file.
@@ -13,18 +11,11 @@ package struct SourceMatrix: Sendable {
     /// The scales of packed 4-bit codes; `element` is then the type of the words that hold eight of them.
     let packedScale: PackedScale?
 
-    package var weightCount: Int { rows * columns }
-
-    /// Bytes in the checkpoint, scales left out.
-    package var byteCount: Int { byteCount(ofRows: rows) }
-
-    /// Bytes of so many rows in the checkpoint, scales left out.
-    package func byteCount(ofRows count: Int) -> Int {
+    func byteCount(ofRows count: Int) -> Int {
         count * columns * element.byteCount / (packedScale == nil ? 1 : Self.codesPerWord)
     }
 
-    /// What it is read from.
-    package var files: [InputFile] { [file, scale?.file, packedScale?.file].compactMap { $0?.file } }
+    var files: [InputFile] { [file, scale?.file, packedScale?.file].compactMap { $0?.file } }
 
     /// The factors of an FP8 matrix: `w[r][c] = e4m3 · scale[r / blockRows][c / blockColumns]`, ragged at the edges.
     struct Scale: Sendable {
@@ -36,32 +27,10 @@ package struct SourceMatrix: Sendable {
     }
 }
 
-/// A routed expert of the checkpoint.
-package struct SourceExpert: Sendable {
-    package let key: ExpertKey
-    /// [intermediate, hidden]
-    package let gate: SourceMatrix
-    package let up: SourceMatrix
-    /// [hidden, intermediate]
-    package let down: SourceMatrix
-}
-
-/// A resident tensor of the checkpoint.
-package struct SourceTensor: Sendable {
-    package let requirement: TensorRequirement
-    package let matrix: SourceMatrix
-}
-
-extension SourceMatrix {
-    /// Reads rows `range` as binary32 into `destination`, `range.count · columns` values, row-major.
-    ///
-    /// Needs the rows once more as they are in the file, so large matrices are best read a few rows at a time.
-    ///
-    /// - Throws: `.notFinite` naming the tensor and the place of the first NaN or infinity, or what reading throws.
-    package func readRows(
+extension SafetensorsMatrix {
+    func readRows(
         _ range: Range<Int>, into destination: UnsafeMutableBufferPointer<Float>
     ) throws(CheckpointError) {
-        precondition(destination.count == range.count * columns && range.upperBound <= rows)
         let start = offset + byteCount(ofRows: range.lowerBound)
         if let packedScale {
             try unsafe unpack(range, packedScale, into: destination)

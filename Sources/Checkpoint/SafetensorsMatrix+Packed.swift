@@ -1,9 +1,10 @@
-package import Compute
+import Compute
+import Container
 
 /// Matrices of 4-bit codes that the checkpoint already has.
-extension SourceMatrix {
+extension SafetensorsMatrix {
     /// Inputs that share a scale.
-    package static let packedGroupSize = 32
+    static let packedGroupSize = 32
     static let codesPerWord = 8
     /// What a stored code is above its value.
     private static let excess = 8
@@ -14,30 +15,21 @@ extension SourceMatrix {
         let file: SafetensorsFile
     }
 
-    /// The format of the scales with which this matrix, code for code, is a `q4` matrix with the linear table; nil where
-    /// it isn't packed, or its scales have more than 16 bits.
-    package var importScaleFormat: ScaleFormat? {
+    /// With the linear table; nil where its scales have more than 16 bits.
+    var importFormat: ImportFormat? {
         switch packedScale?.tensor.element {
-        case .bf16: .bf16
-        case .f16: .f16
+        case .bf16: ImportFormat(format: .q4, scaleFormat: .bf16)
+        case .f16: ImportFormat(format: .q4, scaleFormat: .f16)
         default: nil
         }
     }
 
-    /// Reads rows of a matrix that has an `importScaleFormat` as they are.
-    ///
-    /// - Parameters:
-    ///   - codes: indices 0…15 into the linear table, [rows, columns].
-    ///   - scales: their bits, [rows, columns / 32].
-    /// - Throws: `.notFinite` for scales that are NaN or infinite, or what reading throws.
-    package func readPacked(
+    func readPacked(
         _ range: Range<Int>, codes: UnsafeMutableBufferPointer<UInt8>, scales: UnsafeMutableBufferPointer<UInt16>
     ) throws(CheckpointError) {
-        guard let packedScale, let format = importScaleFormat else {
+        guard let packedScale, let format = importFormat?.scaleFormat else {
             preconditionFailure("\(name) isn't packed with 16-bit scales")
         }
-        precondition(codes.count == range.count * columns && range.upperBound <= rows)
-        precondition(scales.count == codes.count / Self.packedGroupSize)
         try unsafe readCodes(range, into: codes)
         let place = scalePlace(range, packedScale)
         try unsafe packedScale.file.file.read(into: UnsafeMutableRawBufferPointer(scales), at: place)

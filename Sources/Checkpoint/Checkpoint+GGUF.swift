@@ -1,0 +1,70 @@
+import Container
+import JSON
+
+extension Checkpoint {
+    /// Opens what somebody named: the folder of a published model, or a GGUF file (of several parts the first).
+    package init(path: String) throws(CheckpointError) {
+        if InputFile.isRegular(path: path) {
+            try self.init(gguf: path)
+        } else {
+            try self.init(directory: path)
+        }
+    }
+
+    /// Opens a model in GGUF, with its tokenizer, and checks that every tensor that its metadata call for is there in its
+    /// shape, and no other.
+    private init(gguf path: String) throws(CheckpointError) {
+        let model = try GGUFModel(path: path)
+        let architecture = try GGUFArchitecture.of(model)
+        var file = try GGUFConfiguration(model, architecture: architecture.name)
+        try file.readCommon()
+        let modelType = try architecture.read(&file)
+        file.set("model_type", .string(modelType), from: "general.architecture")
+        try file.keys.finish()
+        var reading: FamilyReading
+        do throws(CheckpointError) {
+            reading = try Self.read(file.json, path: path)
+        } catch {
+            throw file.translated(error)
+        }
+        let text = try GGUFText(model, vocabularySize: reading.configuration.vocabularySize)
+        try reading.take(architecture, model)
+        let weights = GGUFWeights(
+            model, reading.configuration, alternatesHalves: architecture.alternatesHalves)
+        let map = try TensorMap(reading, weights)
+
+        self.path = path
+        configuration = reading.configuration
+        generationDefaults = text.generationDefaults
+        self.text = text.assets
+        tensors = map.tensors
+        experts = map.experts
+        skipped = map.skipped
+        warnings = file.warnings + text.warnings
+        files = model.files.map(\.file)
+    }
+}
+
+extension FamilyReading {
+    /// Looks for everything where GGUF files have it.
+    fileprivate mutating func take(_ architecture: GGUFArchitecture, _ model: GGUFModel) throws(CheckpointError) {
+        let sharesEmbedding = model.entries[GGUFNames.head] == nil
+        // A name that no tensor has is missed by the role's own.
+        nameOfTensor = { architecture.name(of: $0, sharesEmbedding: sharesEmbedding) ?? "\($0)" }
+        nameOfExpert = GGUFNames.name(of:_:)
+        let layerCount = configuration.layerCount
+        skipped = (layerCount..<layerCount + 64).map { layer in
+            SkippedSource(
+                prefix: GGUFNames.prefix(ofLayer: layer), reason: "layer \(layer) (multi-token prediction)")
+        }
+        if let factors = model.entries[GGUFNames.frequencyFactors] {
+            guard try factors.file.floats(of: factors.tensor).allSatisfy({ $0 == 1 }) else {
+                throw CheckpointError(
+                    .unsupportedFamily, "rotary frequencies that are scaled one by one aren't supported",
+                    path: factors.file.path, offset: factors.tensor.offset, tensor: factors.tensor.name,
+                    expected: "factors of 1")
+            }
+            skipped.append(SkippedSource(prefix: GGUFNames.frequencyFactors, reason: "factors of 1"))
+        }
+    }
+}

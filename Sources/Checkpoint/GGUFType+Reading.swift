@@ -1,0 +1,71 @@
+import Compute
+import Container
+
+/// What the bytes of a type stand for.
+extension GGUFType {
+    /// In which format the container can hold such blocks code for code. Their scales are binary16.
+    var importFormat: ImportFormat? {
+        switch self {
+        case .q8_0: ImportFormat(format: .q8, scaleFormat: .f16)
+        case .q4_0: ImportFormat(format: .q4, table: .linear, scaleFormat: .f16)
+        case .iq4_nl: ImportFormat(format: .q4, table: .nonLinear, scaleFormat: .f16)
+        default: nil
+        }
+    }
+
+    /// - Parameters:
+    ///   - raw: whole blocks of one of the types in `readable`, aligned to 64 bytes.
+    ///   - values: as many as the blocks have.
+    func decode(_ raw: UnsafeRawBufferPointer, into values: UnsafeMutableBufferPointer<Float>) {
+        precondition(raw.count / blockByteCount * blockLength == values.count)
+        if let superBlock {
+            for block in 0..<raw.count / blockByteCount {
+                let (bytes, first) = (block * blockByteCount, block * blockLength)
+                unsafe superBlock(
+                    UnsafeRawBufferPointer(rebasing: raw[bytes..<bytes + blockByteCount]),
+                    UnsafeMutableBufferPointer(rebasing: values[first..<first + blockLength]))
+            }
+            return
+        }
+        guard let importFormat else {
+            let element: ElementType = self == .f16 ? .f16 : self == .bf16 ? .bf16 : .f32
+            return unsafe FloatReading.convert(element, raw, into: values)
+        }
+        let codes = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: values.count)
+        defer { unsafe codes.deallocate() }
+        let scales = UnsafeMutableBufferPointer<UInt16>.allocate(capacity: values.count / blockLength)
+        defer { unsafe scales.deallocate() }
+        unsafe unpack(raw, codes: codes, scales: scales)
+        let table = importFormat.table.values.map(Float.init)
+        for group in scales.indices {
+            let scale = unsafe NumberFormat.float(f16: scales[group])
+            for index in group * blockLength..<(group + 1) * blockLength {
+                let code = unsafe codes[index]
+                let value = importFormat.format == .q8 ? Float(Int8(bitPattern: code)) : table[Int(code)]
+                unsafe values[index] = value * scale
+            }
+        }
+    }
+
+    /// Takes blocks of a type that has an `importFormat` apart: a scale, then 32 signed bytes, or 16 bytes of which byte i
+    /// holds element i in the low and 16 + i in the high half.
+    func unpack(
+        _ raw: UnsafeRawBufferPointer, codes: UnsafeMutableBufferPointer<UInt8>,
+        scales: UnsafeMutableBufferPointer<UInt16>
+    ) {
+        for group in scales.indices {
+            let block = group * blockByteCount
+            unsafe scales[group] = UInt16(raw[block]) | UInt16(raw[block + 1]) << 8
+            let first = group * blockLength
+            if self == .q8_0 {
+                for index in 0..<32 { unsafe codes[first + index] = raw[block + 2 + index] }
+            } else {
+                for index in 0..<16 {
+                    let byte = unsafe raw[block + 2 + index]
+                    unsafe codes[first + index] = byte & 15
+                    unsafe codes[first + 16 + index] = byte >> 4
+                }
+            }
+        }
+    }
+}

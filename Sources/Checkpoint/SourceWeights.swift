@@ -1,0 +1,85 @@
+package import Compute
+package import Container
+
+/// A matrix (or, as one row, a vector) of the checkpoint, found and checked, ready to be read by rows.
+package struct SourceMatrix: Sendable {
+    private let stored: any StoredMatrix
+
+    init(_ stored: some StoredMatrix) { self.stored = stored }
+
+    package var name: String { stored.name }
+    package var rows: Int { stored.rows }
+    package var columns: Int { stored.columns }
+    package var weightCount: Int { rows * columns }
+
+    /// What it is read from.
+    package var files: [InputFile] { stored.files }
+
+    /// Bytes in the checkpoint, scales left out.
+    package var byteCount: Int { byteCount(ofRows: rows) }
+
+    /// Bytes of so many rows in the checkpoint, scales left out.
+    package func byteCount(ofRows count: Int) -> Int { stored.byteCount(ofRows: count) }
+
+    /// Reads rows `range` as binary32 into `destination`, `range.count · columns` values, row-major.
+    ///
+    /// Needs the rows once more as they are in the file, so large matrices are best read a few rows at a time.
+    ///
+    /// - Throws: `.notFinite` naming the tensor and the place of the first NaN or infinity, or what reading throws.
+    package func readRows(
+        _ range: Range<Int>, into destination: UnsafeMutableBufferPointer<Float>
+    ) throws(CheckpointError) {
+        precondition(destination.count == range.count * columns && range.upperBound <= rows)
+        try unsafe stored.readRows(range, into: destination)
+    }
+
+    /// In which format the container can hold this matrix code for code; nil where it has to be quantised.
+    package var importFormat: ImportFormat? { stored.importFormat }
+
+    /// Whether a matrix that is to have this format is taken over as it is.
+    package func isTakenOver(as format: BlockFormat) -> Bool { importFormat?.format == format }
+
+    /// Reads rows of a matrix that has an `importFormat` as they are.
+    ///
+    /// - Parameters:
+    ///   - codes: the format's, a byte each, [rows, columns].
+    ///   - scales: their bits, [rows, columns / 32].
+    /// - Throws: `.notFinite` for scales that are NaN or infinite, or what reading throws.
+    package func readPacked(
+        _ range: Range<Int>, codes: UnsafeMutableBufferPointer<UInt8>, scales: UnsafeMutableBufferPointer<UInt16>
+    ) throws(CheckpointError) {
+        precondition(codes.count == range.count * columns && range.upperBound <= rows)
+        precondition(scales.count == codes.count / BlockFormat.groupSize)
+        try unsafe stored.readPacked(range, codes: codes, scales: scales)
+    }
+}
+
+/// A format of the container that a checkpoint's own codes and scales fit in.
+package struct ImportFormat: Sendable, Equatable {
+    package var format: BlockFormat
+    /// Of `q4` codes.
+    package var table: CodeTable
+    package var scaleFormat: ScaleFormat
+
+    package init(format: BlockFormat, table: CodeTable = .linear, scaleFormat: ScaleFormat) {
+        self.format = format
+        self.table = table
+        self.scaleFormat = scaleFormat
+    }
+}
+
+/// A routed expert of the checkpoint.
+package struct SourceExpert: Sendable {
+    package let key: ExpertKey
+    /// [intermediate, hidden]
+    package let gate: SourceMatrix
+    package let up: SourceMatrix
+    /// [hidden, intermediate]
+    package let down: SourceMatrix
+}
+
+/// A resident tensor of the checkpoint.
+package struct SourceTensor: Sendable {
+    package let requirement: TensorRequirement
+    package let matrix: SourceMatrix
+}

@@ -1,0 +1,24 @@
+/// Where a checkpoint's tensors are found by their names.
+protocol WeightSource {
+    /// - Parameters:
+    ///   - isVector: whether the shape must be `[columns]` and not `[rows, columns]`.
+    ///   - used: gets the names of all tensors that the matrix is made of.
+    /// - Throws: `.missingTensor` or `.wrongTensor`.
+    func matrix(
+        _ name: String, rows: Int, columns: Int, isVector: Bool, encoding: WeightEncoding?, used: inout Set<String>
+    ) throws(CheckpointError) -> SourceMatrix
+
+    /// Everything that is there.
+    var listed: [ListedTensor] { get }
+}
+
+/// A tensor as a file describes it.
+struct ListedTensor {
+    var name: String
+    var path: String
+    /// Bytes from the start of the file.
+    var offset: Int
+    var byteCount: Int
+    /// Type and shape.
+    var form: String
+}
