@@ -111,18 +111,18 @@ enum SharedVocabulary {
     static func read(_ name: String) throws -> GGUFVocabulary {
         let path = "\(data)/ggml-vocab-\(name).gguf"
         let file = try GGUFFile(InputFile(path: path))
-        let tokens = file.texts["tokenizer.ggml.tokens"] ?? []
-        let begin = file.numbers["tokenizer.ggml.bos_token_id"]
-        let end = file.numbers["tokenizer.ggml.eos_token_id"]
+        let tokens = file.texts("tokenizer.ggml.tokens") ?? []
+        let begin = file.integer("tokenizer.ggml.bos_token_id")
+        let end = file.integer("tokenizer.ggml.eos_token_id")
         let ordinaryCount = name == "deepseek-llm" ? 100_000 : 32_000
         let types = tokens.indices.map { id in
             id < ordinaryCount
                 ? GGUFVocabulary.TokenType.normal : id == begin || id == end ? .control : .userDefined
         }
         var vocabulary = GGUFVocabulary(
-            kind: .bytePair, preTokenizer: file.texts["tokenizer.ggml.pre"]?.first ?? "", tokens: tokens,
+            kind: .bytePair, preTokenizer: file.text("tokenizer.ggml.pre") ?? "", tokens: tokens,
             types: types.map(\.rawValue), path: path)
-        vocabulary.merges = file.texts["tokenizer.ggml.merges"] ?? []
+        vocabulary.merges = file.texts("tokenizer.ggml.merges") ?? []
         vocabulary.beginToken = begin
         vocabulary.endToken = end
         vocabulary.addsBeginToken = true
