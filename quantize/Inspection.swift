@@ -118,7 +118,13 @@ struct Inspection: Encodable {
     }
 
     private static func format(_ shape: MatrixShape, _ table: CodeTable) -> String {
-        let tables = shape.format == .q4 ? (table == .linear ? " linear" : " non-linear") : ""
+        let name =
+            switch table {
+            case .linear: " linear"
+            case .nonLinear: " non-linear"
+            case .e2m1: " e2m1"
+            }
+        let tables = shape.format == .q4 ? name : ""
         return "\(shape.format)\(tables)" + (shape.format.isQuantized ? ", \(shape.scaleFormat) scales" : "")
     }
 }
