@@ -82,17 +82,18 @@ struct TensorMap {
 
     init(_ reading: FamilyReading, _ weights: some WeightSource) throws(CheckpointError) {
         var used = Set<String>()
-        func find(_ name: String, _ rows: Int, _ columns: Int, isVector: Bool = false) throws(CheckpointError)
-            -> SourceMatrix
-        {
+        func find(
+            _ name: String, _ part: TensorPart?, _ rows: Int, _ columns: Int, isVector: Bool = false
+        ) throws(CheckpointError) -> SourceMatrix {
             try weights.matrix(
-                name, rows: rows, columns: columns, isVector: isVector, encoding: reading.encoding, used: &used)
+                name, part, rows: rows, columns: columns, isVector: isVector, encoding: reading.encoding, used: &used)
         }
         let configuration = reading.configuration
         let layers = 0..<configuration.layerCount
         for tensor in configuration.modelTensors + layers.flatMap(configuration.tensors(ofLayer:)) {
-            let name = reading.nameOfTensor(tensor.key)
-            let matrix = try find(name, tensor.rows, tensor.columns, isVector: tensor.isVector)
+            let matrix = try find(
+                reading.nameOfTensor(tensor.key), reading.partOfTensor(tensor.key), tensor.rows, tensor.columns,
+                isVector: tensor.isVector)
             tensors.append(SourceTensor(requirement: tensor, matrix: matrix))
         }
         if let experts = configuration.experts {
@@ -101,11 +102,16 @@ struct TensorMap {
             for layer in layers where configuration.sparseLayers[layer] {
                 for expert in 0..<experts.routedExpertCount {
                     let key = ExpertKey(layer: layer, expert: expert)
+                    func matrix(
+                        _ part: ExpertPart, _ rows: Int, _ columns: Int
+                    ) throws(CheckpointError) -> SourceMatrix {
+                        let name = reading.nameOfExpert(part, key)
+                        return try find(name, reading.partOfExpert(part, key), rows, columns)
+                    }
                     self.experts.append(
                         SourceExpert(
-                            key: key, gate: try find(reading.nameOfExpert(.gate, key), width, hidden),
-                            up: try find(reading.nameOfExpert(.up, key), width, hidden),
-                            down: try find(reading.nameOfExpert(.down, key), hidden, width)))
+                            key: key, gate: try matrix(.gate, width, hidden), up: try matrix(.up, width, hidden),
+                            down: try matrix(.down, hidden, width)))
                 }
             }
         }

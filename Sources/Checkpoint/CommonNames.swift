@@ -25,6 +25,8 @@ enum CommonNames {
         case .valueBias: prefix + "self_attn.v_proj.bias"
         case .queryNorm: prefix + "self_attn.q_norm.weight"
         case .keyNorm: prefix + "self_attn.k_norm.weight"
+        case .attentionOutputBias: prefix + "self_attn.o_proj.bias"
+        case .sinks: prefix + "self_attn.sinks"
         case .feedForwardNorm: prefix + "post_attention_layernorm.weight"
         case .denseGate: prefix + "mlp.gate_proj.weight"
         case .denseUp: prefix + "mlp.up_proj.weight"
@@ -34,6 +36,9 @@ enum CommonNames {
         case .sharedGate: prefix + "mlp.shared_experts.gate_proj.weight"
         case .sharedUp: prefix + "mlp.shared_experts.up_proj.weight"
         case .sharedDown: prefix + "mlp.shared_experts.down_proj.weight"
+        case .routerLogitBias: prefix + "mlp.router.bias"
+        case .expertGateBias, .expertUpBias: prefix + "mlp.experts.gate_up_proj_bias"
+        case .expertDownBias: prefix + "mlp.experts.down_proj_bias"
         }
     }
 

@@ -23,9 +23,9 @@ package struct TensorRequirement: Sendable, Equatable {
     }
 
     /// Norms, biases and the router decide over everything behind them and weigh next to nothing.
-    package var mustBeF32: Bool { isVector || key.role == .router }
-    /// Rows of the embedding are gathered, so they stay whole.
-    package var isRowMajor: Bool { isVector || key.role == .tokenEmbedding }
+    package var mustBeF32: Bool { isVector || key.role == .router || key.role.isBias }
+    /// Rows of the embedding and of the experts' biases are gathered, so they stay whole.
+    package var isRowMajor: Bool { isVector || key.role == .tokenEmbedding || key.role.isBias }
 }
 
 extension ModelConfiguration {
@@ -81,6 +81,14 @@ extension ModelConfiguration {
                 result.append(.matrix(.sharedUp, layer, experts.sharedIntermediateSize, hiddenSize))
                 result.append(.matrix(.sharedDown, layer, hiddenSize, experts.sharedIntermediateSize))
             }
+            if experts.router.hasLogitBias == true {
+                result.append(.vector(.routerLogitBias, layer, experts.routedExpertCount))
+            }
+            if experts.hasBiases == true {
+                result.append(.matrix(.expertGateBias, layer, experts.routedExpertCount, experts.intermediateSize))
+                result.append(.matrix(.expertUpBias, layer, experts.routedExpertCount, experts.intermediateSize))
+                result.append(.matrix(.expertDownBias, layer, experts.routedExpertCount, hiddenSize))
+            }
         } else {
             result.append(.matrix(.denseGate, layer, denseIntermediateSize, hiddenSize))
             result.append(.matrix(.denseUp, layer, denseIntermediateSize, hiddenSize))
@@ -110,6 +118,8 @@ extension ModelConfiguration {
             result.append(.vector(.queryNorm, layer, isWhole ? queryRows : attention.headSize))
             result.append(.vector(.keyNorm, layer, isWhole ? keyValueRows : attention.headSize))
         }
+        if attention.hasOutputBias == true { result.append(.vector(.attentionOutputBias, layer, hiddenSize)) }
+        if attention.hasSinks == true { result.append(.vector(.sinks, layer, attention.headCount)) }
         return result
     }
 }

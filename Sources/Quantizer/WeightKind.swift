@@ -35,7 +35,8 @@ package enum WeightKind: String, Sendable, CaseIterable {
         case .sharedGate, .sharedUp: self = .sharedGateUp
         case .sharedDown: self = .sharedDown
         case .outputNorm, .attentionNorm, .queryLatentNorm, .keyValueLatentNorm, .feedForwardNorm, .router,
-            .routerBias, .queryBias, .keyBias, .valueBias, .queryNorm, .keyNorm:
+            .routerBias, .queryBias, .keyBias, .valueBias, .queryNorm, .keyNorm, .attentionOutputBias, .sinks,
+            .routerLogitBias, .expertGateBias, .expertUpBias, .expertDownBias:
             return nil
         }
     }
