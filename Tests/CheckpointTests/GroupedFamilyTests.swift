@@ -112,6 +112,8 @@ import Testing
         ("gpt-oss", #""attention_bias": true"#, #""attention_bias": false"#),
         ("gpt-oss", #"    "sliding_attention",\#n    "full_attention"\#n"#, #"    "sliding_attention"\#n"#),
         ("gpt-oss", #""sliding_window": 16"#, #""sliding_window": null"#),
+        ("glm4-moe-lite", #""sparse",\#n    "sparse""#, #""sparse",\#n    "dense""#),
+        ("glm4-moe-lite", #""qk_head_dim": 32"#, #""qk_head_dim": 16"#),
         ("glm4-moe", #""partial_rotary_factor": 0.5"#, #""partial_rotary_factor": 0.01"#),
     ])
     func whatIsNotSupportedIsNamed(name: String, old: String, new: String) throws {
