@@ -109,6 +109,7 @@ import Testing
         ("mixtral", #""sliding_window": null"#, #""sliding_window": 4096"#),
         ("qwen3", #""layer_types": ["#, #""layer_types": ["sliding_attention","#),
         ("llama", #""mlp_bias": false"#, #""mlp_bias": true"#),
+        ("dots1", #""sliding_window": null"#, #""sliding_window": 64"#),
         ("gpt-oss", #""attention_bias": true"#, #""attention_bias": false"#),
         ("gpt-oss", #"    "sliding_attention",\#n    "full_attention"\#n"#, #"    "sliding_attention"\#n"#),
         ("gpt-oss", #""sliding_window": 16"#, #""sliding_window": null"#),

@@ -21,6 +21,7 @@ enum ReferenceModel: String, CaseIterable, CustomTestStringConvertible {
     case qwen3MoE = "qwen3-moe"
     case glm4MoE = "glm4-moe"
     case glm4MoELite = "glm4-moe-lite"
+    case dots1
     case gptOSS = "gpt-oss"
     case gptOSSMXFP4 = "gpt-oss-mxfp4"
     case mixtral
