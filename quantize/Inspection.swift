@@ -38,6 +38,9 @@ struct Inspection: Encodable {
     /// With the experts' coarse planes alone; nil where none has two.
     var coarseByteCountPerToken: Int?
     var refinedExpertCount: Int
+    /// Layers for multi-token prediction, which the counts above leave out, and their bytes in the file.
+    var predictionLayerCount: Int
+    var predictionByteCount: Int
     var losses: [RecordedLoss]
 
     init(_ reader: ContainerReader) {
@@ -52,6 +55,8 @@ struct Inspection: Encodable {
         hasTokenizer = reader.text.tokenizerJSON != nil
         hasChatTemplate = reader.text.chatTemplate != nil
         losses = metadata.losses ?? []
+        predictionLayerCount = metadata.configuration.predictionLayers?.count ?? 0
+        predictionByteCount = reader.prediction.storedByteCount
         let experts = Array(reader.experts.values)
         expertCount = experts.count
         packedExpertCount = experts.count { $0.codec != .stored }

@@ -30,13 +30,17 @@ package struct Checkpoint: Sendable {
 
     /// Opens a folder with `config.json` and safetensors files, and checks that every tensor that the configuration
     /// calls for is there in its shape, and no other.
-    package init(directory: String) throws(CheckpointError) {
+    ///
+    /// - Parameter takesPrediction: whether layers for multi-token prediction are taken too. Their embeddings and heads are
+    ///   compared with the model's own, which reads both.
+    package init(directory: String, takesPrediction: Bool = true) throws(CheckpointError) {
         path = directory
         let file = try InputFile(path: "\(directory)/\(Self.configurationName)")
         let json = try JSONValue(file: try file.allBytes(atMost: Self.configurationLimit), path: file.path)
-        let reading = try Self.read(json, path: file.path)
+        var reading = try Self.read(json, path: file.path)
         let text = try TextReading(directory: directory, vocabularySize: reading.configuration.vocabularySize)
         let weights = try WeightFiles(directory: directory)
+        let notes = try reading.addPrediction(weights, isTaken: takesPrediction)
         let map = try TensorMap(reading, weights)
 
         var configuration = reading.configuration
@@ -47,7 +51,7 @@ package struct Checkpoint: Sendable {
         tensors = map.tensors
         experts = map.experts
         skipped = map.skipped
-        warnings = text.warnings
+        warnings = text.warnings + notes
         files = weights.files.map(\.file) + [file] + text.files
     }
 
@@ -89,7 +93,7 @@ struct TensorMap {
                 name, part, rows: rows, columns: columns, isVector: isVector, encoding: reading.encoding, used: &used)
         }
         let configuration = reading.configuration
-        let layers = 0..<configuration.layerCount
+        let layers = configuration.storedLayers
         for tensor in configuration.modelTensors + layers.flatMap(configuration.tensors(ofLayer:)) {
             let matrix = try find(
                 reading.nameOfTensor(tensor.key), reading.partOfTensor(tensor.key), tensor.rows, tensor.columns,
@@ -99,7 +103,7 @@ struct TensorMap {
         if let experts = configuration.experts {
             let hidden = configuration.hiddenSize
             let width = experts.intermediateSize
-            for layer in layers where configuration.sparseLayers[layer] {
+            for layer in layers where configuration.isSparse(layer) {
                 for expert in 0..<experts.routedExpertCount {
                     let key = ExpertKey(layer: layer, expert: expert)
                     func matrix(

@@ -20,6 +20,8 @@ struct FamilyReading {
     var nameOfExpert: (ExpertPart, ExpertKey) -> String
     /// Tensors that may be there and aren't wanted.
     var skipped: [SkippedSource]
+    /// Layers behind the last one that predict more than one token at once, as the configuration has it.
+    var predictionLayerCount = 0
     /// Which part of the tensor of that name a resident tensor is; nil: all of it.
     var partOfTensor: (TensorKey) -> TensorPart? = { _ in nil }
     /// Which part of the tensor of that name an expert's matrix is; nil: all of it.

@@ -52,9 +52,10 @@ extension SafetensorsMatrix {
         if let place = unsafe FloatReading.firstNotFinite(in: UnsafeBufferPointer(destination)) {
             let row = range.lowerBound + place / columns
             let element = row * rowStride + place % columns * columnStride
+            let byte = packedScale == nil ? element * self.element.byteCount : element / 2
             throw CheckpointError(
                 .notFinite, "the weights have a value that isn't finite", path: file.path,
-                offset: packedScale == nil ? offset + element * self.element.byteCount : offset + element / 2, tensor: name, expected: "finite numbers",
+                offset: offset + byte, tensor: name, expected: "finite numbers",
                 found: "\(unsafe destination[place]) in row \(row), column \(place % columns)",
                 advice: "The checkpoint is damaged; get the file again")
         }
@@ -81,7 +82,8 @@ extension SafetensorsMatrix {
             try unsafe file.file.read(
                 into: line, at: offset + (range.lowerBound * rowStride + index * lineStride) * size)
             for place in 0..<length {
-                let source = unsafe UnsafeRawBufferPointer(rebasing: line[place * step * size..<(place * step + 1) * size])
+                let from = place * step * size
+                let source = unsafe UnsafeRawBufferPointer(rebasing: line[from..<from + size])
                 let target = (index * targetLine + place * targetStep) * size
                 unsafe UnsafeMutableRawBufferPointer(rebasing: raw[target..<target + size]).copyMemory(from: source)
             }

@@ -47,8 +47,10 @@ struct WeightFiles: WeightSource {
         _ name: String, _ part: TensorPart?, rows: Int, columns: Int, isVector: Bool, encoding: WeightEncoding?,
         used: inout Set<String>
     ) throws(CheckpointError) -> SourceMatrix {
-        let place = part ?? TensorPart(
-            shape: isVector ? [columns] : [rows, columns], first: 0, rowStride: columns, columnStride: 1)
+        let place =
+            part
+            ?? TensorPart(
+                shape: isVector ? [columns] : [rows, columns], first: 0, rowStride: columns, columnStride: 1)
         if encoding == .mxfp4, !isVector, entries[name] == nil, entries[name + Self.blocksSuffix] != nil {
             return try microscaledMatrix(name, place, rows: rows, columns: columns, used: &used)
         }

@@ -46,6 +46,7 @@ extension ModelConfiguration {
             check.require("experts", !sparseLayers.contains(true), "experts, for there are sparse layers", "none")
         }
         check.range("endTokens.count", endTokens.count, 0...1024)
+        if let predictionLayers { check.range("predictionLayers.count", predictionLayers.count, 1...64) }
         guard check.problem == nil else { return check.problem }
         if let beginToken { check.range("beginToken", beginToken, 0...vocabularySize - 1) }
         for token in endTokens { check.range("endTokens", token, 0...vocabularySize - 1) }

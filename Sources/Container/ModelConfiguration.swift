@@ -25,6 +25,9 @@ package struct ModelConfiguration: Codable, Sendable, Equatable {
     package var experts: Experts?
     package var beginToken: Int?
     package var endTokens: [Int]
+    /// Layers behind the last one, which predict tokens further on (DeepSeek-V3, arXiv 2412.19437, §2.2). They are stored,
+    /// and no forward pass reads them; nil: there are none.
+    package var predictionLayers: [PredictionLayer]?
 
     package init(
         family: String, vocabularySize: Int, hiddenSize: Int, layerCount: Int, contextLength: Int, normEpsilon: Float,
@@ -62,6 +65,19 @@ package struct ModelConfiguration: Codable, Sendable, Equatable {
         package init(slope: Float, limit: Float) {
             self.slope = slope
             self.limit = limit
+        }
+    }
+
+    /// A layer as the last one is, with norms of the next token's embedding and of the hidden state, a projection of both,
+    /// and a norm before the head.
+    package struct PredictionLayer: Codable, Sendable, Equatable {
+        /// Whether its embedding and its head are other ones than the model's.
+        package var hasOwnEmbedding: Bool
+        package var hasOwnHead: Bool
+
+        package init(hasOwnEmbedding: Bool, hasOwnHead: Bool) {
+            self.hasOwnEmbedding = hasOwnEmbedding
+            self.hasOwnHead = hasOwnHead
         }
     }
 

@@ -70,6 +70,19 @@ package enum TensorRole: UInt16, Sendable, CaseIterable {
     /// [experts, hidden], f32, row-major
     case expertDownBias = 60
 
+    // One a layer that predicts.
+    /// enorm, hnorm [hidden]
+    case predictionEmbeddingNorm = 64
+    case predictionHiddenNorm = 65
+    /// eh_proj [hidden, 2 · hidden]: first the embedding's columns, then the hidden state's.
+    case predictionProjection = 66
+    /// shared_head.norm [hidden]
+    case predictionOutputNorm = 67
+    /// [vocabulary, hidden], row-major; only where it isn't the model's own.
+    case predictionEmbedding = 68
+    /// [vocabulary, hidden]; only where it isn't the model's own.
+    case predictionHead = 69
+
     package var isLayered: Bool { rawValue >= 16 }
 
     package var isBias: Bool {
@@ -80,6 +93,9 @@ package enum TensorRole: UInt16, Sendable, CaseIterable {
         default: false
         }
     }
+
+    /// Whether its rows are looked up.
+    package var isEmbedding: Bool { self == .tokenEmbedding || self == .predictionEmbedding }
 
     package var name: String {
         switch self {
@@ -117,6 +133,12 @@ package enum TensorRole: UInt16, Sendable, CaseIterable {
         case .expertGateBias: "expert_biases.gate"
         case .expertUpBias: "expert_biases.up"
         case .expertDownBias: "expert_biases.down"
+        case .predictionEmbeddingNorm: "prediction.embedding_norm"
+        case .predictionHiddenNorm: "prediction.hidden_norm"
+        case .predictionProjection: "prediction.projection"
+        case .predictionOutputNorm: "prediction.output_norm"
+        case .predictionEmbedding: "prediction.embedding"
+        case .predictionHead: "prediction.head"
         }
     }
 }

@@ -129,7 +129,9 @@ extension TensorKey {
         case .sharedDown: .sharedIntermediate(layer: layer)
         case .tokenEmbedding, .outputNorm, .outputHead, .attentionNorm, .queryLatentNorm, .keyValueLatentNorm,
             .feedForwardNorm, .routerBias, .queryBias, .keyBias, .valueBias, .queryNorm, .keyNorm,
-            .attentionOutputBias, .sinks, .routerLogitBias, .expertGateBias, .expertUpBias, .expertDownBias:
+            .attentionOutputBias, .sinks, .routerLogitBias, .expertGateBias, .expertUpBias, .expertDownBias,
+            .predictionEmbeddingNorm, .predictionHiddenNorm, .predictionProjection, .predictionOutputNorm,
+            .predictionEmbedding, .predictionHead:
             nil
         }
     }

@@ -25,7 +25,9 @@ package enum HessianKey: Hashable, Sendable, CustomStringConvertible {
         case .outputHead: role = .outputNorm
         case .tokenEmbedding, .outputNorm, .attentionNorm, .queryLatentNorm, .keyValueLatentNorm, .feedForwardNorm,
             .routerBias, .queryBias, .keyBias, .valueBias, .queryNorm, .keyNorm, .attentionOutputBias, .sinks,
-            .routerLogitBias, .expertGateBias, .expertUpBias, .expertDownBias:
+            .routerLogitBias, .expertGateBias, .expertUpBias, .expertDownBias,
+            .predictionEmbeddingNorm, .predictionHiddenNorm, .predictionProjection, .predictionOutputNorm,
+            .predictionEmbedding, .predictionHead:
             return nil
         }
         self = .tensor(TensorKey(role, layer: key.layer))

@@ -10,7 +10,8 @@ import Testing
     }
 
     private func choose(
-        _ logits: [Float], bias: [Float] = [], logitBias: [Float] = [], taken: Int, scoring: ModelConfiguration.Router.Scoring = .sigmoid,
+        _ logits: [Float], bias: [Float] = [], logitBias: [Float] = [], taken: Int,
+        scoring: ModelConfiguration.Router.Scoring = .sigmoid,
         groups: Int = 1, groupsPerToken: Int = 1, groupScore: ModelConfiguration.Router.GroupScore = .topTwoSum,
         normalizes: Bool = false, scale: Float = 1
     ) -> Choice {
