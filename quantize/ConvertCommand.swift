@@ -41,6 +41,11 @@ struct ConvertCommand: ParsableCommand {
     @Option(help: "Pack expert blobs with LZ4: auto (where it saves 10 %), always or never.")
     var pack: Packing = .auto
 
+    @Flag(
+        name: .customLong("no-mtp"),
+        help: "Leave out layers for multi-token prediction, which moed keeps for later and doesn't use.")
+    var leavesPrediction = false
+
     @Option(help: "Threads to use; by default all that the machine allows.")
     var threads: Int?
 
@@ -97,7 +102,7 @@ struct ConvertCommand: ParsableCommand {
     }
 
     private func forecast() throws {
-        let source = try Checkpoint(path: checkpoint)
+        let source = try Checkpoint(path: checkpoint, takesPrediction: !leavesPrediction)
         let encoding = try encoding(source)
         let plan = try recipe.plan(
             for: source, importance: encoding.importance, threadCount: threadCount, cancellation: Cancellation())
@@ -118,7 +123,7 @@ struct ConvertCommand: ParsableCommand {
         // Whether the output can be written is known before anything is read.
         let mayBeFinished = try resume && ContainerWriter.identityOfFinished(path: output) != nil
         let opened = mayBeFinished ? nil : try openWriter()
-        let source = try Checkpoint(path: checkpoint)
+        let source = try Checkpoint(path: checkpoint, takesPrediction: !leavesPrediction)
         try cancellation.check()
         let encoding = try encoding(source)
         let plan = try recipe.plan(

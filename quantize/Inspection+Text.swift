@@ -22,6 +22,13 @@ extension Inspection {
                     "experts",
                     "\(experts.routedExpertCount) in each of \(sparse) layers, \(experts.expertsPerToken) a token"))
         }
+        if predictionLayerCount > 0 {
+            let layers = predictionLayerCount == 1 ? "1 layer" : "\(predictionLayerCount) layers"
+            lines.append(
+                row(
+                    "prediction", "\(layers) for multi-token prediction, \(Amount.bytes(predictionByteCount)), not used"
+                ))
+        }
         lines.append(row("made by", made))
         if let importance = recipe.importance {
             lines.append(row("importance", "matrix \(importance.fingerprint)"))

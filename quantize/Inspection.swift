@@ -38,6 +38,9 @@ struct Inspection: Encodable {
     /// With the experts' coarse planes alone; nil where none has two.
     var coarseByteCountPerToken: Int?
     var refinedExpertCount: Int
+    /// Layers for multi-token prediction, which the counts above leave out, and their bytes in the file.
+    var predictionLayerCount: Int
+    var predictionByteCount: Int
     var losses: [RecordedLoss]
 
     init(_ reader: ContainerReader) {
@@ -52,6 +55,8 @@ struct Inspection: Encodable {
         hasTokenizer = reader.text.tokenizerJSON != nil
         hasChatTemplate = reader.text.chatTemplate != nil
         losses = metadata.losses ?? []
+        predictionLayerCount = metadata.configuration.predictionLayers?.count ?? 0
+        predictionByteCount = reader.prediction.storedByteCount
         let experts = Array(reader.experts.values)
         expertCount = experts.count
         packedExpertCount = experts.count { $0.codec != .stored }
@@ -118,7 +123,13 @@ struct Inspection: Encodable {
     }
 
     private static func format(_ shape: MatrixShape, _ table: CodeTable) -> String {
-        let tables = shape.format == .q4 ? (table == .linear ? " linear" : " non-linear") : ""
+        let name =
+            switch table {
+            case .linear: " linear"
+            case .nonLinear: " non-linear"
+            case .e2m1: " e2m1"
+            }
+        let tables = shape.format == .q4 ? name : ""
         return "\(shape.format)\(tables)" + (shape.format.isQuantized ? ", \(shape.scaleFormat) scales" : "")
     }
 }

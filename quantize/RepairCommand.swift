@@ -54,7 +54,7 @@ struct RepairCommand: ParsableCommand {
         defer { signals.stop() }
         let threadCount = threads ?? ThreadCount.available
         let reader = try ContainerReader(path: model)
-        let checkpoint = try Checkpoint(path: from)
+        let checkpoint = try Checkpoint(path: from, takesPrediction: reader.hasPrediction)
         let progress = ConversionProgress(
             totalByteCount: reader.dataByteCount, hashByteCount: 0, phase: .repairing)
         let remaking = try Remaking(

@@ -54,7 +54,7 @@ struct VerifyCommand: ParsableCommand {
         var problems = try Verification.problems(of: reader, threadCount: threadCount, cancellation)
         var byteCount = reader.dataByteCount
         if let against {
-            let checkpoint = try Checkpoint(path: against)
+            let checkpoint = try Checkpoint(path: against, takesPrediction: reader.hasPrediction)
             let progress = ConversionProgress(
                 totalByteCount: Conversion.sourceByteCount(of: checkpoint), hashByteCount: 0, phase: .comparing)
             let remaking = try Remaking(
@@ -67,7 +67,9 @@ struct VerifyCommand: ParsableCommand {
             byteCount += progress.totalByteCount
         }
         let outcome = Outcome(
-            model: model, arrayCount: reader.tensors.count + reader.experts.count, byteCount: byteCount,
+            model: model, arrayCount: reader.arrays.count - reader.planeCount,
+            predictionArrayCount: reader.prediction.tensors.count + reader.prediction.experts.count,
+            byteCount: byteCount,
             seconds: (clock.now - start).seconds, isSound: problems.isEmpty, comparedWith: against,
             problems: problems)
         print(json ? try outcome.json : outcome.text)
@@ -77,6 +79,8 @@ struct VerifyCommand: ParsableCommand {
     private struct Outcome: Encodable {
         var model: String
         var arrayCount: Int
+        /// Of these, those of layers for multi-token prediction.
+        var predictionArrayCount: Int
         var byteCount: Int
         var seconds: Double
         var isSound: Bool
@@ -93,7 +97,8 @@ struct VerifyCommand: ParsableCommand {
 
         var text: String {
             let rate = Amount.bytes(Int(Double(byteCount) / max(seconds, 0.001)))
-            let work = "\(arrayCount) tensors and experts, \(Amount.bytes(byteCount)), \(rate)/s"
+            let prediction = predictionArrayCount > 0 ? ", \(predictionArrayCount) of them for prediction" : ""
+            let work = "\(arrayCount) tensors and experts\(prediction), \(Amount.bytes(byteCount)), \(rate)/s"
             guard !isSound else {
                 return "\(model): sound" + (comparedWith.map { ", and the same as \($0) gives" } ?? "") + " (\(work))"
             }

@@ -14,7 +14,7 @@ var speeds: [String: Double] = [:]
 for kernels in Kernels.available where names.isEmpty ? kernels.name != "scalar" : names.contains(kernels.name) {
     let limits = try LimitProbe(kernels: kernels, threadCount: threads.threadCount).measure()
     print(kernels.name, limits.summary)
-    for table in CodeTable.allCases {
+    for table in CodeTable.searched {
         let decode = try Products(kernels, matrices, table, tokens: 1).bytesPerSecond(threads)
         print("  \(table) 1 token:", limits.share(ofBandwidth: decode))
         verdicts.append(.decoding(kernels, table, share: decode / limits.readBandwidth))

@@ -30,8 +30,14 @@ INLINE float *attended_at(const moed_attention *a, int64_t query) {
     return a->attended + query / a->heads * a->attended_token_stride + query % a->heads * a->attended_head_stride;
 }
 
-/// Positions that a query sees: 0 ..< the result.
+/// The positions that a query sees end before this one.
 INLINE int64_t visible_to(const moed_attention *a, int64_t query) { return a->first_visible + query / a->heads; }
+
+/// The first position that a query sees.
+INLINE int64_t seen_from(const moed_attention *a, int64_t query) {
+    int64_t from = visible_to(a, query) - a->window;
+    return a->window > 0 && from > 0 ? from : 0;
+}
 
 INLINE const uint8_t *cached_row(const moed_cached *x, int64_t position) {
     return x->base + position * x->stride * element_size(x->format);
@@ -151,8 +157,9 @@ INLINE float continue_softmax(float *scores, int64_t count, float factor, float 
 typedef struct {
     float weights[attention_group][attention_block];
     float rescaling[attention_group];
-    /// Positions of the block that each query sees, never fewer than the one before.
-    int64_t visible[attention_group];
+    /// Positions of the block that each query sees, begin ..< end; neither is ever less than the query's before.
+    int64_t begin[attention_group];
+    int64_t end[attention_group];
 } block_weights;
 
 /// attended[q][k] = attended[q][k] · rescaling[q] + Σ weights[q][p] · values[p][k]
@@ -168,23 +175,28 @@ INLINE void sum_tile(
             total[i][j] = lanes_mul(load_some(output[i] + j * 16, count - j * 16, 0), factor);
         }
     }
-    int64_t p = 0;
-    for (; p < block->visible[q]; p++) {
-        for (int j = 0; j < width; j++) {
-            lanes value = lanes_load(values + p * stride + j * 16);
-            for (int i = 0; i < queries; i++) {
-                total[i][j] = lanes_fma(value, lanes_set(block->weights[q + i][p]), total[i][j]);
+    int last = (int)q + queries - 1;
+    int64_t p = block->begin[q], all_from = block->begin[last], all_to = block->end[q];
+    while (p < block->end[last]) {
+        if (p >= all_from && p < all_to) {
+            for (; p < all_to; p++) {
+                for (int j = 0; j < width; j++) {
+                    lanes value = lanes_load(values + p * stride + j * 16);
+                    for (int i = 0; i < queries; i++) {
+                        total[i][j] = lanes_fma(value, lanes_set(block->weights[q + i][p]), total[i][j]);
+                    }
+                }
             }
+            continue;
         }
-    }
-    for (; p < block->visible[q + queries - 1]; p++) {
-        for (int i = 1; i < queries; i++) {
-            if (p >= block->visible[q + i]) continue;
+        for (int i = 0; i < queries; i++) {
+            if (p < block->begin[q + i] || p >= block->end[q + i]) continue;
             lanes weight = lanes_set(block->weights[q + i][p]);
             for (int j = 0; j < width; j++) {
                 total[i][j] = lanes_fma(lanes_load(values + p * stride + j * 16), weight, total[i][j]);
             }
         }
+        p++;
     }
     for (int i = 0; i < queries; i++) {
         for (int j = 0; j < width; j++) store_some(output[i] + j * 16, total[i][j], count - j * 16);
@@ -200,7 +212,7 @@ INLINE void sum_columns(
     const float *values = (const float *)cached_row(x, position) + column;
     if (x->format != moed_f32 || count < width * 16) {
         stride = width * 16;
-        for (int64_t p = 0; p < block->visible[queries - 1]; p++) {
+        for (int64_t p = block->begin[0]; p < block->end[queries - 1]; p++) {
             float *row = space + p * stride;
             const float *from = widened(x, position + p, column, count, row);
             if (from != row) memcpy(row, from, (size_t)count * sizeof(float));
@@ -231,13 +243,19 @@ static void attend(const moed_attention *a) {
         // Tokens before this block don't see it.
         int64_t tokens_before = position - a->first_visible + 1;
         int64_t first = tokens_before > 0 ? tokens_before * a->heads : 0;
-        for (; first < a->query_count; first += attention_group) {
-            int64_t queries = lesser(attention_group, a->query_count - first);
+        // Nor do those whose windows begin behind it.
+        int64_t tokens_within = end + a->window - a->first_visible;
+        int64_t last = a->window > 0 ? lesser(a->query_count, tokens_within * a->heads) : a->query_count;
+        for (; first < last; first += attention_group) {
+            int64_t queries = lesser(attention_group, last - first);
             score_block(a, first, queries, position, end - position, block.weights);
             for (int64_t q = 0; q < queries; q++) {
-                block.visible[q] = lesser(visible_to(a, first + q), end) - position;
+                int64_t from = seen_from(a, first + q) - position;
+                block.begin[q] = from > 0 ? from : 0;
+                block.end[q] = lesser(visible_to(a, first + q), end) - position;
                 block.rescaling[q] = continue_softmax(
-                    block.weights[q], block.visible[q], a->scale, a->maxima + first + q, a->sums + first + q);
+                    block.weights[q] + block.begin[q], block.end[q] - block.begin[q], a->scale, a->maxima + first + q,
+                    a->sums + first + q);
             }
             sum_block(a, first, queries, position, &block);
         }

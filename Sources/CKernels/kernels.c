@@ -6,9 +6,10 @@
 #include <sys/auxv.h>
 #endif
 
-const int8_t moed_code_tables[2][16] = {
+const int8_t moed_code_tables[3][16] = {
     {-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7},
     {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113},
+    {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12},
 };
 
 const int8_t moed_refinement_bases[16] = {

@@ -56,10 +56,10 @@ static void multiply_by_tiles(
 }
 
 static void multiply_gated_by_tiles(
-    const moed_matrix *gate, const moed_matrix *up, const moed_activations *x, moed_range panels, moed_range tokens,
-    float *y, int64_t y_stride) {
+    const moed_matrix *gate, const moed_matrix *up, const moed_gating *gating, const moed_activations *x,
+    moed_range panels, moed_range tokens, float *y, int64_t y_stride) {
     begin_tiles(tokens.end - tokens.begin);
-    multiply_gated(gate, up, x, panels, tokens, y, y_stride);
+    multiply_gated(gate, up, gating, x, panels, tokens, y, y_stride);
     end_tiles(tokens.end - tokens.begin);
 }
 

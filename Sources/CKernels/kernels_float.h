@@ -452,6 +452,17 @@ static void silu_multiply(const float *gate, const float *up, int64_t count, flo
     }
 }
 
+static void clamped_multiply(
+    float slope, float limit, const float *gate, const float *up, int64_t count, float *y) {
+    lanes most = lanes_set(limit), least = lanes_set(-limit), one = lanes_set(1), factor = lanes_set(slope);
+    for (int64_t k = 0; k < count; k += 16) {
+        lanes g = lanes_min(most, load_some(gate + k, count - k, 0));
+        lanes u = lanes_max(least, lanes_min(most, load_some(up + k, count - k, 0)));
+        lanes active = lanes_div(g, lanes_add(one, exponential(lanes_sub(lanes_set(0), lanes_mul(factor, g)))));
+        store_some(y + k, lanes_mul(active, lanes_add(u, one)), count - k);
+    }
+}
+
 static void sigmoid(const float *x, int64_t count, float *y) {
     for (int64_t k = 0; k < count; k += 16) {
         store_some(y + k, sigmoid_of(load_some(x + k, count - k, 0)), count - k);
@@ -517,16 +528,37 @@ static void multiply(
 /// Tokens whose gates and ups are computed before they meet.
 enum { gated_tokens = 64 };
 
+/// rows[t][r] += biases[r] for the rows of a panel that there are.
+INLINE void add_biases(const float *biases, int64_t row_count, int64_t tokens, float *rows) {
+    if (biases == NULL) return;
+    for (int64_t t = 0; t < tokens; t++) {
+        for (int64_t r = 0; r < row_count; r++) rows[t * moed_panel_rows + r] += biases[r];
+    }
+}
+
+/// gates = what stands between gate and up, and down, for one panel: [tokens, 8] both.
+INLINE void join_gated(
+    const moed_gating *gating, int64_t first_row, int64_t row_count, int64_t tokens, float *gates, float *ups) {
+    int64_t count = tokens * moed_panel_rows;
+    if (gating == NULL) {
+        silu_multiply(gates, ups, count, gates);
+        return;
+    }
+    add_biases(gating->gate_biases ? gating->gate_biases + first_row : NULL, row_count, tokens, gates);
+    add_biases(gating->up_biases ? gating->up_biases + first_row : NULL, row_count, tokens, ups);
+    clamped_multiply(gating->slope, gating->limit, gates, ups, count, gates);
+}
+
 static void multiply_gated(
-    const moed_matrix *gate, const moed_matrix *up, const moed_activations *x, moed_range panels, moed_range tokens,
-    float *y, int64_t y_stride) {
+    const moed_matrix *gate, const moed_matrix *up, const moed_gating *gating, const moed_activations *x,
+    moed_range panels, moed_range tokens, float *y, int64_t y_stride) {
     int is_quantized = gate->format == moed_q4 || gate->format == moed_q8;
     int are_alike = gate->format == up->format && gate->table == up->table && gate->stride == up->stride
         && gate->scale_format == up->scale_format;
     _Alignas(64) float gates[gated_tokens * moed_panel_rows], ups[gated_tokens * moed_panel_rows];
     for (int64_t panel = panels.begin; panel < panels.end; panel++) {
         int64_t left = gate->rows - panel * moed_panel_rows;
-        size_t count = (size_t)(left < moed_panel_rows ? left : moed_panel_rows) * sizeof(float);
+        int64_t count = left < moed_panel_rows ? left : moed_panel_rows;
         for (int64_t first = tokens.begin; first < tokens.end; first += gated_tokens) {
             int64_t end = tokens.end - first < gated_tokens ? tokens.end : first + gated_tokens;
             moed_range some = {first, end}, one_panel = {panel, panel + 1};
@@ -536,9 +568,10 @@ static void multiply_gated(
                 multiply_any(gate, x, one_panel, some, gates, moed_panel_rows);
                 multiply_any(up, x, one_panel, some, ups, moed_panel_rows);
             }
-            silu_multiply(gates, ups, (end - first) * moed_panel_rows, gates);
+            join_gated(gating, panel * moed_panel_rows, count, end - first, gates, ups);
             for (int64_t t = first; t < end; t++) {
-                memcpy(y + t * y_stride + panel * moed_panel_rows, gates + (t - first) * moed_panel_rows, count);
+                const float *row = gates + (t - first) * moed_panel_rows;
+                memcpy(y + t * y_stride + panel * moed_panel_rows, row, (size_t)count * sizeof(float));
             }
         }
     }
@@ -562,6 +595,7 @@ static void multiply_gated(
         .add = add,                                             \
         .rms_norm = rms_norm,                                   \
         .silu_multiply = silu_multiply,                         \
+        .clamped_multiply = clamped_multiply,                   \
         .sigmoid = sigmoid,                                     \
         .exponentials = exponentials,                           \
         .maximum = maximum,                                     \

@@ -28,6 +28,8 @@ package struct ChatMessage: Sendable {
     /// The reasoning that came before an assistant's content. What of history's is kept, the template decides; with
     /// `isPrefix` it is continued.
     package var reasoning: String?
+    /// Whether the reasoning is also called `thinking`, which gpt-oss' template wants of calls without content.
+    package var namesThinking = false
     /// The calls that an assistant's message makes.
     package var toolCalls: [ToolCall] = []
     /// The call that a tool's message answers.
@@ -49,6 +51,7 @@ package struct ChatMessage: Sendable {
         var value: TemplateMapping = ["role": .own(role.rawValue)]
         value["content"] = hasContent ? .foreign(content) : TemplateValue.none
         value["reasoning_content"] = reasoning.map { .foreign($0) }
+        if namesThinking, toolCalls.isEmpty || content.isEmpty { value["thinking"] = reasoning.map { .foreign($0) } }
         value["name"] = name.map { .foreign($0) }
         value["tool_call_id"] = toolCallID.map { .foreign($0) }
         if !toolCalls.isEmpty {

@@ -3,11 +3,14 @@ import JSON
 
 extension Checkpoint {
     /// Opens what somebody named: the folder of a published model, or a GGUF file (of several parts the first).
-    package init(path: String) throws(CheckpointError) {
+    ///
+    /// - Parameter takesPrediction: whether a folder's layers for multi-token prediction are taken too. A GGUF file's never
+    ///   are.
+    package init(path: String, takesPrediction: Bool = true) throws(CheckpointError) {
         if InputFile.isRegular(path: path) {
             try self.init(gguf: path)
         } else {
-            try self.init(directory: path)
+            try self.init(directory: path, takesPrediction: takesPrediction)
         }
     }
 

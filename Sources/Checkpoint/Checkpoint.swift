@@ -30,13 +30,17 @@ package struct Checkpoint: Sendable {
 
     /// Opens a folder with `config.json` and safetensors files, and checks that every tensor that the configuration
     /// calls for is there in its shape, and no other.
-    package init(directory: String) throws(CheckpointError) {
+    ///
+    /// - Parameter takesPrediction: whether layers for multi-token prediction are taken too. Their embeddings and heads are
+    ///   compared with the model's own, which reads both.
+    package init(directory: String, takesPrediction: Bool = true) throws(CheckpointError) {
         path = directory
         let file = try InputFile(path: "\(directory)/\(Self.configurationName)")
         let json = try JSONValue(file: try file.allBytes(atMost: Self.configurationLimit), path: file.path)
-        let reading = try Self.read(json, path: file.path)
+        var reading = try Self.read(json, path: file.path)
         let text = try TextReading(directory: directory, vocabularySize: reading.configuration.vocabularySize)
         let weights = try WeightFiles(directory: directory)
+        let notes = try reading.addPrediction(weights, isTaken: takesPrediction)
         let map = try TensorMap(reading, weights)
 
         var configuration = reading.configuration
@@ -47,7 +51,7 @@ package struct Checkpoint: Sendable {
         tensors = map.tensors
         experts = map.experts
         skipped = map.skipped
-        warnings = text.warnings
+        warnings = text.warnings + notes
         files = weights.files.map(\.file) + [file] + text.files
     }
 
@@ -82,30 +86,36 @@ struct TensorMap {
 
     init(_ reading: FamilyReading, _ weights: some WeightSource) throws(CheckpointError) {
         var used = Set<String>()
-        func find(_ name: String, _ rows: Int, _ columns: Int, isVector: Bool = false) throws(CheckpointError)
-            -> SourceMatrix
-        {
+        func find(
+            _ name: String, _ part: TensorPart?, _ rows: Int, _ columns: Int, isVector: Bool = false
+        ) throws(CheckpointError) -> SourceMatrix {
             try weights.matrix(
-                name, rows: rows, columns: columns, isVector: isVector, encoding: reading.encoding, used: &used)
+                name, part, rows: rows, columns: columns, isVector: isVector, encoding: reading.encoding, used: &used)
         }
         let configuration = reading.configuration
-        let layers = 0..<configuration.layerCount
+        let layers = configuration.storedLayers
         for tensor in configuration.modelTensors + layers.flatMap(configuration.tensors(ofLayer:)) {
-            let name = reading.nameOfTensor(tensor.key)
-            let matrix = try find(name, tensor.rows, tensor.columns, isVector: tensor.isVector)
+            let matrix = try find(
+                reading.nameOfTensor(tensor.key), reading.partOfTensor(tensor.key), tensor.rows, tensor.columns,
+                isVector: tensor.isVector)
             tensors.append(SourceTensor(requirement: tensor, matrix: matrix))
         }
         if let experts = configuration.experts {
             let hidden = configuration.hiddenSize
             let width = experts.intermediateSize
-            for layer in layers where configuration.sparseLayers[layer] {
+            for layer in layers where configuration.isSparse(layer) {
                 for expert in 0..<experts.routedExpertCount {
                     let key = ExpertKey(layer: layer, expert: expert)
+                    func matrix(
+                        _ part: ExpertPart, _ rows: Int, _ columns: Int
+                    ) throws(CheckpointError) -> SourceMatrix {
+                        let name = reading.nameOfExpert(part, key)
+                        return try find(name, reading.partOfExpert(part, key), rows, columns)
+                    }
                     self.experts.append(
                         SourceExpert(
-                            key: key, gate: try find(reading.nameOfExpert(.gate, key), width, hidden),
-                            up: try find(reading.nameOfExpert(.up, key), width, hidden),
-                            down: try find(reading.nameOfExpert(.down, key), hidden, width)))
+                            key: key, gate: try matrix(.gate, width, hidden), up: try matrix(.up, width, hidden),
+                            down: try matrix(.down, hidden, width)))
                 }
             }
         }

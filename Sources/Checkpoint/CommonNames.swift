@@ -4,7 +4,7 @@ import Container
 enum CommonNames {
     /// The checkpoint's name of a resident tensor.
     static func name(of key: TensorKey, sharesEmbedding: Bool) -> String {
-        let prefix = key.layer.map { "model.layers.\($0)." } ?? "model."
+        let prefix = key.layer.map(prefix(ofLayer:)) ?? "model."
         return switch key.role {
         case .tokenEmbedding: "model.embed_tokens.weight"
         case .outputNorm: "model.norm.weight"
@@ -25,6 +25,8 @@ enum CommonNames {
         case .valueBias: prefix + "self_attn.v_proj.bias"
         case .queryNorm: prefix + "self_attn.q_norm.weight"
         case .keyNorm: prefix + "self_attn.k_norm.weight"
+        case .attentionOutputBias: prefix + "self_attn.o_proj.bias"
+        case .sinks: prefix + "self_attn.sinks"
         case .feedForwardNorm: prefix + "post_attention_layernorm.weight"
         case .denseGate: prefix + "mlp.gate_proj.weight"
         case .denseUp: prefix + "mlp.up_proj.weight"
@@ -34,6 +36,15 @@ enum CommonNames {
         case .sharedGate: prefix + "mlp.shared_experts.gate_proj.weight"
         case .sharedUp: prefix + "mlp.shared_experts.up_proj.weight"
         case .sharedDown: prefix + "mlp.shared_experts.down_proj.weight"
+        case .routerLogitBias: prefix + "mlp.router.bias"
+        case .expertGateBias, .expertUpBias: prefix + "mlp.experts.gate_up_proj_bias"
+        case .expertDownBias: prefix + "mlp.experts.down_proj_bias"
+        case .predictionEmbeddingNorm: prefix + "enorm.weight"
+        case .predictionHiddenNorm: prefix + "hnorm.weight"
+        case .predictionProjection: prefix + "eh_proj.weight"
+        case .predictionOutputNorm: prefix + "shared_head.norm.weight"
+        case .predictionEmbedding: prefix + "embed_tokens.weight"
+        case .predictionHead: prefix + "shared_head.head.weight"
         }
     }
 
@@ -41,14 +52,11 @@ enum CommonNames {
         "model.layers.\(key.layer).mlp.experts.\(key.expert).\(part.rawValue)_proj.weight"
     }
 
-    /// - Parameter predictionLayerCount: layers behind the last one that predict more than one token at once.
-    static func skipped(layerCount: Int, predictionLayerCount: Int, sharesEmbedding: Bool) -> [SkippedSource] {
-        var skipped = (layerCount..<layerCount + predictionLayerCount).map {
-            SkippedSource(prefix: "model.layers.\($0).", reason: "layer \($0) (multi-token prediction)")
-        }
-        if sharesEmbedding {
-            skipped.append(SkippedSource(prefix: "lm_head.weight", reason: "the head (the embedding serves as head)"))
-        }
-        return skipped
+    /// The beginning of the names of a layer's tensors.
+    static func prefix(ofLayer layer: Int) -> String { "model.layers.\(layer)." }
+
+    static func skipped(sharesEmbedding: Bool) -> [SkippedSource] {
+        guard sharesEmbedding else { return [] }
+        return [SkippedSource(prefix: "lm_head.weight", reason: "the head (the embedding serves as head)")]
     }
 }

@@ -20,6 +20,22 @@ struct FamilyReading {
     var nameOfExpert: (ExpertPart, ExpertKey) -> String
     /// Tensors that may be there and aren't wanted.
     var skipped: [SkippedSource]
+    /// Layers behind the last one that predict more than one token at once, as the configuration has it.
+    var predictionLayerCount = 0
+    /// Which part of the tensor of that name a resident tensor is; nil: all of it.
+    var partOfTensor: (TensorKey) -> TensorPart? = { _ in nil }
+    /// Which part of the tensor of that name an expert's matrix is; nil: all of it.
+    var partOfExpert: (ExpertPart, ExpertKey) -> TensorPart? = { _, _ in nil }
+}
+
+/// Where a matrix stands in a tensor that holds more: element (r, c) is the tensor's element
+/// `first + r · rowStride + c · columnStride`.
+struct TensorPart {
+    /// Of the whole tensor.
+    var shape: [Int]
+    var first: Int
+    var rowStride: Int
+    var columnStride: Int
 }
 
 enum ExpertPart: String {
@@ -37,14 +53,30 @@ struct SkippedSource {
 
 enum Families {
     static let all: [any Family.Type] = [
-        DeepSeekV1.self, DeepSeekV2.self, DeepSeekV3.self, Qwen3MoE.self, GLM4MoE.self, Mixtral.self, OLMoE.self,
-        Qwen3.self, Llama.self,
+        DeepSeekV1.self, DeepSeekV2.self, DeepSeekV3.self, Qwen3MoE.self, GLM4MoE.self, GLM4MoELite.self, GPTOSS.self,
+        Dots1.self, Mixtral.self, OLMoE.self, Qwen3.self, Llama.self,
+    ]
+
+    /// Families of sparse models that people have and that need other arithmetic, or that nothing is there to check
+    /// against.
+    static let unsupported = [
+        "qwen2_moe": "a gate of its own weighs the shared expert",
+        "granitemoe": "constants multiply its embeddings, residuals and logits",
+        "granitemoeshared": "constants multiply its embeddings, residuals and logits",
+        "granitemoehybrid": "most of its layers are state-space models",
+        "lfm2_moe": "most of its layers are short convolutions",
+        "hunyuan_v1_moe": "queries and keys are normed after their rotation",
+        "bailing_moe": "there is no reference to check it against",
+        "bailing_moe_v2": "there is no reference to check it against",
+        "bailing_hybrid": "most of its layers have linear attention",
+        "deepseek_v32": "an indexer chooses the positions that attention sees",
     ]
 
     static func named(_ modelType: String?, path: String) throws(CheckpointError) -> any Family.Type {
         if let modelType, let family = all.first(where: { $0.modelTypes.contains(modelType) }) { return family }
+        let reason = modelType.flatMap { unsupported[$0] }.map { ": \($0)" } ?? ""
         throw CheckpointError(
-            .unsupportedFamily, "models of this family aren't supported", path: path, key: "model_type",
+            .unsupportedFamily, "models of this family aren't supported\(reason)", path: path, key: "model_type",
             expected: all.flatMap { $0.modelTypes }.map { "\"\($0)\"" }.joined(separator: " or "),
             found: modelType.map { "\"\($0.prefix(80))\"" } ?? "no name")
     }

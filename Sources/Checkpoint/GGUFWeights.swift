@@ -22,8 +22,14 @@ struct GGUFWeights: WeightSource {
     }
 
     func matrix(
-        _ name: String, rows: Int, columns: Int, isVector: Bool, encoding: WeightEncoding?, used: inout Set<String>
+        _ name: String, _ part: TensorPart?, rows: Int, columns: Int, isVector: Bool, encoding: WeightEncoding?,
+        used: inout Set<String>
     ) throws(CheckpointError) -> SourceMatrix {
+        guard part == nil else {
+            throw CheckpointError(
+                .unsupportedFamily, "experts that share a tensor can't be read from GGUF", tensor: name,
+                advice: "Convert the published safetensors files")
+        }
         let parts: [GGUFMatrix.Part]
         if let entry = model.entries[name] {
             try check(entry, isVector ? [columns] : [columns, rows])

@@ -12,7 +12,7 @@ enum GLM4MoE: Family {
             takesPartialRotation: true, readFeedForward: readFeedForward)
     }
 
-    private static func readFeedForward(
+    static func readFeedForward(
         _ reader: ConfigurationReader, layerCount: Int
     ) throws(CheckpointError) -> GroupedDecoder.FeedForward {
         let denseLayerCount = try reader.count("first_k_dense_replace", in: 0...layerCount)

@@ -61,8 +61,7 @@ enum GroupedDecoder {
                 nameOfTensor?($0, sharesEmbedding) ?? CommonNames.name(of: $0, sharesEmbedding: sharesEmbedding)
             },
             nameOfExpert: nameOfExpert ?? CommonNames.name(of:_:),
-            skipped: CommonNames.skipped(
-                layerCount: layerCount, predictionLayerCount: predictionLayerCount, sharesEmbedding: sharesEmbedding))
+            skipped: CommonNames.skipped(sharesEmbedding: sharesEmbedding), predictionLayerCount: predictionLayerCount)
     }
 
     private static func readAttention(

@@ -43,8 +43,7 @@ enum LatentDecoder {
             configuration: configuration, encoding: encoding,
             nameOfTensor: { CommonNames.name(of: $0, sharesEmbedding: sharesEmbedding) },
             nameOfExpert: CommonNames.name(of:_:),
-            skipped: CommonNames.skipped(
-                layerCount: layerCount, predictionLayerCount: predictionLayerCount, sharesEmbedding: sharesEmbedding))
+            skipped: CommonNames.skipped(sharesEmbedding: sharesEmbedding), predictionLayerCount: predictionLayerCount)
     }
 
     private static func readAttention(

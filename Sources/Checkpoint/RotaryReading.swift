@@ -48,15 +48,14 @@ struct RotaryReading {
         if let newerType, let olderType, newerType != olderType {
             throw scaling.failure("type", "differs from rope_type", expected: newerType, found: .string(olderType))
         }
-        // Both change the frequencies in ways that no released model of these families uses.
         if takesPartialFactor, let factor = try scaling.numberIfPresent("partial_rotary_factor", atMost: 1) {
             partialFactor = factor
         }
+        // Changes the frequencies in a way that no released model of the other families uses.
         try scaling.mustBe("partial_rotary_factor", .integer(1))
-        try scaling.mustBe("truncate", .bool(true))
         switch newerType ?? olderType {
         case "yarn": try readYaRN(scaling, contextLength: contextLength)
-        case "default": break
+        case "default": try scaling.mustBe("truncate", .bool(true))
         default: throw scaling.failure("rope_type", "this key is missing", expected: "\"yarn\" or \"default\"")
         }
         try scaling.finish()
@@ -74,6 +73,7 @@ struct RotaryReading {
         rotary.yarn = .init(
             factor: factor, originalContextLength: original, betaFast: betaFast, betaSlow: betaSlow,
             magnitude: attentionFactor ?? Self.magnitude(factor, scale) / Self.magnitude(factor, scaleOfAll))
+        if try scaling.boolIfPresent("truncate") == false { rotary.yarn?.hasExactRamp = true }
         let softmaxMagnitude = Self.magnitude(factor, scaleOfAll)
         softmaxFactor = softmaxMagnitude * softmaxMagnitude
     }

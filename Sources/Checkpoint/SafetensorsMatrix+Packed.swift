@@ -5,21 +5,28 @@ import Container
 extension SafetensorsMatrix {
     /// Inputs that share a scale.
     static let packedGroupSize = 32
-    static let codesPerWord = 8
-    /// What a stored code is above its value.
-    private static let excess = 8
 
     struct PackedScale: Sendable {
-        /// [rows, columns / 32]
+        enum Kind {
+            /// A code is 8 more than its value, which is multiplied by a float.
+            case excess8
+            /// A code is a sign, two bits of exponent and one of mantissa, and its value is multiplied by a power of two.
+            case e2m1
+        }
+
+        let kind: Kind
+        /// [rows, columns / 32], or with `e2m1` the first row of that, which the matrix's row stride leads on from.
         let tensor: SafetensorsHeader.Tensor
         let file: SafetensorsFile
     }
 
-    /// With the linear table; nil where its scales have more than 16 bits.
+    /// With the table of its kind; nil where its scales have more than 16 bits.
     var importFormat: ImportFormat? {
-        switch packedScale?.tensor.element {
-        case .bf16: ImportFormat(format: .q4, scaleFormat: .bf16)
-        case .f16: ImportFormat(format: .q4, scaleFormat: .f16)
+        switch (packedScale?.kind, packedScale?.tensor.element) {
+        case (.excess8, .bf16): ImportFormat(format: .q4, scaleFormat: .bf16)
+        case (.excess8, .f16): ImportFormat(format: .q4, scaleFormat: .f16)
+        // Any power of two down to 2^-128.
+        case (.e2m1, _): ImportFormat(format: .q4, table: .e2m1, scaleFormat: .bf16)
         default: nil
         }
     }
@@ -31,6 +38,11 @@ extension SafetensorsMatrix {
             preconditionFailure("\(name) isn't packed with 16-bit scales")
         }
         try unsafe readCodes(range, into: codes)
+        if packedScale.kind == .e2m1 {
+            let powers = try readPowers(range, packedScale)
+            for index in scales.indices { unsafe scales[index] = Self.halfPower(powers[index]) }
+            return
+        }
         let place = scalePlace(range, packedScale)
         try unsafe packedScale.file.file.read(into: UnsafeMutableRawBufferPointer(scales), at: place)
         for index in scales.indices {
@@ -39,13 +51,22 @@ extension SafetensorsMatrix {
         }
     }
 
-    /// value = (code − 8) · scale
+    /// value = (code − 8) · scale, or with `e2m1` table[code] · scale / 2
     func unpack(
         _ range: Range<Int>, _ scale: PackedScale, into destination: UnsafeMutableBufferPointer<Float>
     ) throws(CheckpointError) {
         let codes = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: destination.count)
         defer { unsafe codes.deallocate() }
         try unsafe readCodes(range, into: codes)
+        if scale.kind == .e2m1 {
+            let powers = try readPowers(range, scale)
+            let table = CodeTable.e2m1.values.map(Float.init)
+            for index in destination.indices {
+                let bits = Self.halfPower(powers[index / Self.packedGroupSize])
+                unsafe destination[index] = table[Int(codes[index])] * NumberFormat.float(bf16: bits)
+            }
+            return
+        }
         var part = scale.tensor
         part.offset = scalePlace(range, scale)
         part.byteCount = range.count * columns / Self.packedGroupSize * part.element.byteCount
@@ -54,7 +75,7 @@ extension SafetensorsMatrix {
             throw notFinite(scales[index], scale: index, of: range, scale)
         }
         for index in destination.indices {
-            let value = unsafe Float(Int(codes[index]) - Self.excess)
+            let value = unsafe Float(Int(codes[index]) - 8)
             unsafe destination[index] = value * scales[index / Self.packedGroupSize]
         }
     }
@@ -65,11 +86,61 @@ extension SafetensorsMatrix {
         // Little-endian words with the first code in the lowest bits: two codes a byte, in order.
         let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: codes.count / 2, alignment: 64)
         defer { unsafe bytes.deallocate() }
-        try unsafe file.file.read(into: bytes, at: offset + byteCount(ofRows: range.lowerBound))
+        try unsafe readRows(range, of: file, at: offset, elementsPerByte: 2, into: bytes)
         for index in bytes.indices {
             unsafe codes[2 * index] = bytes[index] & 15
             unsafe codes[2 * index + 1] = bytes[index] >> 4
         }
+    }
+
+    /// Rows of packed elements, which may stand apart.
+    private func readRows(
+        _ range: Range<Int>, of file: SafetensorsFile, at offset: Int, elementsPerByte: Int,
+        into bytes: UnsafeMutableRawBufferPointer
+    ) throws(CheckpointError) {
+        let start = offset + range.lowerBound * rowStride / elementsPerByte
+        guard !isContiguous else { return try unsafe file.file.read(into: bytes, at: start) }
+        let length = columns / elementsPerByte
+        for row in 0..<range.count {
+            try unsafe file.file.read(
+                into: UnsafeMutableRawBufferPointer(rebasing: bytes[row * length..<(row + 1) * length]),
+                at: start + row * rowStride / elementsPerByte)
+        }
+    }
+
+    /// Exponents of e8m0, [rows, columns / 32]: a scale is 2^(exponent − 127).
+    ///
+    /// - Throws: `.notFinite` for a NaN, and for a scale whose greatest value wouldn't be finite in binary32.
+    private func readPowers(_ range: Range<Int>, _ scale: PackedScale) throws(CheckpointError) -> [UInt8] {
+        let groups = columns / Self.packedGroupSize
+        var powers = [UInt8](repeating: 0, count: range.count * groups)
+        var failure: CheckpointError?
+        unsafe powers.withUnsafeMutableBytes { bytes in
+            do throws(CheckpointError) {
+                try unsafe readRows(
+                    range, of: scale.file, at: scale.tensor.offset, elementsPerByte: Self.packedGroupSize, into: bytes)
+            } catch {
+                failure = error
+            }
+        }
+        if let failure { throw failure }
+        if let index = powers.firstIndex(where: { $0 > Self.greatestPower }) {
+            let row = range.lowerBound + index / groups
+            throw CheckpointError(
+                .notFinite, "the weights have a scale that isn't finite", path: scale.file.path,
+                offset: scale.tensor.offset + row * rowStride / Self.packedGroupSize + index % groups,
+                tensor: scale.tensor.name, expected: "at most \(Self.greatestPower), so that 6 · 2^(n − 127) is finite",
+                found: "\(powers[index]) in row \(row), group \(index % groups)",
+                advice: "The checkpoint is damaged; get the file again")
+        }
+        return powers
+    }
+
+    private static let greatestPower: UInt8 = 252
+
+    /// The bf16 bits of 2^(exponent − 128), subnormal for the two least.
+    private static func halfPower(_ exponent: UInt8) -> UInt16 {
+        exponent >= 2 ? UInt16(exponent - 1) << 7 : UInt16(32) << exponent
     }
 
     /// The first scale of a range's rows, from the start of its file.

@@ -7,13 +7,19 @@ struct SafetensorsMatrix: StoredMatrix {
     let element: ElementType
     /// Bytes from the start of the file.
     let offset: Int
+    /// Elements from one row to the next, and from one column to the next.
+    let rowStride: Int
+    let columnStride: Int
     let scale: Scale?
-    /// The scales of packed 4-bit codes; `element` is then the type of the words that hold eight of them.
+    /// The scales of packed 4-bit codes; `element` is then the type of the words that hold them, two a byte.
     let packedScale: PackedScale?
 
     func byteCount(ofRows count: Int) -> Int {
-        count * columns * element.byteCount / (packedScale == nil ? 1 : Self.codesPerWord)
+        packedScale == nil ? count * columns * element.byteCount : count * columns / 2
     }
+
+    /// Whether the rows follow one another without a gap.
+    var isContiguous: Bool { columnStride == 1 && rowStride == columns }
 
     var files: [InputFile] { [file, scale?.file, packedScale?.file].compactMap { $0?.file } }
 
@@ -31,26 +37,56 @@ extension SafetensorsMatrix {
     func readRows(
         _ range: Range<Int>, into destination: UnsafeMutableBufferPointer<Float>
     ) throws(CheckpointError) {
-        let start = offset + byteCount(ofRows: range.lowerBound)
         if let packedScale {
             try unsafe unpack(range, packedScale, into: destination)
         } else if element == .f32 {
-            try unsafe file.file.read(into: UnsafeMutableRawBufferPointer(destination), at: start)
+            try unsafe readElements(range, into: UnsafeMutableRawBufferPointer(destination))
         } else {
             let raw = UnsafeMutableRawBufferPointer.allocate(
                 byteCount: destination.count * element.byteCount, alignment: 64)
             defer { unsafe raw.deallocate() }
-            try unsafe file.file.read(into: raw, at: start)
+            try unsafe readElements(range, into: raw)
             unsafe FloatReading.convert(element, UnsafeRawBufferPointer(raw), into: destination)
         }
         if let scale { try unsafe multiply(destination, of: range, by: scale) }
         if let place = unsafe FloatReading.firstNotFinite(in: UnsafeBufferPointer(destination)) {
             let row = range.lowerBound + place / columns
+            let element = row * rowStride + place % columns * columnStride
+            let byte = packedScale == nil ? element * self.element.byteCount : element / 2
             throw CheckpointError(
                 .notFinite, "the weights have a value that isn't finite", path: file.path,
-                offset: start + place * element.byteCount, tensor: name, expected: "finite numbers",
+                offset: offset + byte, tensor: name, expected: "finite numbers",
                 found: "\(unsafe destination[place]) in row \(row), column \(place % columns)",
                 advice: "The checkpoint is damaged; get the file again")
+        }
+    }
+
+    /// Brings rows together that may stand apart: [range.count, columns] in `raw`.
+    private func readElements(
+        _ range: Range<Int>, into raw: UnsafeMutableRawBufferPointer
+    ) throws(CheckpointError) {
+        let size = element.byteCount
+        guard !isContiguous else {
+            return try unsafe file.file.read(into: raw, at: offset + range.lowerBound * rowStride * size)
+        }
+        // What is read at once lies in the direction in which the elements are nearer to each other.
+        let goesByRow = columnStride <= rowStride
+        let (lines, length) = goesByRow ? (range.count, columns) : (columns, range.count)
+        let (lineStride, step) = goesByRow ? (rowStride, columnStride) : (columnStride, rowStride)
+        let (targetLine, targetStep) = goesByRow ? (columns, 1) : (1, columns)
+        guard length > 0 else { return }
+        let line = UnsafeMutableRawBufferPointer.allocate(
+            byteCount: ((length - 1) * step + 1) * size, alignment: 64)
+        defer { unsafe line.deallocate() }
+        for index in 0..<lines {
+            try unsafe file.file.read(
+                into: line, at: offset + (range.lowerBound * rowStride + index * lineStride) * size)
+            for place in 0..<length {
+                let from = place * step * size
+                let source = unsafe UnsafeRawBufferPointer(rebasing: line[from..<from + size])
+                let target = (index * targetLine + place * targetStep) * size
+                unsafe UnsafeMutableRawBufferPointer(rebasing: raw[target..<target + size]).copyMemory(from: source)
+            }
         }
     }
 

@@ -7,21 +7,30 @@ enum WeightEncoding: Sendable, Equatable {
     /// compressed-tensors' `pack-quantized` with 4 bits and symmetric groups of 32: `X.weight_packed` (eight codes an
     /// I32, the lowest bits first, value = code − 8), `X.weight_scale` [rows, columns / 32] and `X.weight_shape`.
     case packedIntegers
+    /// MXFP4 (OCP Microscaling 1.0): `X_blocks` […, columns / 32, 16], two e2m1 codes a byte, the lower bits first, and
+    /// `X_scales` […, columns / 32], powers of two as e8m0.
+    case mxfp4
 
     private static let fp8 = "fp8"
     private static let compressedTensors = "compressed-tensors"
+    private static let mxfp4Name = "mxfp4"
 
     /// Reads `quantization_config`; nil where there is none.
     init?(_ reader: ConfigurationReader) throws(CheckpointError) {
         guard let scheme = try reader.object("quantization_config") else { return nil }
-        switch try scheme.name("quant_method", accepted: [Self.fp8, Self.compressedTensors]) {
+        let accepted = [Self.fp8, Self.compressedTensors, Self.mxfp4Name]
+        switch try scheme.name("quant_method", accepted: accepted) {
         case Self.fp8: self = .scaledBlocks(try BlockScaling(scheme))
         case Self.compressedTensors:
             try Self.readPacking(scheme)
             self = .packedIntegers
+        case Self.mxfp4Name:
+            // Which tensors stayed unquantised shows in their names.
+            scheme.ignore(["modules_to_not_convert"])
+            self = .mxfp4
         default:
             throw scheme.failure(
-                "quant_method", "this key is missing", expected: "\"\(Self.fp8)\" or \"\(Self.compressedTensors)\"")
+                "quant_method", "this key is missing", expected: accepted.map { "\"\($0)\"" }.joined(separator: " or "))
         }
         try scheme.finish()
     }

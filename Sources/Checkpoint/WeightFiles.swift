@@ -44,22 +44,29 @@ struct WeightFiles: WeightSource {
     }
 
     func matrix(
-        _ name: String, rows: Int, columns: Int, isVector: Bool, encoding: WeightEncoding?, used: inout Set<String>
+        _ name: String, _ part: TensorPart?, rows: Int, columns: Int, isVector: Bool, encoding: WeightEncoding?,
+        used: inout Set<String>
     ) throws(CheckpointError) -> SourceMatrix {
+        let place =
+            part
+            ?? TensorPart(
+                shape: isVector ? [columns] : [rows, columns], first: 0, rowStride: columns, columnStride: 1)
+        if encoding == .mxfp4, !isVector, entries[name] == nil, entries[name + Self.blocksSuffix] != nil {
+            return try microscaledMatrix(name, place, rows: rows, columns: columns, used: &used)
+        }
         if encoding == .packedIntegers, !isVector, entries[name] == nil, entries[name + Self.packedSuffix] != nil {
             return try packedMatrix(name, rows: rows, columns: columns, used: &used)
         }
         let entry = try find(name)
         let tensor = entry.tensor
-        let shape = isVector ? [columns] : [rows, columns]
-        guard tensor.shape == shape else {
+        guard tensor.shape == place.shape else {
             throw CheckpointError(
                 .wrongTensor, "the shape isn't the one that config.json calls for", path: entry.file.path,
-                offset: tensor.offset, tensor: name, expected: "\(shape)", found: "\(tensor.shape)")
+                offset: tensor.offset, tensor: name, expected: "\(place.shape)", found: "\(tensor.shape)")
         }
         used.insert(name)
         var scale: SafetensorsMatrix.Scale?
-        if tensor.element == .f8e4m3, !isVector, case .scaledBlocks(let scaling) = encoding {
+        if tensor.element == .f8e4m3, !isVector, part == nil, case .scaledBlocks(let scaling) = encoding {
             scale = try self.scale(of: name, rows: rows, columns: columns, scaling)
             used.insert(name + Self.scaleSuffix)
         } else if !tensor.element.isPlainFloat {
@@ -73,7 +80,8 @@ struct WeightFiles: WeightSource {
         return SourceMatrix(
             SafetensorsMatrix(
                 name: name, rows: rows, columns: columns, file: entry.file, element: tensor.element,
-                offset: tensor.offset, scale: scale, packedScale: nil))
+                offset: tensor.offset + place.first * tensor.element.byteCount, rowStride: place.rowStride,
+                columnStride: place.columnStride, scale: scale, packedScale: nil))
     }
 
     private static let scaleSuffix = "_scale_inv"
@@ -128,7 +136,38 @@ struct WeightFiles: WeightSource {
         return SourceMatrix(
             SafetensorsMatrix(
                 name: name, rows: rows, columns: columns, file: codes.file, element: codes.tensor.element,
-                offset: codes.tensor.offset, scale: nil, packedScale: .init(tensor: scale.tensor, file: scale.file)))
+                offset: codes.tensor.offset, rowStride: columns, columnStride: 1, scale: nil,
+                packedScale: .init(kind: .excess8, tensor: scale.tensor, file: scale.file)))
+    }
+
+    private static let blocksSuffix = "_blocks"
+
+    /// - Parameter place: in a tensor of single weights, [experts, rows, columns].
+    private func microscaledMatrix(
+        _ name: String, _ place: TensorPart, rows: Int, columns: Int, used: inout Set<String>
+    ) throws(CheckpointError) -> SourceMatrix {
+        let codes = try find(name + Self.blocksSuffix)
+        let scale = try find(name + "_scales")
+        let group = SafetensorsMatrix.packedGroupSize
+        let scaleShape = Array(place.shape.dropLast()) + [columns / group]
+        for (entry, shape) in [(codes, scaleShape + [group / 2]), (scale, scaleShape)] {
+            guard columns.isMultiple(of: group), entry.tensor.element == .u8, entry.tensor.shape == shape else {
+                throw CheckpointError(
+                    .wrongTensor, "these blocks or scales aren't the ones that config.json calls for",
+                    path: entry.file.path, offset: entry.tensor.offset, tensor: entry.tensor.name,
+                    expected: "U8 \(shape), in whole groups of \(group)",
+                    found: "\(entry.tensor.element.rawValue) \(entry.tensor.shape)")
+            }
+            used.insert(entry.tensor.name)
+        }
+        // Rows of whole groups: first and rowStride are multiples of 32.
+        var scales = scale.tensor
+        scales.offset += place.first / group
+        return SourceMatrix(
+            SafetensorsMatrix(
+                name: name, rows: rows, columns: columns, file: codes.file, element: codes.tensor.element,
+                offset: codes.tensor.offset + place.first / 2, rowStride: place.rowStride, columnStride: 1, scale: nil,
+                packedScale: .init(kind: .e2m1, tensor: scales, file: scale.file)))
     }
 
     private func find(_ name: String) throws(CheckpointError) -> Entry {

@@ -1,11 +1,13 @@
 /// Where a checkpoint's tensors are found by their names.
 protocol WeightSource {
     /// - Parameters:
+    ///   - part: of the tensor; nil for all of it.
     ///   - isVector: whether the shape must be `[columns]` and not `[rows, columns]`.
     ///   - used: gets the names of all tensors that the matrix is made of.
     /// - Throws: `.missingTensor` or `.wrongTensor`.
     func matrix(
-        _ name: String, rows: Int, columns: Int, isVector: Bool, encoding: WeightEncoding?, used: inout Set<String>
+        _ name: String, _ part: TensorPart?, rows: Int, columns: Int, isVector: Bool, encoding: WeightEncoding?,
+        used: inout Set<String>
     ) throws(CheckpointError) -> SourceMatrix
 
     /// Everything that is there.

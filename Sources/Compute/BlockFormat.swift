@@ -43,11 +43,17 @@ package enum CodeTable: UInt8, Sendable, CaseIterable {
     case linear = 0
     /// The table of the IQ4_NL type, denser around zero.
     case nonLinear = 1
+    /// Twice the values of FP4 (e2m1), a sign and 0, ½, 1, 1½, 2, 3, 4 or 6: for checkpoints that have them.
+    case e2m1 = 2
+
+    /// The tables that quantising chooses between.
+    package static let searched = [linear, nonLinear]
 
     package var values: [Int8] {
         switch self {
         case .linear: [-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7]
         case .nonLinear: [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113]
+        case .e2m1: [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12]
         }
     }
 }

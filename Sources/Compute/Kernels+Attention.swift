@@ -46,7 +46,8 @@ internal import CKernels
     /// A query's parts, which go with the keys' parts: one or two.
     package let first: HeadRows
     package let second: HeadRows?
-    /// [tokens, heads] each: the largest score so far (-∞ at first), and the sum of the exponentials (0).
+    /// [tokens, heads] each: the largest score so far and the sum of the exponentials: -∞ and 0 at first, or a score
+    /// that has no value (an attention sink) and 1.
     package let maxima: UnsafeMutablePointer<Float>
     package let sums: UnsafeMutablePointer<Float>
     /// The values' weighted sums so far (0 at first), to be divided by `sums` in the end.
@@ -79,9 +80,10 @@ extension Kernels {
     /// - Parameters:
     ///   - secondKeys: what the queries' second part is multiplied by.
     ///   - visible: rows that the first token sees; every further token sees one more. May be negative.
+    ///   - window: how many of them each token sees, the last ones; nil: all.
     package func attend(
         _ queries: AttentionQueries, keys: CachedRows, secondKeys: CachedRows? = nil, values: CachedRows,
-        positions: Int, visible: Int
+        positions: Int, visible: Int, window: Int? = nil
     ) {
         precondition((queries.second == nil) == (secondKeys == nil))
         let second = queries.second ?? queries.first
@@ -96,6 +98,7 @@ extension Kernels {
         unsafe attention.heads = Int64(queries.headCount)
         unsafe attention.positions = (0..<positions).view
         unsafe attention.first_visible = Int64(visible)
+        unsafe attention.window = Int64(window ?? 0)
         unsafe attention.scale = queries.scale
         unsafe attention.maxima = queries.maxima
         unsafe attention.sums = queries.sums

@@ -29,6 +29,29 @@ internal import CKernels
     }
 }
 
+/// What stands between gate and up, and down, in gpt-oss in place of `silu(g) · u`, with g and u the two products and
+/// their biases: `g / (1 + exp(−slope · g)) · (u + 1)` of g cut off above `limit` and u on both sides.
+@safe package struct ClampedGating {
+    package let slope: Float
+    package let limit: Float
+    /// As many as gate has rows, and up; nil without.
+    package let gateBiases: UnsafePointer<Float>?
+    package let upBiases: UnsafePointer<Float>?
+
+    package init(
+        slope: Float, limit: Float, gateBiases: UnsafePointer<Float>? = nil, upBiases: UnsafePointer<Float>? = nil
+    ) {
+        self.slope = slope
+        self.limit = limit
+        unsafe self.gateBiases = gateBiases
+        unsafe self.upBiases = upBiases
+    }
+
+    var view: moed_gating {
+        unsafe moed_gating(slope: slope, limit: limit, gate_biases: gateBiases, up_biases: upBiases)
+    }
+}
+
 extension Range<Int> {
     var view: moed_range { moed_range(begin: Int64(lowerBound), end: Int64(upperBound)) }
 }
@@ -56,13 +79,14 @@ extension Kernels {
         unsafe table.pointee.multiply(&weights, &inputs, panels.view, tokens.view, y, Int64(yStride))
     }
 
-    /// `y[t][r] = silu(gate[t][r]) · up[t][r]`, where gate and up are what `multiply` gives for the two matrices.
+    /// `y[t][r] = silu(gate[t][r]) · up[t][r]`, where gate and up are what `multiply` gives for the two matrices, or what
+    /// `gating` makes of them.
     ///
     /// Ranges and places as in `multiply`. Fastest for quantised matrices of the same encoding, and from memory where
     /// they alternate by panel.
     package func multiplyGated(
-        _ gate: Matrix, _ up: Matrix, panels: Range<Int>, _ x: ActivationBuffer, tokens: Range<Int>,
-        into y: UnsafeMutablePointer<Float>, yStride: Int
+        _ gate: Matrix, _ up: Matrix, _ gating: ClampedGating? = nil, panels: Range<Int>, _ x: ActivationBuffer,
+        tokens: Range<Int>, into y: UnsafeMutablePointer<Float>, yStride: Int
     ) {
         precondition(gate.shape.layout == .panels && up.shape.layout == .panels)
         precondition(gate.shape.rows == up.shape.rows && gate.shape.columns == up.shape.columns)
@@ -74,8 +98,14 @@ extension Kernels {
         var gateWeights = unsafe gate.view
         var upWeights = unsafe up.view
         var inputs = unsafe x.view
+        guard let gating else {
+            unsafe table.pointee.multiply_gated(
+                &gateWeights, &upWeights, nil, &inputs, panels.view, tokens.view, y, Int64(yStride))
+            return
+        }
+        var view = unsafe gating.view
         unsafe table.pointee.multiply_gated(
-            &gateWeights, &upWeights, &inputs, panels.view, tokens.view, y, Int64(yStride))
+            &gateWeights, &upWeights, &view, &inputs, panels.view, tokens.view, y, Int64(yStride))
     }
 
     /// `y[r − rows.lowerBound] = Σ_c W[r][c] · x[c]` from float inputs, whatever the format.

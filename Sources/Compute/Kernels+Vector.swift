@@ -46,6 +46,14 @@ extension Kernels {
         unsafe table.pointee.silu_multiply(gate, up, Int64(count), y)
     }
 
+    /// What `ClampedGating` says, of gate and up with their biases.
+    package func clampedMultiply(
+        _ gating: ClampedGating, gate: UnsafePointer<Float>, up: UnsafePointer<Float>, count: Int,
+        into y: UnsafeMutablePointer<Float>
+    ) {
+        unsafe table.pointee.clamped_multiply(gating.slope, gating.limit, gate, up, Int64(count), y)
+    }
+
     /// `y = 1 / (1 + exp(−x))`
     package func sigmoid(_ x: UnsafePointer<Float>, count: Int, into y: UnsafeMutablePointer<Float>) {
         unsafe table.pointee.sigmoid(x, Int64(count), y)

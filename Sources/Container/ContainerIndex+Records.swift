@@ -6,17 +6,18 @@ extension ContainerIndex {
         let table = reader
         let configuration = metadata.configuration
         // Every layer has tensors of its own, so the table bounds what a configuration can make the walk do.
-        guard configuration.layerCount <= count else {
+        let layers = configuration.storedLayers
+        guard layers.count <= count else {
             throw ContainerError(
                 .missing, path: reader.path, offset: reader.offset, field: "index.records",
-                expected: "tensors of \(configuration.layerCount) layers", found: "\(count) records")
+                expected: "tensors of \(layers.count) layers", found: "\(count) records")
         }
         var walk = RecordWalk(reader: reader, count: count)
         var ranges: [StoredRange] = []
         ranges.reserveCapacity(count)
 
         tensors.reserveCapacity(min(count, configuration.tensorCount))
-        for layer in -1..<configuration.layerCount {
+        for layer in -1..<layers.upperBound {
             for requirement in layer < 0 ? configuration.modelTensors : configuration.tensors(ofLayer: layer) {
                 let raw = try walk.next(RecordOrder(requirement.key), name: "\(requirement.key)")
                 ranges.append(try raw.range(index: ranges.count, dataEnd: dataEnd, path: reader.path))
@@ -25,7 +26,7 @@ extension ContainerIndex {
         }
         if let shape = configuration.experts {
             experts.reserveCapacity(count - ranges.count)
-            for layer in 0..<configuration.layerCount where configuration.sparseLayers[layer] {
+            for layer in layers where configuration.isSparse(layer) {
                 for expert in 0..<shape.routedExpertCount {
                     let key = ExpertKey(layer: layer, expert: expert)
                     let raw = try walk.next(RecordOrder(key), name: "\(key)")

@@ -20,11 +20,25 @@ package struct ContainerProblem: Sendable, Equatable, Codable {
 extension ContainerReader {
     /// Every tensor and blob, in the order of the file.
     package var arrays: [ArrayRecord] {
-        let all =
-            tensors.values.map { ArrayRecord.tensor($0) } + experts.values.map { ArrayRecord.expert($0) }
-            + refinements.values.map { ArrayRecord.refinement($0) }
+        let own = Records(tensors: tensors, experts: experts, refinements: refinements)
+        let all = [own, prediction].flatMap { records in
+            records.tensors.values.map { ArrayRecord.tensor($0) }
+                + records.experts.values.map { ArrayRecord.expert($0) }
+                + records.refinements.values.map { ArrayRecord.refinement($0) }
+        }
         return all.sorted { $0.offset < $1.offset }
     }
+
+    /// An expert with its refinement if it has one, of any layer.
+    package func planes(of key: ExpertKey) -> (expert: ExpertRecord, refinement: RefinementRecord?)? {
+        (experts[key] ?? prediction.experts[key]).map { ($0, refinements[key] ?? prediction.refinements[key]) }
+    }
+
+    /// Whether there are layers for multi-token prediction.
+    package var hasPrediction: Bool { metadata.configuration.predictionLayers != nil }
+
+    /// Second planes, of any layer.
+    package var planeCount: Int { refinements.count + prediction.refinements.count }
 
     /// Bytes that `problems` reads.
     package var dataByteCount: Int { arrays.reduce(0) { $0 + $1.storedByteCount } }

@@ -14,6 +14,8 @@ package final class ContainerReader: Sendable {
     package let experts: [ExpertKey: ExpertRecord]
     /// Of the experts that have a second plane.
     package let refinements: [ExpertKey: RefinementRecord]
+    /// What belongs to layers that predict, which no forward pass reads and the three above don't have.
+    package let prediction: Records
     package let fileByteCount: UInt64
     /// XXH3-64 of the index, which holds every other checksum: the model's identity.
     package let indexChecksum: UInt64
@@ -24,6 +26,17 @@ package final class ContainerReader: Sendable {
     let directFile = Mutex<PositionedFile?>(nil)
     /// What `look` saw last.
     let seen: Mutex<(stamp: FileStamp, condition: FileCondition)?>
+
+    package struct Records: Sendable {
+        package let tensors: [TensorKey: TensorRecord]
+        package let experts: [ExpertKey: ExpertRecord]
+        package let refinements: [ExpertKey: RefinementRecord]
+
+        package var storedByteCount: Int {
+            tensors.values.reduce(0) { $0 + $1.byteCount } + experts.values.reduce(0) { $0 + $1.storedByteCount }
+                + refinements.values.reduce(0) { $0 + $1.storedByteCount }
+        }
+    }
 
     /// Opens and checks; reads the superblock and the index, and no tensor.
     ///
@@ -50,9 +63,14 @@ package final class ContainerReader: Sendable {
         self.file = file
         metadata = index.metadata
         text = index.text
-        tensors = index.tensors
-        experts = index.experts
-        refinements = index.refinements
+        let layerCount = metadata.configuration.layerCount
+        tensors = index.tensors.filter { ($0.key.layer ?? 0) < layerCount }
+        experts = index.experts.filter { $0.key.layer < layerCount }
+        refinements = index.refinements.filter { $0.key.layer < layerCount }
+        prediction = Records(
+            tensors: index.tensors.filter { ($0.key.layer ?? 0) >= layerCount },
+            experts: index.experts.filter { $0.key.layer >= layerCount },
+            refinements: index.refinements.filter { $0.key.layer >= layerCount })
         fileByteCount = superblock.fileByteCount
         indexChecksum = checksum
         indexByteCount = superblock.indexByteCount

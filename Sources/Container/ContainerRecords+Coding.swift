@@ -118,7 +118,7 @@ struct RawRecord {
         } else {
             refined = nil
             format = try Self.known(&reader, "record.format", BlockFormat.init, "1 to 5")
-            table = try Self.known(&reader, "record.table", CodeTable.init, "0 or 1")
+            table = try Self.known(&reader, "record.table", CodeTable.init, "0 to 2")
         }
         switch kind {
         case .tensor:
@@ -129,7 +129,7 @@ struct RawRecord {
         case .expert:
             layout = nil
             downFormat = try Self.known(&reader, "record.downFormat", BlockFormat.init, "1 to 5")
-            downTable = try Self.known(&reader, "record.downTable", CodeTable.init, "0 or 1")
+            downTable = try Self.known(&reader, "record.downTable", CodeTable.init, "0 to 2")
             scaleFormat = gateUpScaleFormat ?? .f16
         case .refinement:
             layout = nil

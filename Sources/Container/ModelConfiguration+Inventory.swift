@@ -23,9 +23,9 @@ package struct TensorRequirement: Sendable, Equatable {
     }
 
     /// Norms, biases and the router decide over everything behind them and weigh next to nothing.
-    package var mustBeF32: Bool { isVector || key.role == .router }
-    /// Rows of the embedding are gathered, so they stay whole.
-    package var isRowMajor: Bool { isVector || key.role == .tokenEmbedding }
+    package var mustBeF32: Bool { isVector || key.role == .router || key.role.isBias }
+    /// Rows of the embedding and of the experts' biases are gathered, so they stay whole.
+    package var isRowMajor: Bool { isVector || key.role.isEmbedding || key.role.isBias }
 }
 
 extension ModelConfiguration {
@@ -38,17 +38,24 @@ extension ModelConfiguration {
         ]
     }
 
+    /// The layers of the forward pass, and behind them those that predict.
+    package var storedLayers: Range<Int> { 0..<layerCount + (predictionLayers?.count ?? 0) }
+
+    /// Whether a stored layer has routed experts.
+    package func isSparse(_ layer: Int) -> Bool { layer < layerCount ? sparseLayers[layer] : experts != nil }
+
     /// How many resident tensors there are in all; each layer of a kind has the same.
     package var tensorCount: Int {
-        [true, false].reduce(modelTensors.count) { sum, isSparse in
+        let own = [true, false].reduce(modelTensors.count) { sum, isSparse in
             guard let example = sparseLayers.firstIndex(of: isSparse) else { return sum }
             return sum + sparseLayers.count(where: { $0 == isSparse }) * tensors(ofLayer: example).count
         }
+        return (layerCount..<storedLayers.upperBound).reduce(own) { $0 + tensors(ofLayer: $1).count }
     }
 
     /// The resident tensors of one layer, in the index's order.
     ///
-    /// - Precondition: the layer is one of `0..<layerCount`, and a sparse one has `experts`.
+    /// - Precondition: the layer is one of `storedLayers`, and a sparse one has `experts`.
     package func tensors(ofLayer layer: Int) -> [TensorRequirement] {
         var result: [TensorRequirement] = [.vector(.attentionNorm, layer, hiddenSize)]
         switch attention {
@@ -71,7 +78,7 @@ extension ModelConfiguration {
             result += Self.tensors(attention, layer: layer, hiddenSize: hiddenSize)
         }
         result.append(.vector(.feedForwardNorm, layer, hiddenSize))
-        if sparseLayers[layer], let experts {
+        if isSparse(layer), let experts {
             result.append(.matrix(.router, layer, experts.routedExpertCount, hiddenSize))
             if experts.router.hasSelectionBias {
                 result.append(.vector(.routerBias, layer, experts.routedExpertCount))
@@ -81,10 +88,28 @@ extension ModelConfiguration {
                 result.append(.matrix(.sharedUp, layer, experts.sharedIntermediateSize, hiddenSize))
                 result.append(.matrix(.sharedDown, layer, hiddenSize, experts.sharedIntermediateSize))
             }
+            if experts.router.hasLogitBias == true {
+                result.append(.vector(.routerLogitBias, layer, experts.routedExpertCount))
+            }
+            if experts.hasBiases == true {
+                result.append(.matrix(.expertGateBias, layer, experts.routedExpertCount, experts.intermediateSize))
+                result.append(.matrix(.expertUpBias, layer, experts.routedExpertCount, experts.intermediateSize))
+                result.append(.matrix(.expertDownBias, layer, experts.routedExpertCount, hiddenSize))
+            }
         } else {
             result.append(.matrix(.denseGate, layer, denseIntermediateSize, hiddenSize))
             result.append(.matrix(.denseUp, layer, denseIntermediateSize, hiddenSize))
             result.append(.matrix(.denseDown, layer, hiddenSize, denseIntermediateSize))
+        }
+        if layer >= layerCount, let prediction = predictionLayers?[layer - layerCount] {
+            result.append(.vector(.predictionEmbeddingNorm, layer, hiddenSize))
+            result.append(.vector(.predictionHiddenNorm, layer, hiddenSize))
+            result.append(.matrix(.predictionProjection, layer, hiddenSize, 2 * hiddenSize))
+            result.append(.vector(.predictionOutputNorm, layer, hiddenSize))
+            if prediction.hasOwnEmbedding {
+                result.append(.matrix(.predictionEmbedding, layer, vocabularySize, hiddenSize))
+            }
+            if prediction.hasOwnHead { result.append(.matrix(.predictionHead, layer, vocabularySize, hiddenSize)) }
         }
         return result
     }
@@ -110,6 +135,8 @@ extension ModelConfiguration {
             result.append(.vector(.queryNorm, layer, isWhole ? queryRows : attention.headSize))
             result.append(.vector(.keyNorm, layer, isWhole ? keyValueRows : attention.headSize))
         }
+        if attention.hasOutputBias == true { result.append(.vector(.attentionOutputBias, layer, hiddenSize)) }
+        if attention.hasSinks == true { result.append(.vector(.sinks, layer, attention.headCount)) }
         return result
     }
 }

@@ -19,18 +19,34 @@ extension ModelConfiguration {
         check.positive("normEpsilon", Double(normEpsilon), below: 1)
         switch attention {
         case .latent(let attention): attention.check(&check)
-        case .grouped(let attention): attention.check(&check)
+        case .grouped(let attention):
+            attention.check(&check)
+            if let window = attention.window {
+                check.range("attention.window.length", window.length, 1...1 << 28)
+                check.range("attention.window.layers.count", window.layers.count, layerCount...layerCount)
+            }
+        }
+        check.require(
+            "clamp", (clamp != nil) == (activation == .clamped), "one with the activation clamped, and no other",
+            clamp == nil ? "none" : "one")
+        if let clamp {
+            check.positive("clamp.slope", Double(clamp.slope), below: 1e6)
+            check.positive("clamp.limit", Double(clamp.limit), below: 1e30)
         }
         rotary.check(&check)
         check.range("sparseLayers.count", sparseLayers.count, layerCount...layerCount)
         check.range("denseIntermediateSize", denseIntermediateSize, (sparseLayers.contains(false) ? 1 : 0)...1 << 24)
         if let experts {
             experts.check(&check)
+            check.require(
+                "experts.hasBiases", experts.hasBiases != true || clamp != nil, "biases only with a clamped activation",
+                "others")
             check.require("sparseLayers", sparseLayers.contains(true), "a sparse layer, for there are experts", "none")
         } else {
             check.require("experts", !sparseLayers.contains(true), "experts, for there are sparse layers", "none")
         }
         check.range("endTokens.count", endTokens.count, 0...1024)
+        if let predictionLayers { check.range("predictionLayers.count", predictionLayers.count, 1...64) }
         guard check.problem == nil else { return check.problem }
         if let beginToken { check.range("beginToken", beginToken, 0...vocabularySize - 1) }
         for token in endTokens { check.range("endTokens", token, 0...vocabularySize - 1) }

@@ -15,6 +15,8 @@ package struct ModelConfiguration: Codable, Sendable, Equatable {
     package var attention: Attention
     package var rotary: Rotary
     package var activation: Activation
+    /// nil unless the activation is `clamped`.
+    package var clamp: Clamp?
     /// Width of the dense layers' feed-forward; 0 when there is none.
     package var denseIntermediateSize: Int
     /// Whether layer i is sparse. `layerCount` long.
@@ -23,6 +25,9 @@ package struct ModelConfiguration: Codable, Sendable, Equatable {
     package var experts: Experts?
     package var beginToken: Int?
     package var endTokens: [Int]
+    /// Layers behind the last one, which predict tokens further on (DeepSeek-V3, arXiv 2412.19437, §2.2). They are stored,
+    /// and no forward pass reads them; nil: there are none.
+    package var predictionLayers: [PredictionLayer]?
 
     package init(
         family: String, vocabularySize: Int, hiddenSize: Int, layerCount: Int, contextLength: Int, normEpsilon: Float,
@@ -38,6 +43,7 @@ package struct ModelConfiguration: Codable, Sendable, Equatable {
         self.attention = attention
         self.rotary = rotary
         self.activation = activation
+        clamp = nil
         self.denseIntermediateSize = denseIntermediateSize
         self.sparseLayers = sparseLayers
         self.experts = experts
@@ -48,6 +54,31 @@ package struct ModelConfiguration: Codable, Sendable, Equatable {
     package enum Activation: String, Codable, Sendable {
         /// `silu(gate) · up`.
         case silu
+        /// `g / (1 + exp(−slope · g)) · (u + 1)`, with g = min(gate, limit), and u = up cut off at ±limit.
+        case clamped
+    }
+
+    package struct Clamp: Codable, Sendable, Equatable {
+        package var slope: Float
+        package var limit: Float
+
+        package init(slope: Float, limit: Float) {
+            self.slope = slope
+            self.limit = limit
+        }
+    }
+
+    /// A layer as the last one is, with norms of the next token's embedding and of the hidden state, a projection of both,
+    /// and a norm before the head.
+    package struct PredictionLayer: Codable, Sendable, Equatable {
+        /// Whether its embedding and its head are other ones than the model's.
+        package var hasOwnEmbedding: Bool
+        package var hasOwnHead: Bool
+
+        package init(hasOwnEmbedding: Bool, hasOwnHead: Bool) {
+            self.hasOwnEmbedding = hasOwnEmbedding
+            self.hasOwnHead = hasOwnHead
+        }
     }
 
     package enum Attention: Codable, Sendable, Equatable {
@@ -69,6 +100,26 @@ package struct ModelConfiguration: Codable, Sendable, Equatable {
         package var headNorm: HeadNorm
         /// Multiplies the dot products before the softmax, YaRN's mscale² included.
         package var softmaxScale: Float
+        /// Whether the output's projection has a bias; nil: no.
+        package var hasOutputBias: Bool?
+        /// Whether each head has a score of its own (`TensorRole.sinks`) that takes part in the softmax and has no value;
+        /// nil: no.
+        package var hasSinks: Bool?
+        /// nil: every layer sees everything.
+        package var window: Window?
+
+        /// A limit to how far back some layers see.
+        package struct Window: Codable, Sendable, Equatable {
+            /// Positions that a token sees, its own included.
+            package var length: Int
+            /// Whether layer i has the limit. `layerCount` long.
+            package var layers: [Bool]
+
+            package init(length: Int, layers: [Bool]) {
+                self.length = length
+                self.layers = layers
+            }
+        }
 
         package init(
             headCount: Int, keyValueHeadCount: Int, headSize: Int, ropeHeadSize: Int, hasBias: Bool,
@@ -152,6 +203,8 @@ package struct ModelConfiguration: Codable, Sendable, Equatable {
             package var betaSlow: Double
             /// Multiplies cosine and sine: m(factor, mscale) / m(factor, mscale_all_dim).
             package var magnitude: Double
+            /// Whether the ramp's ends are left as they are computed; nil: they are rounded to whole pairs.
+            package var hasExactRamp: Bool?
 
             package init(
                 factor: Double, originalContextLength: Int, betaFast: Double, betaSlow: Double, magnitude: Double
@@ -173,6 +226,8 @@ package struct ModelConfiguration: Codable, Sendable, Equatable {
         /// Width of the shared experts' one feed-forward; 0 when there is none.
         package var sharedIntermediateSize: Int
         package var router: Router
+        /// Whether a routed expert's matrices have biases; nil: no.
+        package var hasBiases: Bool?
 
         package init(
             routedExpertCount: Int, expertsPerToken: Int, intermediateSize: Int, sharedIntermediateSize: Int,
@@ -199,6 +254,8 @@ package struct ModelConfiguration: Codable, Sendable, Equatable {
         package var normalizesWeights: Bool
         /// Multiplies the weights after normalisation.
         package var weightScale: Float
+        /// Whether a bias (`TensorRole.routerLogitBias`) is added to the logits before anything else; nil: no.
+        package var hasLogitBias: Bool?
 
         package init(
             scoring: Scoring, hasSelectionBias: Bool, groupCount: Int, groupsPerToken: Int, groupScore: GroupScore,

@@ -59,7 +59,7 @@ extension ModelMetadata {
         if let value = generationDefaults.repetitionPenalty {
             check.positive("generationDefaults.repetitionPenalty", value, below: 1000)
         }
-        for loss in losses ?? [] { loss.check(&check, layerCount: configuration.layerCount) }
+        for loss in losses ?? [] { loss.check(&check, layerCount: configuration.storedLayers.count) }
         for source in sources {
             check.label("sources.name", source.name, limit: 4096)
             check.range("sources.byteCount", source.byteCount, 0...Int.max)

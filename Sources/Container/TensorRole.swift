@@ -40,6 +40,10 @@ package enum TensorRole: UInt16, Sendable, CaseIterable {
     /// [headSize], or one for every row of the matrix.
     case queryNorm = 30
     case keyNorm = 31
+    /// [hidden]
+    case attentionOutputBias = 32
+    /// [heads]: scores that take part in the softmax and have no value.
+    case sinks = 33
 
     // One a layer: feed-forward.
     /// [hidden]
@@ -58,15 +62,40 @@ package enum TensorRole: UInt16, Sendable, CaseIterable {
     case sharedUp = 55
     /// [hidden, sharedIntermediate]
     case sharedDown = 56
+    /// [experts], f32; added to the logits, where `routerBias` is added to the scores.
+    case routerLogitBias = 57
+    /// [experts, intermediate], f32, row-major: what is added to a routed expert's products with gate and up.
+    case expertGateBias = 58
+    case expertUpBias = 59
+    /// [experts, hidden], f32, row-major
+    case expertDownBias = 60
+
+    // One a layer that predicts.
+    /// enorm, hnorm [hidden]
+    case predictionEmbeddingNorm = 64
+    case predictionHiddenNorm = 65
+    /// eh_proj [hidden, 2 · hidden]: first the embedding's columns, then the hidden state's.
+    case predictionProjection = 66
+    /// shared_head.norm [hidden]
+    case predictionOutputNorm = 67
+    /// [vocabulary, hidden], row-major; only where it isn't the model's own.
+    case predictionEmbedding = 68
+    /// [vocabulary, hidden]; only where it isn't the model's own.
+    case predictionHead = 69
 
     package var isLayered: Bool { rawValue >= 16 }
 
     package var isBias: Bool {
         switch self {
-        case .routerBias, .queryBias, .keyBias, .valueBias: true
+        case .routerBias, .queryBias, .keyBias, .valueBias, .attentionOutputBias, .routerLogitBias, .expertGateBias,
+            .expertUpBias, .expertDownBias:
+            true
         default: false
         }
     }
+
+    /// Whether its rows are looked up.
+    package var isEmbedding: Bool { self == .tokenEmbedding || self == .predictionEmbedding }
 
     package var name: String {
         switch self {
@@ -89,6 +118,8 @@ package enum TensorRole: UInt16, Sendable, CaseIterable {
         case .valueBias: "attention.value_bias"
         case .queryNorm: "attention.query_head_norm"
         case .keyNorm: "attention.key_head_norm"
+        case .attentionOutputBias: "attention.output_bias"
+        case .sinks: "attention.sinks"
         case .feedForwardNorm: "feed_forward.norm"
         case .denseGate: "dense.gate"
         case .denseUp: "dense.up"
@@ -98,6 +129,16 @@ package enum TensorRole: UInt16, Sendable, CaseIterable {
         case .sharedGate: "shared.gate"
         case .sharedUp: "shared.up"
         case .sharedDown: "shared.down"
+        case .routerLogitBias: "router.logit_bias"
+        case .expertGateBias: "expert_biases.gate"
+        case .expertUpBias: "expert_biases.up"
+        case .expertDownBias: "expert_biases.down"
+        case .predictionEmbeddingNorm: "prediction.embedding_norm"
+        case .predictionHiddenNorm: "prediction.hidden_norm"
+        case .predictionProjection: "prediction.projection"
+        case .predictionOutputNorm: "prediction.output_norm"
+        case .predictionEmbedding: "prediction.embedding"
+        case .predictionHead: "prediction.head"
         }
     }
 }

@@ -128,7 +128,10 @@ extension TensorKey {
         case .denseDown: .denseIntermediate(layer: layer)
         case .sharedDown: .sharedIntermediate(layer: layer)
         case .tokenEmbedding, .outputNorm, .outputHead, .attentionNorm, .queryLatentNorm, .keyValueLatentNorm,
-            .feedForwardNorm, .routerBias, .queryBias, .keyBias, .valueBias, .queryNorm, .keyNorm:
+            .feedForwardNorm, .routerBias, .queryBias, .keyBias, .valueBias, .queryNorm, .keyNorm,
+            .attentionOutputBias, .sinks, .routerLogitBias, .expertGateBias, .expertUpBias, .expertDownBias,
+            .predictionEmbeddingNorm, .predictionHiddenNorm, .predictionProjection, .predictionOutputNorm,
+            .predictionEmbedding, .predictionHead:
             nil
         }
     }

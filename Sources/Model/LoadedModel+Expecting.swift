@@ -13,8 +13,9 @@ extension LoadedModel {
         let start = ContinuousClock.now
         defer { predictionDuration += ContinuousClock.now - start }
         for next in layer + 1..<max(layer + 1, configuration.layerCount) {
-            guard case .sparse(let router, let choice, _) = weights.layers[next].feedForward else { continue }
-            predict(layer: next, router, choice, pass)
+            guard case .sparse(let sparse) = weights.layers[next].feedForward else { continue }
+            let choice = sparse.choice
+            predict(layer: next, sparse.router, choice, pass)
             // Of few tokens, the last ranks are guessed wrong too often to be worth a read.
             let isCertain = isChunk && pass.count >= Self.tokensOfCertainty
             let ranks = isCertain ? choice.expertsPerToken : min(Self.readRanks, choice.expertsPerToken)

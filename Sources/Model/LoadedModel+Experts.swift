@@ -10,12 +10,11 @@ extension LoadedModel {
     ///
     /// An expert that can't be read fails the sequences whose tokens chose it, and no others.
     func addExperts(
-        layer: Int, _ router: Matrix, _ choice: Router, _ shared: FeedForwardMatrices?, _ pass: ForwardPass,
-        cancelled: (Int) -> Bool
+        layer: Int, _ sparse: SparseFeedForward, _ pass: ForwardPass, cancelled: (Int) -> Bool
     ) {
         do {
-            try computeExperts(layer: layer, router, choice, shared, pass, cancelled: cancelled)
-            combine(pass, perToken: choice.expertsPerToken, addsShared: shared != nil)
+            try computeExperts(layer: layer, sparse, pass, cancelled: cancelled)
+            combine(pass, sparse)
         } catch {
             for sequence in pass.failures.indices { pass.fail(sequence, error) }
         }
@@ -23,14 +22,13 @@ extension LoadedModel {
 
     /// Into `expertOutputs` and `shared`. Throws what concerns all sequences, or when none goes on.
     private func computeExperts(
-        layer: Int, _ router: Matrix, _ choice: Router, _ shared: FeedForwardMatrices?, _ pass: ForwardPass,
-        cancelled: (Int) -> Bool
+        layer: Int, _ sparse: SparseFeedForward, _ pass: ForwardPass, cancelled: (Int) -> Bool
     ) throws(ModelError) {
-        let count = pass.count
+        let (choice, count) = (sparse.choice, pass.count)
         let isLossy = helpsReading(pass)
         if isLossy { markResidents(layer: layer, choice) }
         route(
-            router, choice, scratch.input, count: count, into: .chosenExperts, .expertWeights,
+            sparse.router, choice, scratch.input, count: count, into: .chosenExperts, .expertWeights,
             lossyRows: isLossy ? pass : nil)
         if isLossy { countLossyUses(choice, pass) }
         if let routing { reroute(layer: layer, by: routing, choice, pass) }
@@ -72,12 +70,12 @@ extension LoadedModel {
 
         try askForWave()
         expectNextLayer(after: layer, pass)
-        if let shared { computeForAll(shared, .shared(layer: layer), count: count, into: .shared) }
+        if let shared = sparse.shared { computeForAll(shared, .shared(layer: layer), count: count, into: .shared) }
         while done < distinct {
             if scratch.nextWave.isEmpty { try askForWave() }
             swap(&scratch.wave, &scratch.nextWave)
             if looksAhead { try askForWave() }
-            try computeWave(layer: layer, first: done, pass, cancelled: cancelled)
+            try computeWave(layer: layer, sparse, first: done, pass, cancelled: cancelled)
             done += scratch.wave.count
             experts.release(&scratch.wave)
         }
@@ -155,7 +153,8 @@ extension LoadedModel {
     /// Computes the experts of `scratch.wave`, which are those of `distinctExperts` from `first` on: those that are
     /// ready together, and when none is, the one that was asked for first.
     private func computeWave(
-        layer: Int, first: Int, _ pass: ForwardPass, cancelled: (Int) -> Bool
+        layer: Int, _ sparse: SparseFeedForward, first: Int, _ pass: ForwardPass,
+        cancelled: (Int) -> Bool
     ) throws(ModelError) {
         let isOnlyToken = pass.count == 1
         let pending = unsafe scratch.integers(.pendingTickets)
@@ -171,14 +170,14 @@ extension LoadedModel {
                 if rows + assignments(first + index) <= scratch.layout.rowCount,
                     experts.isReady(scratch.wave[index])
                 {
-                    rows += addJob(index, layer: layer, first: first, row: rows, pass, cancelled)
+                    rows += addJob(index, layer: layer, sparse, first: first, row: rows, pass, cancelled)
                 } else {
                     unsafe pending[kept] = pending[position]
                     kept += 1
                 }
             }
             if kept == left {
-                unsafe computeAsItArrives(Int(pending[0]), layer: layer, first: first, pass, cancelled)
+                unsafe computeAsItArrives(Int(pending[0]), layer: layer, sparse, first: first, pass, cancelled)
                 kept -= 1
                 for position in 0..<kept { unsafe pending[position] = pending[position + 1] }
             }
@@ -194,8 +193,8 @@ extension LoadedModel {
 
     /// Puts one expert's tokens on the list and returns how many they are; none if it can't be read.
     private func addJob(
-        _ index: Int, _ part: ExpertStore.Part = .whole, layer: Int, first: Int, row: Int, _ pass: ForwardPass,
-        _ cancelled: (Int) -> Bool
+        _ index: Int, _ part: ExpertStore.Part = .whole, layer: Int, _ sparse: SparseFeedForward,
+        first: Int, row: Int, _ pass: ForwardPass, _ cancelled: (Int) -> Bool
     ) -> Int {
         let ticket = scratch.wave[index]
         let rowCount = assignments(first + index)
@@ -207,20 +206,23 @@ extension LoadedModel {
         } catch {
             return 0
         }
+        let matrices = unsafe FeedForwardMatrices(
+            blob: blob, layout: experts.layout(of: ticket), gating: sparse.gating(of: expert))
         let key = ExpertKey(layer: layer, expert: expert)
-        unsafe scratch.jobs.append(
+        scratch.jobs.append(
             FeedForwardJob(
-                matrices: FeedForwardMatrices(blob: blob, layout: experts.layout(of: ticket)), kind: .expert(key),
+                matrices: matrices, kind: .expert(key),
                 inputRow: pass.count == 1 ? 0 : row, firstRow: row, rowCount: rowCount, outputRow: start))
         return rowCount
     }
 
     /// Computes one expert, `gate` and `up` as soon as they are there and `down` once the whole is there and sound.
     private func computeAsItArrives(
-        _ index: Int, layer: Int, first: Int, _ pass: ForwardPass, _ cancelled: (Int) -> Bool
+        _ index: Int, layer: Int, _ sparse: SparseFeedForward, first: Int, _ pass: ForwardPass,
+        _ cancelled: (Int) -> Bool
     ) {
         scratch.jobs.removeAll(keepingCapacity: true)
-        let rows = addJob(index, .gateUp, layer: layer, first: first, row: 0, pass, cancelled)
+        let rows = addJob(index, .gateUp, layer: layer, sparse, first: first, row: 0, pass, cancelled)
         guard rows > 0 else { return }
         let input = gather(rows: rows, isOnlyToken: pass.count == 1)
         computeGated(scratch.jobs, rows: rows, from: input)
@@ -299,9 +301,9 @@ extension LoadedModel {
         }
     }
 
-    /// hidden += Σ weight · output in the router's order, then the shared experts' output.
-    private func combine(_ pass: ForwardPass, perToken: Int, addsShared: Bool) {
-        let size = configuration.hiddenSize
+    /// hidden += Σ weight · (output + bias) in the router's order, then the shared experts' output.
+    private func combine(_ pass: ForwardPass, _ sparse: SparseFeedForward) {
+        let (size, perToken) = (configuration.hiddenSize, sparse.choice.expertsPerToken)
         let (hidden, delta) = unsafe (pass.hidden, scratch.floats(.delta))
         let (outputs, shared) = unsafe (scratch.floats(.expertOutputs), scratch.floats(.shared))
         let (weights, places) = unsafe (scratch.floats(.expertWeights), scratch.integers(.places))
@@ -312,8 +314,12 @@ extension LoadedModel {
             for assignment in row * perToken..<(row + 1) * perToken where unsafe chosen[assignment] >= 0 {
                 unsafe kernels.axpy(
                     weights[assignment], outputs + Int(places[assignment]) * size, count: size, into: sum)
+                if let biases = sparse.biases {
+                    unsafe kernels.axpy(
+                        weights[assignment], biases.down + Int(chosen[assignment]) * size, count: size, into: sum)
+                }
             }
-            if addsShared { unsafe kernels.add(shared + row * size, count: size, into: sum) }
+            if sparse.shared != nil { unsafe kernels.add(shared + row * size, count: size, into: sum) }
             unsafe kernels.add(sum, count: size, into: hidden + row * size)
         }
     }

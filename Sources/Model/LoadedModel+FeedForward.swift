@@ -43,8 +43,8 @@ extension LoadedModel {
         case .dense(let matrices):
             computeForAll(matrices, .dense(layer: index), count: count, into: .delta)
             addToHidden(.delta, pass)
-        case .sparse(let router, let choice, let shared):
-            addExperts(layer: index, router, choice, shared, pass, cancelled: cancelled)
+        case .sparse(let sparse):
+            addExperts(layer: index, sparse, pass, cancelled: cancelled)
         }
     }
 
@@ -71,7 +71,7 @@ extension LoadedModel {
         unsafe computeDown(jobs, rows: rows, into: output)
     }
 
-    /// The first half: silu(gate) ⊙ up of all jobs, into `gated`.
+    /// The first half: silu(gate) ⊙ up of all jobs, or what takes its place, into `gated`.
     func computeGated(_ jobs: [FeedForwardJob], rows: Int, from input: ActivationBuffer) {
         guard let shape = jobs.first?.matrices.gate.shape else { return }
         let (size, width) = (shape.columns, shape.rows)
@@ -85,7 +85,7 @@ extension LoadedModel {
                 // The kernels place a token's results by its own number.
                 let shift = (job.firstRow - job.inputRow) * width
                 unsafe kernels.multiplyGated(
-                    job.matrices.gate, job.matrices.up, panels: range, input,
+                    job.matrices.gate, job.matrices.up, job.matrices.gating, panels: range, input,
                     tokens: job.inputRow..<job.inputRow + job.rowCount, into: gated + shift, yStride: width)
             }
         }

@@ -10,6 +10,7 @@ import Synchronization
         let norm: UnsafePointer<Float>
         let kind: AttentionKind
         let output: Matrix
+        let outputBias: UnsafePointer<Float>?
     }
 
     enum AttentionKind {
@@ -35,6 +36,9 @@ import Synchronization
         let valueBias: UnsafePointer<Float>?
         let queryNorm: UnsafePointer<Float>?
         let keyNorm: UnsafePointer<Float>?
+        let sinks: UnsafePointer<Float>?
+        /// Positions that a token sees; nil: all.
+        let window: Int?
     }
 
     @safe enum Query {
@@ -44,7 +48,7 @@ import Synchronization
 
     enum FeedForward {
         case dense(FeedForwardMatrices)
-        case sparse(router: Matrix, choice: Router, shared: FeedForwardMatrices?)
+        case sparse(SparseFeedForward)
     }
 
     @safe struct Layer {
@@ -143,8 +147,13 @@ import Synchronization
                 case .latent(let shape): try .latent(latent(index, shape))
                 case .grouped(let shape): try .grouped(grouped(index, shape))
                 }
+            var outputBias: UnsafePointer<Float>?
+            if case .grouped(let shape) = configuration.attention, shape.hasOutputBias == true {
+                unsafe outputBias = try vector(.attentionOutputBias, index)
+            }
             let attention = try unsafe Attention(
-                norm: vector(.attentionNorm, index), kind: kind, output: matrix(.attentionOutput, index))
+                norm: vector(.attentionNorm, index), kind: kind, output: matrix(.attentionOutput, index),
+                outputBias: outputBias)
             return try unsafe Layer(
                 attention: attention, feedForwardNorm: vector(.feedForwardNorm, index),
                 feedForward: feedForward(index, configuration))
@@ -178,30 +187,44 @@ import Synchronization
             return try unsafe GroupedAttention(
                 shape: shape, query: matrix(.query, index), key: matrix(.key, index), value: matrix(.value, index),
                 queryBias: bias(.queryBias), keyBias: bias(.keyBias), valueBias: bias(.valueBias),
-                queryNorm: norm(.queryNorm), keyNorm: norm(.keyNorm))
+                queryNorm: norm(.queryNorm), keyNorm: norm(.keyNorm),
+                sinks: shape.hasSinks == true ? vector(.sinks, index) : nil,
+                window: shape.window.flatMap { $0.layers[index] ? $0.length : nil })
         }
 
         private func feedForward(_ index: Int, _ configuration: ModelConfiguration) throws(ModelError) -> FeedForward {
+            let gating = configuration.clamp.map { unsafe ClampedGating(slope: $0.slope, limit: $0.limit) }
             guard configuration.sparseLayers[index], let experts = configuration.experts else {
-                return try .dense(feedForward(gate: .denseGate, up: .denseUp, down: .denseDown, index))
+                return try .dense(feedForward(gate: .denseGate, up: .denseUp, down: .denseDown, index, gating))
             }
-            var bias: [Float] = []
-            if experts.router.hasSelectionBias {
-                let values = try unsafe vector(.routerBias, index)
-                bias = unsafe Array(UnsafeBufferPointer(start: values, count: experts.routedExpertCount))
+            func bias(_ role: TensorRole, _ isThere: Bool) throws(ModelError) -> [Float] {
+                guard isThere else { return [] }
+                let values = try unsafe vector(role, index)
+                return unsafe Array(UnsafeBufferPointer(start: values, count: experts.routedExpertCount))
             }
+            let choice = Router(
+                experts: experts, bias: try bias(.routerBias, experts.router.hasSelectionBias),
+                logitBias: try bias(.routerLogitBias, experts.router.hasLogitBias == true))
             let shared =
                 experts.sharedIntermediateSize == 0
-                ? nil : try feedForward(gate: .sharedGate, up: .sharedUp, down: .sharedDown, index)
-            return try unsafe .sparse(
-                router: matrix(.router, index), choice: Router(experts: experts, bias: bias), shared: shared)
+                ? nil : try feedForward(gate: .sharedGate, up: .sharedUp, down: .sharedDown, index, gating)
+            var biases: ExpertBiases?
+            if experts.hasBiases == true {
+                biases = try unsafe ExpertBiases(
+                    gate: vector(.expertGateBias, index), up: vector(.expertUpBias, index),
+                    down: vector(.expertDownBias, index))
+            }
+            return try .sparse(
+                SparseFeedForward(
+                    router: matrix(.router, index), choice: choice, shared: shared, gating: gating, biases: biases,
+                    intermediateSize: experts.intermediateSize))
         }
 
         private func feedForward(
-            gate: TensorRole, up: TensorRole, down: TensorRole, _ layer: Int
+            gate: TensorRole, up: TensorRole, down: TensorRole, _ layer: Int, _ gating: ClampedGating?
         ) throws(ModelError) -> FeedForwardMatrices {
             try FeedForwardMatrices(
-                gate: matrix(gate, layer), up: matrix(up, layer), down: matrix(down, layer))
+                gate: matrix(gate, layer), up: matrix(up, layer), down: matrix(down, layer), gating: gating)
         }
 
         func matrix(_ role: TensorRole, _ layer: Int?) throws(ModelError) -> Matrix {
@@ -224,30 +247,5 @@ import Synchronization
             }
             return unsafe (record, UnsafeRawPointer(memory.base + offset))
         }
-    }
-}
-
-/// `down · (silu(gate · x) ⊙ (up · x))`: a dense layer's, the shared experts' or one routed expert's matrices.
-struct FeedForwardMatrices {
-    /// [intermediate, hidden]
-    let gate: Matrix
-    let up: Matrix
-    /// [hidden, intermediate]
-    let down: Matrix
-
-    init(gate: Matrix, up: Matrix, down: Matrix) {
-        self.gate = gate
-        self.up = up
-        self.down = down
-    }
-
-    /// A routed expert's, in its unpacked blob.
-    init(blob: UnsafeRawPointer, layout: ExpertLayout) {
-        let stride = layout.gateUpStride
-        unsafe gate = Matrix(
-            base: blob, shape: layout.gateShape, table: layout.gateUpTable, strideByteCount: stride)
-        unsafe up = Matrix(
-            base: blob + layout.upOffset, shape: layout.gateShape, table: layout.gateUpTable, strideByteCount: stride)
-        unsafe down = Matrix(base: blob + layout.downOffset, shape: layout.downShape, table: layout.downTable)
     }
 }

@@ -28,8 +28,9 @@ package struct RotaryTable: Sendable {
         func dimension(_ rotations: Double) -> Double {
             Double(headSize) * log(Double(yarn.originalContextLength) / (rotations * 2 * .pi)) / (2 * log(theta))
         }
-        let low = max(dimension(yarn.betaFast).rounded(.down), 0)
-        let high = min(dimension(yarn.betaSlow).rounded(.up), Double(headSize - 1))
+        var (low, high) = (dimension(yarn.betaFast), dimension(yarn.betaSlow))
+        if yarn.hasExactRamp != true { (low, high) = (low.rounded(.down), high.rounded(.up)) }
+        (low, high) = (max(low, 0), min(high, Double(headSize - 1)))
         let width = high == low ? 0.001 : high - low
         return min(max((Double(pair) - low) / width, 0), 1)
     }

@@ -18,7 +18,9 @@ extension Router {
         residents: Span<Int32>
     ) -> LossyRouting.Use {
         if ranksByLogits {
-            for expert in 0..<expertCount { preferences[expert] = scores[expert] }
+            for expert in 0..<expertCount {
+                preferences[expert] = scores[expert] + (logitBias.isEmpty ? 0 : logitBias[expert])
+            }
         }
         choose(scores: &scores, ranking: &ranking, experts: &experts, weights: &weights)
         var use = LossyRouting.Use()

@@ -13,14 +13,19 @@ package struct Router: Sendable {
     package let expertsPerToken: Int
     /// e_score_correction_bias [experts]; empty without one.
     let bias: [Float]
+    /// Added to the logits [experts]; empty without one.
+    let logitBias: [Float]
 
-    /// - Parameter bias: as long as `expertCount`, or empty.
-    package init(experts: ModelConfiguration.Experts, bias: [Float]) {
+    /// - Parameters:
+    ///   - bias, logitBias: as long as `expertCount`, or empty.
+    package init(experts: ModelConfiguration.Experts, bias: [Float], logitBias: [Float] = []) {
         configuration = experts.router
         expertCount = experts.routedExpertCount
         expertsPerToken = experts.expertsPerToken
-        precondition(bias.isEmpty || bias.count == expertCount, "a router's bias has one value an expert")
+        precondition([0, expertCount].contains(bias.count), "a router's bias has one value an expert")
+        precondition([0, expertCount].contains(logitBias.count), "a router's bias has one value an expert")
         self.bias = bias
+        self.logitBias = logitBias
     }
 
     private var groupCount: Int { max(configuration.groupCount, 1) }
@@ -83,6 +88,7 @@ package struct Router: Sendable {
     }
 
     private func score(_ scores: inout MutableSpan<Float>) {
+        for expert in logitBias.indices { scores[expert] += logitBias[expert] }
         switch configuration.scoring {
         case .softmaxOfChosen:
             break

@@ -197,7 +197,10 @@ package struct Conversion {
             report.packedExpertCount += record.codec == .stored ? 0 : 1
         }
         report.losses.add(unit, losses)
-        report.uncompensated += workers.encoding.uncompensated(unit)
+        // Nobody can record what goes into layers that only predict.
+        if (unit.layer ?? 0) < checkpoint.configuration.layerCount {
+            report.uncompensated += workers.encoding.uncompensated(unit)
+        }
         for (part, loss) in zip(unit.parts, losses) {
             let format: BlockFormat = part.refinementOffset == nil ? part.encoder.shape.format : .q8
             report.add(.init(name: part.source.name, format: format, loss: loss), weightCount: part.source.weightCount)

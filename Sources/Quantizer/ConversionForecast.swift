@@ -58,7 +58,8 @@ package struct ConversionForecast: Sendable {
         for tensor in checkpoint.tensors {
             let shape = plan.shape(of: tensor.requirement).importing(tensor.matrix)
             size.addTensor(byteCount: shape.byteCount)
-            dense += MatrixShape.padded(shape.byteCount)
+            let isRead = (tensor.requirement.key.layer ?? 0) < checkpoint.configuration.layerCount
+            if isRead { dense += MatrixShape.padded(shape.byteCount) }
             lines.append(
                 Line(
                     name: tensor.requirement.key.description, rows: shape.rows, columns: shape.columns, matrixCount: 1,
@@ -78,8 +79,9 @@ package struct ConversionForecast: Sendable {
         lines += Self.expertLines(layouts)
 
         self.lines = lines
-        expertByteCounts = layouts.map(\.byteCount)
-        coarseExpertByteCounts = layouts.map(\.layout.byteCount)
+        let read = layouts.filter { $0.key.layer < checkpoint.configuration.layerCount }
+        expertByteCounts = read.map(\.byteCount)
+        coarseExpertByteCounts = read.map(\.layout.byteCount)
         denseByteCount = dense
         weightCount = lines.reduce(0) { $0 + $1.weightCount }
         arrayByteCount = lines.reduce(0) { $0 + $1.byteCount }
@@ -110,10 +112,10 @@ package struct ConversionForecast: Sendable {
     /// As many losses as will be recorded, each as long as its text can get.
     private static func longestLosses(_ configuration: ModelConfiguration) -> [RecordedLoss] {
         let error = 1.2345678901234567e-05
-        let tensors = configuration.residentTensors.map {
+        let tensors = configuration.storedTensors.map {
             RecordedLoss(layer: $0.key.layer, kind: $0.key.role.name, matrixCount: 1, relativeError: error)
         }
-        let experts = (0..<configuration.layerCount).filter { configuration.sparseLayers[$0] }.flatMap { layer in
+        let experts = configuration.storedLayers.filter(configuration.isSparse).flatMap { layer in
             ["gate", "up", "down"].map {
                 RecordedLoss(
                     layer: layer, kind: "experts.\($0)",

@@ -160,6 +160,14 @@ struct ConversionUnit {
         parts.reduce(0) { $0 + $1.source.byteCount(ofRows: $1.rows.count) }
     }
 
+    /// nil for the model's own tensors.
+    var layer: Int? {
+        switch content {
+        case .tensor(let tensor, _, _, _): tensor.requirement.key.layer
+        case .expert(let expert, _, _): expert.key.layer
+        }
+    }
+
     var name: String {
         switch content {
         case .tensor(let tensor, _, _, _): "\(tensor.requirement.key)"

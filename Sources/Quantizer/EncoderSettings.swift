@@ -41,7 +41,7 @@ struct EncoderSettings {
         }
         guard method != .rtn else { return encoder(.linear, .plain) }
         if let table { return encoder(table, .search) }
-        let candidates = CodeTable.allCases.map { encoder($0, .search) }
+        let candidates = CodeTable.searched.map { encoder($0, .search) }
         var losses = [Double](repeating: 0, count: candidates.count)
         for matrix in matrices {
             for rows in sample {

@@ -137,9 +137,9 @@ package struct FormatPlan: Sendable {
 
     package var isNested: Bool { rules.contains { $0.type.isNested } }
 
-    /// Every routed expert, by layer and number.
+    /// Every routed expert of the forward pass, by layer and number.
     package var expertKeys: [ExpertKey] {
-        expertTypes.indices.flatMap { layer in
+        expertTypes.indices.prefix(configuration.layerCount).flatMap { layer in
             expertTypes[layer].indices.map { ExpertKey(layer: layer, expert: $0) }
         }
     }
@@ -168,10 +168,13 @@ package struct FormatPlan: Sendable {
 }
 
 extension ModelConfiguration {
-    /// Every resident tensor, in the order of the container's index.
+    /// Every resident tensor of the forward pass, in the order of the container's index.
     package var residentTensors: [TensorRequirement] {
         modelTensors + (0..<layerCount).flatMap(tensors(ofLayer:))
     }
+
+    /// The same and those of the layers that predict.
+    package var storedTensors: [TensorRequirement] { modelTensors + storedLayers.flatMap(tensors(ofLayer:)) }
 
     package var sparseLayerCount: Int { sparseLayers.count { $0 } }
 }

@@ -24,7 +24,10 @@ package enum HessianKey: Hashable, Sendable, CustomStringConvertible {
         case .denseGate, .denseUp, .sharedGate, .sharedUp, .router: role = .feedForwardNorm
         case .outputHead: role = .outputNorm
         case .tokenEmbedding, .outputNorm, .attentionNorm, .queryLatentNorm, .keyValueLatentNorm, .feedForwardNorm,
-            .routerBias, .queryBias, .keyBias, .valueBias, .queryNorm, .keyNorm:
+            .routerBias, .queryBias, .keyBias, .valueBias, .queryNorm, .keyNorm, .attentionOutputBias, .sinks,
+            .routerLogitBias, .expertGateBias, .expertUpBias, .expertDownBias,
+            .predictionEmbeddingNorm, .predictionHiddenNorm, .predictionProjection, .predictionOutputNorm,
+            .predictionEmbedding, .predictionHead:
             return nil
         }
         self = .tensor(TensorKey(role, layer: key.layer))

@@ -63,11 +63,12 @@ package struct Remaking {
         case .expert(let record):
             experts[record.key].map { expert in
                 let tables = ConversionUnit.Tables(first: record.layout.gateUpTable, down: record.layout.downTable)
-                return [ConversionUnit(expert, record.layout, reader.refinements[record.key]?.layout, tables)]
+                let refinement = reader.planes(of: record.key)?.refinement
+                return [ConversionUnit(expert, record.layout, refinement?.layout, tables)]
             } ?? []
         case .refinement(let record):
             // It is made with its expert.
-            reader.experts[record.key].map { units(of: .expert($0)) } ?? []
+            reader.planes(of: record.key).map { units(of: .expert($0.expert)) } ?? []
         }
     }
 
@@ -79,8 +80,8 @@ package struct Remaking {
         case .expert(let record): key = record.key
         case .refinement(let record): key = record.key
         }
-        return (reader.experts[key].map { [.expert($0)] } ?? [])
-            + (reader.refinements[key].map { [.refinement($0)] } ?? [])
+        guard let planes = reader.planes(of: key) else { return [] }
+        return [.expert(planes.expert)] + (planes.refinement.map { [.refinement($0)] } ?? [])
     }
 
     /// Makes everything again, and keeps nothing of it.

@@ -32,7 +32,7 @@ struct RuleResolution {
     }
 
     mutating func resolve(_ configuration: ModelConfiguration) {
-        for tensor in configuration.residentTensors {
+        for tensor in configuration.storedTensors {
             let names = [tensor.key.description] + (sourceNames[tensor.key].map { [$0] } ?? [])
             if tensor.mustBeF32 {
                 for index in rules.indices where matches(index, names) { note(index, .matchedUnquantized) }
@@ -40,8 +40,8 @@ struct RuleResolution {
                 tensorTypes[tensor.key] = rule.type
             }
         }
-        expertTypes = (0..<configuration.layerCount).map { layer in
-            guard configuration.sparseLayers[layer], let experts = configuration.experts else { return [] }
+        expertTypes = configuration.storedLayers.map { layer in
+            guard configuration.isSparse(layer), let experts = configuration.experts else { return [] }
             return (0..<experts.routedExpertCount).map { types(of: ExpertKey(layer: layer, expert: $0)) }
         }
     }

@@ -69,7 +69,7 @@ struct SynthesisArray {
             return
         }
         // The embedding isn't multiplied: its rows are the first values themselves.
-        let deviation: Float = tensor.key.role == .tokenEmbedding ? 1 : Self.deviation(shape)
+        let deviation: Float = tensor.key.role.isEmbedding ? 1 : Self.deviation(shape)
         let weights = RandomWeights(shape, deviation: deviation, seed: seed)
         parts = [Part(weights, offset: 0, stride: shape.strideByteCount)]
     }

@@ -18,7 +18,7 @@ package enum WeightKind: String, Sendable, CaseIterable {
     case expertGateUp = "experts.*.{gate,up}"
     case expertDown = "experts.*.down"
 
-    /// nil for what is never quantised.
+    /// nil for what is never quantised, and for what only prediction has.
     init?(_ role: TensorRole) {
         switch role {
         case .tokenEmbedding: self = .embedding
@@ -35,8 +35,12 @@ package enum WeightKind: String, Sendable, CaseIterable {
         case .sharedGate, .sharedUp: self = .sharedGateUp
         case .sharedDown: self = .sharedDown
         case .outputNorm, .attentionNorm, .queryLatentNorm, .keyValueLatentNorm, .feedForwardNorm, .router,
-            .routerBias, .queryBias, .keyBias, .valueBias, .queryNorm, .keyNorm:
+            .routerBias, .queryBias, .keyBias, .valueBias, .queryNorm, .keyNorm, .attentionOutputBias, .sinks,
+            .routerLogitBias, .expertGateBias, .expertUpBias, .expertDownBias, .predictionEmbeddingNorm,
+            .predictionHiddenNorm, .predictionOutputNorm:
             return nil
+        // Recipes weigh what a token reads, and it reads none of these.
+        case .predictionProjection, .predictionEmbedding, .predictionHead: return nil
         }
     }
 

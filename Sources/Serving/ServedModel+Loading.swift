@@ -46,6 +46,7 @@ extension ServedModel {
         let template = template(
             container.text.chatTemplate, tokenizerConfigJSON: container.text.tokenizerConfigJSON,
             tokenizer: tokenizer)
+        let syntax = AnswerSyntax(template: container.text.chatTemplate)
         let kernels = try Kernels.selected()
         var notes: [String] = []
         let (plan, kept, probe) = try prepare(container, options.plan, memory, notes: &notes)
@@ -53,7 +54,7 @@ extension ServedModel {
             container: container, plan: plan, threadCount: options.threadCount ?? ThreadCount.available,
             kernels: kernels, kept: kept)
         let endTokens = Set(container.metadata.configuration.endTokens.map(Int32.init(clamping:)))
-            .union(tokenizer.endToken.map { [$0] } ?? [])
+            .union(tokenizer.endToken.map { [$0] } ?? []).union(syntax.endTokens(tokenizer))
         let forecast = probe.map { plan.forecastLines($0, readBandwidth: model.measureReadBandwidth()) } ?? []
         let engine = try Engine(
             model: model, tokenizer: tokenizer,
@@ -67,7 +68,7 @@ extension ServedModel {
         let fingerprint = fingerprint(container, kernels: kernels, plan)
         return ServedModel(
             id: identifier(path: path), engine: engine, container: container, tokenizer: tokenizer, template: template,
-            syntax: AnswerSyntax(template: container.text.chatTemplate),
+            syntax: syntax,
             reasoningBeginToken: tokenizer.id(of: ChatTemplate.thinkMarker),
             reasoningEndToken: try tokenizer.encode(ChatTemplate.endThinkMarker, special: .parsed, addBegin: false)
                 .last,

@@ -56,6 +56,7 @@ extension ServedModel {
                 role: wire.role.template, content: wire.content?.text ?? "", reasoning: wire.reasoningContent,
                 isPrefix: wire.prefix ?? false)
             message.hasContent = wire.content != nil
+            message.namesThinking = syntax.isHarmony
             message.toolCalls = try calls(of: wire, at: place)
             message.toolCallID = wire.toolCallID
             if wire.role == .tool { message.name = wire.name }

@@ -11,6 +11,9 @@ package struct HarmonyParser: Sendable {
         "<|start|>", "<|channel|>", "<|constrain|>", "<|message|>", "<|end|>", "<|call|>", "<|return|>",
     ]
 
+    /// Those that end an answer.
+    package static let lastMarkers = ["<|call|>", "<|return|>"]
+
     /// Whether a chat template is written in these messages.
     package static func isSyntax(ofTemplate source: String) -> Bool {
         source.contains("<|channel|>") && source.contains("<|message|>")

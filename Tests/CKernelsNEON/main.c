@@ -154,11 +154,19 @@ static void check_matrix(
     expect_same(entry->name, what, found, expected, count);
 
     moed_matrix other = make_matrix(how, rows, columns, ordinary);
-    entry->multiply_gated(&w, &other, &inputs, panels, (moed_range){0, tokens}, found, stride);
-    for (int64_t t = 0; t < tokens; t++) {
-        scalar->multiply_gated(&w, &other, &expected_inputs, panels, (moed_range){t, t + 1}, expected, stride);
+    float *biases = allocate(2 * rows * 4);
+    fill_inputs(biases, 2 * rows, ordinary);
+    moed_gating clamped = {1.702f, 7.0f, biases, biases + rows};
+    for (int i = 0; i < 2; i++) {
+        const moed_gating *gating = i == 0 ? NULL : &clamped;
+        entry->multiply_gated(&w, &other, gating, &inputs, panels, (moed_range){0, tokens}, found, stride);
+        for (int64_t t = 0; t < tokens; t++) {
+            moed_range one = {t, t + 1};
+            scalar->multiply_gated(&w, &other, gating, &expected_inputs, panels, one, expected, stride);
+        }
+        expect_same(entry->name, what, found, expected, count);
     }
-    expect_same(entry->name, what, found, expected, count);
+    free(biases);
     free((void *)other.base);
 
     entry->multiply_dequantized(&w, all_rows, x, columns, tokens, found, stride);
@@ -225,6 +233,7 @@ static void check_vectors(const moed_kernels *entry, const moed_kernels *scalar,
     CHECK_VECTOR(y, add, (x, count, out));
     CHECK_VECTOR(y, rms_norm, (x, y, 1e-6f, count, out));
     CHECK_VECTOR(y, silu_multiply, (x, y, count, out));
+    CHECK_VECTOR(y, clamped_multiply, (1.702f, 0.7f, x, y, count, out));
     CHECK_VECTOR(y, sigmoid, (x, count, out));
     CHECK_VECTOR(y, exponentials, (x, count, out));
     CHECK_VECTOR(y, softmax, (count, out));
@@ -240,7 +249,7 @@ static void check_vectors(const moed_kernels *entry, const moed_kernels *scalar,
 
 /// Some tokens of several heads over positions of which the later tokens see more.
 typedef struct {
-    int64_t tokens, heads, width, second_width, value_width, positions, first_visible;
+    int64_t tokens, heads, width, second_width, value_width, positions, first_visible, window;
     int format;
 } attention_shape;
 
@@ -265,6 +274,7 @@ static void attend_once(
         .heads = shape->heads,
         .positions = {0, shape->positions},
         .first_visible = shape->first_visible,
+        .window = shape->window,
         .scale = 0.125f,
         .maxima = sums,
         .sums = sums + queries_of_all,
@@ -316,7 +326,7 @@ static void check_entry(const moed_kernels *entry, const moed_kernels *scalar, i
     static const encoding encodings[] = {
         {moed_f32, 0, 0}, {moed_bf16, 0, 0}, {moed_f16, 0, 0}, {moed_q8, 0, moed_f16_scales},
         {moed_q8, 0, moed_bf16_scales}, {moed_q4, 0, moed_f16_scales}, {moed_q4, 0, moed_bf16_scales},
-        {moed_q4, 1, moed_f16_scales}, {moed_q4, 1, moed_bf16_scales},
+        {moed_q4, 1, moed_f16_scales}, {moed_q4, 1, moed_bf16_scales}, {moed_q4, 2, moed_bf16_scales},
     };
     enum { encoding_count = sizeof encodings / sizeof *encodings };
     // The last ones have enough tokens for tiles and blocks of every size, and more columns than a tile.
@@ -332,11 +342,13 @@ static void check_entry(const moed_kernels *entry, const moed_kernels *scalar, i
         for (int64_t count = 1; count < 70; count++) check_vectors(entry, scalar, count, kind);
     }
     static const attention_shape attentions[] = {
-        {1, 1, 64, 0, 64, 1, 1, 0},     {1, 16, 512, 64, 512, 130, 130, 0}, {1, 5, 600, 8, 72, 64, 64, 0},
-        {9, 3, 24, 8, 20, 70, 62, 0},   {70, 1, 128, 64, 128, 64, -6, 0},   {33, 2, 16, 0, 16, 64, 40, 0},
+        {1, 1, 64, 0, 64, 1, 1, 0, 0},   {1, 16, 512, 64, 512, 130, 130, 0, 0}, {1, 5, 600, 8, 72, 64, 64, 0, 0},
+        {9, 3, 24, 8, 20, 70, 62, 0, 0}, {70, 1, 128, 64, 128, 64, -6, 0, 0},   {33, 2, 16, 0, 16, 64, 40, 0, 0},
+        {70, 3, 24, 0, 20, 140, 71, 9, 0}, {1, 4, 64, 0, 64, 130, 130, 128, 0}, {33, 2, 16, 0, 16, 64, 80, 20, 0},
     };
+    enum { attention_count = sizeof attentions / sizeof *attentions };
     for (int kind = 0; kind < kinds; kind++) {
-        for (int i = 0; i < 12; i++) {
+        for (int i = 0; i < 2 * attention_count; i++) {
             attention_shape shape = attentions[i / 2];
             shape.format = i % 2 == 0 ? moed_f32 : moed_bf16;
             check_attention(entry, scalar, shape, kind);

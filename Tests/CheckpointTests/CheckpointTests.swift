@@ -18,8 +18,50 @@ struct CheckpointTests {
         #expect(checkpoint.warnings.count == 1 && checkpoint.warnings[0].contains("tokenizer.json"))
     }
 
-    @Test func predictionLayersAreSkippedAndSaidSo() throws {
+    @Test func predictionLayersAreTakenWithoutTheirCopies() throws {
         let checkpoint = try Checkpoint(directory: Fixtures.demo)
+        #expect(checkpoint.skipped.map(\.reason) == ["layer 5's copy of the embedding", "layer 5's copy of the head"])
+        #expect(checkpoint.skipped.map(\.tensorCount) == [1, 1])
+        #expect(checkpoint.configuration.predictionLayers == [.init(hasOwnEmbedding: false, hasOwnHead: false)])
+        #expect(checkpoint.experts.count { $0.key.layer == 5 } == 32)
+        let own = checkpoint.tensors.filter { $0.requirement.key.layer == 5 }.map(\.matrix.name)
+        #expect(own.contains("model.layers.5.eh_proj.weight") && own.contains("model.layers.5.shared_head.norm.weight"))
+        #expect(own.count + 3 * 32 + 2 == 116)
+    }
+
+    @Test func anEmbeddingOfTheirOwnIsKeptAndSaidSo() throws {
+        var edited = try EditedCheckpoint("moonlight")
+        edited.replace(#""num_nextn_predict_layers": 0"#, with: #""num_nextn_predict_layers": 1"#)
+        for (name, tensor) in edited.tensors where name.hasPrefix("model.layers.2.") {
+            edited.tensors[name.replacing("layers.2.", with: "layers.3.")] = tensor
+        }
+        let norm = try #require(edited.tensors["model.norm.weight"])
+        for name in ["enorm", "hnorm", "shared_head.norm"] { edited.tensors["model.layers.3.\(name).weight"] = norm }
+        edited.tensors["model.layers.3.eh_proj.weight"] = .init(
+            element: .bf16, shape: [64, 128], bytes: Array(repeating: 0, count: 64 * 128 * 2))
+        edited.tensors["model.layers.3.shared_head.head.weight"] = edited.tensors["lm_head.weight"]
+        edited.tensors["model.layers.3.embed_tokens.weight"] = edited.tensors["model.embed_tokens.weight"]
+        edited.tensors["model.layers.3.embed_tokens.weight"]?.bytes[77] ^= 1
+        let checkpoint = try edited.open()
+        #expect(checkpoint.configuration.predictionLayers == [.init(hasOwnEmbedding: true, hasOwnHead: false)])
+        #expect(checkpoint.skipped.map(\.reason) == ["layer 3's copy of the head"])
+        #expect(checkpoint.warnings.contains { $0.contains("Layer 3's embedding isn't the model's own") })
+        // One that doesn't have all it needs is as damaged as any other layer.
+        edited.tensors["model.layers.3.hnorm.weight"] = nil
+        #expect(try edited.failure()?.tensor == "model.layers.3.hnorm.weight")
+    }
+
+    @Test func aPredictionLayerThatIsntThereIsOnlySaidSo() throws {
+        var edited = try EditedCheckpoint("moonlight")
+        edited.replace(#""num_nextn_predict_layers": 0"#, with: #""num_nextn_predict_layers": 1"#)
+        let checkpoint = try edited.open()
+        #expect(checkpoint.configuration.predictionLayers == nil)
+        #expect(checkpoint.warnings.contains { $0.contains("layer 3") })
+    }
+
+    @Test func predictionLayersCanBeLeftOut() throws {
+        let checkpoint = try Checkpoint(directory: Fixtures.demo, takesPrediction: false)
+        #expect(checkpoint.configuration.predictionLayers == nil)
         #expect(checkpoint.skipped.count == 1)
         #expect(checkpoint.skipped[0].reason.contains("layer 5"))
         #expect(checkpoint.skipped[0].tensorCount == 116)

@@ -174,7 +174,7 @@ struct ConfigurationTests {
         #expect(error?.key == key)
     }
 
-    @Test(arguments: ["gpt_oss", "", "deepseek_v4"])
+    @Test(arguments: ["qwen2_moe", "", "deepseek_v4"])
     func anotherFamilyIsRefusedByName(family: String) throws {
         let text = publishedV3.replacing("deepseek_v3", with: family)
         let error = #expect(throws: CheckpointError.self) { try Checkpoint.configuration(json: [UInt8](text.utf8)) }

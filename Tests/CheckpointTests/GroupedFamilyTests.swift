@@ -48,6 +48,40 @@ import Testing
         #expect(try configuration(listed).denseIntermediateSize == 96)
     }
 
+    @Test func gptOSS() throws {
+        let model = try configuration(json("gpt-oss"))
+        #expect(model.activation == .clamped && model.clamp == .init(slope: 1.702, limit: 7))
+        #expect(model.rotary.yarn?.hasExactRamp == true)
+        #expect(model.experts?.hasBiases == true && model.experts?.router.hasLogitBias == true)
+        #expect(model.experts?.router.scoring == .softmaxOfChosen)
+        let attention = try attention("gpt-oss")
+        #expect(attention.hasBias && attention.hasOutputBias == true && attention.hasSinks == true)
+        #expect(attention.window == .init(length: 16, layers: [true, false, true, false]))
+    }
+
+    /// As gpt-oss-20b is published: older spellings, no slope, layers by turns.
+    @Test func publishedGPTOSS() throws {
+        let model = try configuration(
+            """
+            {"architectures": ["GptOssForCausalLM"], "attention_bias": true, "attention_dropout": 0.0,
+             "eos_token_id": 200002, "experts_per_token": 4, "head_dim": 64, "hidden_act": "silu", "hidden_size": 2880,
+             "initial_context_length": 4096, "initializer_range": 0.02, "intermediate_size": 2880,
+             "max_position_embeddings": 131072, "model_type": "gpt_oss", "num_attention_heads": 64,
+             "num_experts_per_tok": 4, "num_hidden_layers": 24, "num_key_value_heads": 8, "num_local_experts": 32,
+             "output_router_logits": false, "pad_token_id": 199999, "rms_norm_eps": 1e-05,
+             "quantization_config": {"modules_to_not_convert": ["model.layers.*.self_attn"], "quant_method": "mxfp4"},
+             "rope_scaling": {"beta_fast": 32.0, "beta_slow": 1.0, "factor": 32.0, "rope_type": "yarn",
+                              "original_max_position_embeddings": 4096, "truncate": false},
+             "rope_theta": 150000, "router_aux_loss_coef": 0.9, "sliding_window": 128, "swiglu_limit": 7.0,
+             "tie_word_embeddings": false, "transformers_version": "4.55.0", "use_cache": true, "vocab_size": 201088}
+            """)
+        #expect(model.clamp == .init(slope: 1.702, limit: 7))
+        guard case .grouped(let attention) = model.attention else { throw CancellationError() }
+        #expect(attention.window?.length == 128)
+        #expect(attention.window?.layers == (0..<24).map { $0.isMultiple(of: 2) })
+        #expect(abs((model.rotary.yarn?.magnitude ?? 0) - 1.3465735902799727) < 1e-12)
+    }
+
     @Test func whatSetsTheOthersApart() throws {
         #expect(try attention("olmoe").headNorm == .whole)
         #expect(try attention("mixtral").headNorm == .none)
@@ -75,6 +109,12 @@ import Testing
         ("mixtral", #""sliding_window": null"#, #""sliding_window": 4096"#),
         ("qwen3", #""layer_types": ["#, #""layer_types": ["sliding_attention","#),
         ("llama", #""mlp_bias": false"#, #""mlp_bias": true"#),
+        ("dots1", #""sliding_window": null"#, #""sliding_window": 64"#),
+        ("gpt-oss", #""attention_bias": true"#, #""attention_bias": false"#),
+        ("gpt-oss", #"    "sliding_attention",\#n    "full_attention"\#n"#, #"    "sliding_attention"\#n"#),
+        ("gpt-oss", #""sliding_window": 16"#, #""sliding_window": null"#),
+        ("glm4-moe-lite", #""sparse",\#n    "sparse""#, #""sparse",\#n    "dense""#),
+        ("glm4-moe-lite", #""qk_head_dim": 32"#, #""qk_head_dim": 16"#),
         ("glm4-moe", #""partial_rotary_factor": 0.5"#, #""partial_rotary_factor": 0.01"#),
     ])
     func whatIsNotSupportedIsNamed(name: String, old: String, new: String) throws {

@@ -12,6 +12,10 @@ private struct AttentionCase {
     var positions: Int
     /// Positions that the first token sees.
     var visible: Int
+    /// How many of them a token sees; nil: all.
+    var window: Int?
+    /// Of each head; none if it is empty.
+    var sinks: [Float] = []
     var format = BlockFormat.f32
     var queries: [Float] = []
     var cached: [Float] = []
@@ -35,8 +39,8 @@ private struct AttentionCase {
         let range = range ?? 0..<tokens
         let (count, width) = (range.count * heads, widths.0 + widths.1)
         let query = Self.copy(queries[range.lowerBound * heads * width..<range.upperBound * heads * width])
-        let results = Self.copy(Array(repeating: -Float.infinity, count: count))
-        let sums = Self.copy(Array(repeating: Float(0), count: count))
+        let results = Self.copy((0..<count).map { sinks.isEmpty ? -Float.infinity : sinks[$0 % heads] })
+        let sums = Self.copy(Array(repeating: Float(sinks.isEmpty ? 0 : 1), count: count))
         let attended = Self.copy(Array(repeating: Float(0), count: count * valueWidth))
         let floats = Self.copy(cached)
         let halves = Self.copy(cached.map { NumberFormat.bf16($0) })
@@ -62,7 +66,7 @@ private struct AttentionCase {
             kernels.attend(
                 all, keys: rows(0, widths.0), secondKeys: widths.1 == 0 ? nil : rows(widths.0, widths.1),
                 values: rows(width, valueWidth), positions: min(step, positions - start),
-                visible: visible + range.lowerBound - start)
+                visible: visible + range.lowerBound - start, window: window)
         }
         return (0..<count * valueWidth).map { attended[$0] / sums[$0 / valueWidth] }
     }
@@ -77,16 +81,19 @@ private struct AttentionCase {
     var reference: [Double] {
         let width = widths.0 + widths.1
         return (0..<tokens * heads).flatMap { query in
-            let seen = min(positions, visible + query / heads)
-            let scores = (0..<seen).map { position in
+            let end = min(positions, visible + query / heads)
+            let seen = max(0, visible + query / heads - (window ?? positions + visible))..<end
+            let scores = seen.map { position in
                 (0..<width).reduce(0.0) {
                     $0 + Double(queries[query * width + $1]) * Double(cached[position * stride + $1])
                 } * Double(scale)
             }
-            let weights = scores.map { exp($0 - (scores.max() ?? 0)) }
-            let total = weights.reduce(0, +)
+            let sink = sinks.isEmpty ? -Double.infinity : Double(sinks[query % heads])
+            let largest = max(scores.max() ?? 0, sink)
+            let weights = scores.map { exp($0 - largest) }
+            let total = weights.reduce(exp(sink - largest), +)
             return (0..<valueWidth).map { column in
-                (0..<seen).reduce(0.0) { $0 + weights[$1] * Double(cached[$1 * stride + width + column]) } / total
+                zip(seen, weights).reduce(0.0) { $0 + $1.1 * Double(cached[$1.0 * stride + width + column]) } / total
             }
         }
     }
@@ -102,6 +109,16 @@ struct AttentionTests {
         AttentionCase(tokens: 70, heads: 2, widths: (24, 8), valueWidth: 20, positions: 170, visible: 101).filled(),
         AttentionCase(tokens: 33, heads: 8, widths: (128, 0), valueWidth: 128, positions: 33, visible: 1, format: .bf16)
             .filled(),
+        // Windows that begin before, at and behind the borders of blocks, and sinks.
+        AttentionCase(
+            tokens: 70, heads: 3, widths: (24, 0), valueWidth: 20, positions: 140, visible: 71, window: 9,
+            sinks: [0.5, -40, 3]
+        ).filled(),
+        AttentionCase(
+            heads: 4, widths: (64, 0), valueWidth: 64, positions: 200, visible: 200, window: 128,
+            sinks: [9, 0, 1, -1], format: .bf16
+        ).filled(),
+        AttentionCase(tokens: 40, heads: 2, widths: (16, 0), positions: 300, visible: 261, window: 100).filled(),
         // Scores of several hundred: only the maximum keeps their exponentials finite.
         AttentionCase(tokens: 5, heads: 4, widths: (64, 0), positions: 200, visible: 196).filled(magnitude: 200),
     ]
@@ -130,6 +147,17 @@ struct AttentionTests {
                 attention.attended(.best, tokens: $0..<min($0 + size, tokens), blocks: 1)
             }
             #expect(parts.bits == whole.bits)
+        }
+    }
+
+    @Test("What lies before a window doesn't touch it")
+    func positionsBeforeTheWindowDontMatter() {
+        var windowed = AttentionCase(heads: 5, widths: (32, 0), positions: 90, visible: 90).filled()
+        windowed.window = 20
+        var damaged = windowed
+        for index in 0..<70 * windowed.stride { damaged.cached[index] = .nan }
+        for kernels in Kernels.available {
+            #expect(damaged.attended(kernels).bits == windowed.attended(kernels).bits)
         }
     }
 

@@ -17,7 +17,7 @@ struct Encoding: Sendable, CustomTestStringConvertible {
 
     static let all = [
         Self(.f32), Self(.bf16), Self(.f16), Self(.q8), Self(.q8, scales: .bf16), Self(.q4), Self(.q4, scales: .bf16),
-        Self(.q4, .nonLinear), Self(.q4, .nonLinear, scales: .bf16),
+        Self(.q4, .nonLinear), Self(.q4, .nonLinear, scales: .bf16), Self(.q4, .e2m1, scales: .bf16),
     ]
     static let quantized = all.filter(\.format.isQuantized)
 }
@@ -132,12 +132,10 @@ struct MatrixProductTests {
         for up in try [matrix(encoding, seed: 2), matrix(Encoding(.q8), seed: 3)] {
             for tokens in [1, 2, 7, 24, 70] {
                 let x = Inputs.ordinary.values(columns * tokens)
-                var expected = try kernels.product(gate, x, tokens: tokens)
+                let gates = try kernels.product(gate, x, tokens: tokens)
                 let ups = try kernels.product(up, x, tokens: tokens)
-                let count = rows * tokens
-                expected.withUnsafeMutableBufferPointer { gates in
-                    kernels.siluMultiply(gate: gates.baseAddress!, up: ups, count: count, into: gates.baseAddress!)
-                }
+                var expected = gates
+                kernels.siluMultiply(gate: gates, up: ups, count: gates.count, into: &expected)
                 let buffer = try ActivationBuffer(tokenCapacity: tokens, columnCapacity: columns)
                 buffer.load(x, tokens: tokens, columns: columns, stride: columns, quantize: true, kernels: kernels)
                 var y = [Float](repeating: 9, count: tokens * 30)
@@ -150,8 +148,31 @@ struct MatrixProductTests {
                     #expect(Array(row[..<rows]).bits == Array(expected[token * rows..<(token + 1) * rows]).bits)
                     #expect(row[rows...].allSatisfy { $0 == 9 })
                 }
+                let clamped = clampedProduct(kernels, gate, up, buffer, gates: gates, ups: ups)
+                #expect(clamped.found.bits == clamped.expected.bits)
             }
         }
+    }
+
+    /// The same with biases and the clamped activation, in one call and step by step.
+    private func clampedProduct(
+        _ kernels: Kernels, _ gate: TestMatrix, _ up: TestMatrix, _ x: ActivationBuffer, gates: [Float], ups: [Float]
+    ) -> (found: [Float], expected: [Float]) {
+        let (rows, count) = (gate.shape.rows, gates.count)
+        var randoms = Randoms(seed: 5)
+        let biases = randoms.floats(2 * rows)
+        let gates = gates.indices.map { gates[$0] + biases[$0 % rows] }
+        let ups = ups.indices.map { ups[$0] + biases[rows + $0 % rows] }
+        var (found, expected) = ([Float](repeating: 9, count: count), [Float](repeating: 9, count: count))
+        biases.withUnsafeBufferPointer { biases in
+            let gating = ClampedGating(
+                slope: 1.702, limit: 0.5, gateBiases: biases.baseAddress, upBiases: biases.baseAddress! + rows)
+            kernels.clampedMultiply(gating, gate: gates, up: ups, count: count, into: &expected)
+            kernels.multiplyGated(
+                gate.matrix, up.matrix, gating, panels: 0..<gate.shape.panelCount, x, tokens: 0..<count / rows,
+                into: &found, yStride: rows)
+        }
+        return (found, expected)
     }
 
     @Test("Rows that 16 doesn't divide are exact to the last input", arguments: [BlockFormat.f32, .bf16, .f16])

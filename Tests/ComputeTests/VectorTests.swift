@@ -26,6 +26,10 @@ struct VectorTests {
             "add": output { kernels.add(x, count: count, into: $0) },
             "rms norm": output { kernels.rmsNorm(x, weight: y, epsilon: 1e-6, count: count, into: $0) },
             "silu": output { kernels.siluMultiply(gate: x, up: y, count: count, into: $0) },
+            "clamped": output {
+                kernels.clampedMultiply(
+                    ClampedGating(slope: 1.702, limit: 3), gate: x, up: y, count: count, into: $0)
+            },
             "sigmoid": output { kernels.sigmoid(x, count: count, into: $0) },
             "exponentials": output { kernels.exponentials(x, count: count, into: $0) },
             "softmax": output { kernels.softmax($0, count: count) },
@@ -51,6 +55,7 @@ struct VectorTests {
             "add": zip(a, b).map { $0 + $1 },
             "rms norm": zip(a, b).map { $0 * factor * $1 },
             "silu": zip(a, b).map { $0 / (1 + exp(-$0)) * $1 },
+            "clamped": zip(a, b).map { min($0, 3) / (1 + exp(-1.702 * min($0, 3))) * (max(-3, min($1, 3)) + 1) },
             "sigmoid": a.map { 1 / (1 + exp(-$0)) },
             "exponentials": a.map { exp($0) },
             "softmax": weights.map { $0 / total },

@@ -28,7 +28,7 @@ import Testing
 
     static let changes: [Change] = [
         Change("major version", .unsupported, "version") { $0.bytes[8] = 2 },
-        Change("minor version", .unsupported, "version") { $0.bytes[10] = 3 },
+        Change("minor version", .unsupported, "version") { $0.bytes[10] = 4 },
         Change("superblock's size", .malformed, "superblock.byteCount") { $0.bytes[13] = 0x20 },
         Change("reserved bytes of the superblock", .malformed, "superblock.reserved") { $0.bytes[100] = 1 },
         Change("file length", .truncated, "file.byteCount") { $0[16] += 1 },
@@ -60,7 +60,7 @@ import Testing
         Change("packed tensor", .unsupported, "codec") { $0.bytes[$0.record(0) + Field.codec] = 1 },
         Change("role", .unsupported, "record.role") { $0.bytes[$0.record(0) + Field.role] = 99 },
         Change("format", .unsupported, "record.format") { $0.bytes[$0.record(2) + Field.format] = 6 },
-        Change("table", .unsupported, "record.table") { $0.bytes[$0.record(2) + Field.table] = 2 },
+        Change("table", .unsupported, "record.table") { $0.bytes[$0.record(2) + Field.table] = 3 },
         Change("table of a format without one", .malformed, "table") { $0.bytes[$0.record(2) + Field.table] = 1 },
         Change("layout", .unsupported, "record.layout") { $0.bytes[$0.record(2) + Field.layout] = 2 },
         Change("other layout", .wrongShape, "output.head.layout") { $0.bytes[$0.record(2) + Field.layout] = 0 },

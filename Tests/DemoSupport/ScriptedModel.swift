@@ -5,8 +5,8 @@ import Quantizer
 import TestSupport
 
 /// A model whose weights make it say one thing: after a line's end, which a prompt must end with, it writes the given
-/// pieces one after the other and then its end token. All else about it is as ever: a Llama in f32, with a tokenizer and a
-/// chat template of its own.
+/// pieces one after the other and then its end token. All else about it is as ever: a Llama or gpt-oss in f32, with a
+/// tokenizer and a chat template of its own.
 ///
 /// Nothing is added to the embeddings on their way to the output head, and the head's row for a token is the embedding of
 /// the one before it.
@@ -18,11 +18,50 @@ package final class ScriptedModel: Sendable {
     package static let begin = "<|im_start|>"
     package static let end = "<|im_end|>"
 
+    package enum Family: Sendable {
+        case llama
+        case gptOSS
+
+        /// What `config.json` says beside sizes and tokens.
+        fileprivate var configuration: String {
+            switch self {
+            case .llama: #""model_type": "llama", "attention_bias": false, "mlp_bias": false"#
+            case .gptOSS:
+                """
+                "model_type": "gpt_oss", "attention_bias": true, "head_dim": 64, "num_local_experts": 2,
+                "num_experts_per_tok": 1, "sliding_window": 128
+                """
+            }
+        }
+
+        /// The layer's matrices and biases, all of them zeros.
+        fileprivate var tensors: [(name: String, shape: [Int])] {
+            let size = ScriptedModel.hiddenSize
+            let attention = ["q_proj", "k_proj", "v_proj", "o_proj"].map { "self_attn.\($0)" }
+            let matrices = attention.map { ("\($0).weight", [size, size]) }
+            switch self {
+            case .llama:
+                return matrices + [
+                    ("mlp.gate_proj.weight", [32, size]), ("mlp.up_proj.weight", [32, size]),
+                    ("mlp.down_proj.weight", [size, 32]),
+                ]
+            case .gptOSS:
+                return matrices + attention.map { ("\($0).bias", [size]) } + [
+                    ("self_attn.sinks", [4]), ("mlp.router.weight", [2, size]), ("mlp.router.bias", [2]),
+                    ("mlp.experts.gate_up_proj", [2, size, 64]), ("mlp.experts.gate_up_proj_bias", [2, 64]),
+                    ("mlp.experts.down_proj", [2, 32, size]), ("mlp.experts.down_proj_bias", [2, size]),
+                ]
+            }
+        }
+    }
+
     /// - Parameters:
     ///   - pieces: all different, none of them one byte.
     ///   - special: those of them that are special tokens.
     ///   - template: in which prompts end with a line's end.
-    package init(_ pieces: [String], special: Set<String> = [], template: String) throws {
+    package init(
+        _ pieces: [String], special: Set<String> = [], template: String, family: Family = .llama
+    ) throws {
         directory = try TemporaryDirectory()
         path = "\(directory.path)/scripted.moe"
         let checkpoint = "\(directory.path)/checkpoint"
@@ -34,15 +73,15 @@ package final class ScriptedModel: Sendable {
         try write(
             "config.json",
             """
-            {"model_type": "llama", "vocab_size": \(count), "hidden_size": \(Self.hiddenSize), "num_hidden_layers": 1,
+            {"vocab_size": \(count), "hidden_size": \(Self.hiddenSize), "num_hidden_layers": 1,
              "num_attention_heads": 4, "intermediate_size": 32, "max_position_embeddings": 4096, "rms_norm_eps": 1e-6,
-             "rope_theta": 10000, "hidden_act": "silu", "attention_bias": false, "mlp_bias": false,
-             "bos_token_id": 256, "eos_token_id": 257, "tie_word_embeddings": false}
+             "rope_theta": 10000, "hidden_act": "silu", \(family.configuration), "bos_token_id": 256, "eos_token_id": 257,
+             "tie_word_embeddings": false}
             """)
         try write("tokenizer.json", Self.tokenizer(pieces, special: special))
         try write("tokenizer_config.json", #"{"bos_token": "\#(Self.begin)", "eos_token": "\#(Self.end)"}"#)
         try write("chat_template.jinja", template)
-        try Self.weights(count: count, script: [10] + Array(258..<count) + [257])
+        try Self.weights(count: count, script: [10] + Array(258..<count) + [257], family)
             .write(to: "\(checkpoint)/model.safetensors")
 
         let source = try Checkpoint(directory: checkpoint)
@@ -53,7 +92,7 @@ package final class ScriptedModel: Sendable {
     }
 
     /// - Parameter script: tokens, each of which follows the one before.
-    private static func weights(count: Int, script: [Int]) -> SafetensorsWriter {
+    private static func weights(count: Int, script: [Int], _ family: Family) -> SafetensorsWriter {
         let size = hiddenSize
         var random = SplitMix(seed: 1)
         let embedding = (0..<count * size).map { _ in random.next() >> 63 == 0 ? Float(1) : -1 }
@@ -67,14 +106,9 @@ package final class ScriptedModel: Sendable {
         for name in ["model.norm", "model.layers.0.input_layernorm", "model.layers.0.post_attention_layernorm"] {
             writer.add("\(name).weight", shape: [size], floats: Array(repeating: 1, count: size))
         }
-        for (name, rows, columns) in [
-            ("self_attn.q_proj", size, size), ("self_attn.k_proj", size, size), ("self_attn.v_proj", size, size),
-            ("self_attn.o_proj", size, size), ("mlp.gate_proj", 32, size), ("mlp.up_proj", 32, size),
-            ("mlp.down_proj", size, 32),
-        ] {
+        for (name, shape) in family.tensors {
             writer.add(
-                "model.layers.0.\(name).weight", shape: [rows, columns],
-                floats: Array(repeating: 0, count: rows * columns))
+                "model.layers.0.\(name)", shape: shape, floats: Array(repeating: 0, count: shape.reduce(1, *)))
         }
         return writer
     }

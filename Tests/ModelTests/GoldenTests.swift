@@ -1,5 +1,6 @@
 import Container
 import Model
+import Quantizer
 import Testing
 
 @Suite struct GoldenTests {
@@ -42,6 +43,39 @@ import Testing
                 "after \(layer) layers")
         }
         #expect(trace.greedyTokens == golden.greedyTokens)
+    }
+
+    /// How often the quantised model's likeliest token is the reference's. With random weights none of 256 tokens is likely,
+    /// and routers turn easily: 4 bits keep a fifth to three quarters of them, where chance keeps one of 256.
+    @Test(arguments: ReferenceModel.allCases, [ConversionType.int4, .int8])
+    func convertsToIntegers(_ reference: ReferenceModel, _ type: ConversionType) throws {
+        let golden = try Golden(reference)
+        let model = try load(reference, type)
+        let trace = try Trace(Trace.Request(tokens: golden.tokens), model: model)
+        let size = model.configuration.vocabularySize
+        func likeliest(_ logits: [Float], _ position: Int) -> Int? {
+            let row = logits[position * size..<(position + 1) * size]
+            return row.indices.max { row[$0] < row[$1] }
+        }
+        let agreeing = golden.tokens.indices.count {
+            likeliest(trace.logits, $0) == likeliest(golden.logits, $0)
+        }
+        let agreement = Double(agreeing) / Double(golden.tokens.count)
+        print("\(reference) at \(type.rawValue): top-1 agreement \(agreement)")
+        #expect(agreement >= (type == .int4 ? 0.15 : 0.75))
+    }
+
+    /// Windows of 16 positions that begin anywhere in chunks, blocks and spans.
+    @Test(arguments: [1, 7, 32, 100])
+    func windowsDontDependOnChunks(_ chunk: Int) throws {
+        let tokens = (0..<500).map { Int32($0 * 37 % 256) }
+        func logits(_ chunk: Int) throws -> [Float] {
+            let model = try load(.gptOSS, context: 512, chunk: chunk)
+            let state = try model.makeState()
+            try model.prefill(tokens[...], state: state)
+            return Array(model.logits)
+        }
+        #expect(try areIdentical(logits(chunk), logits(256)))
     }
 
     @Test func aBF16CacheStaysClose() throws {

@@ -24,7 +24,8 @@ import Testing
     private func plain(_ reader: ContainerReader, _ planes: ExpertPlanes, to path: String) throws -> ContainerReader {
         let writer = try ContainerWriter(path: path, replacing: false)
         for record in reader.arrays {
-            if case .tensor = record { try writer.append(copyOf: record, from: reader) }
+            guard case .tensor(let tensor) = record, reader.tensors[tensor.key] != nil else { continue }
+            try writer.append(copyOf: record, from: reader)
         }
         for source in reader.sources(planes: planes).sorted(by: { $0.offset < $1.offset }) {
             let memory = try AlignedMemory(byteCount: source.byteCount)
@@ -37,7 +38,10 @@ import Testing
                 expert: source.key, layout: source.layout,
                 bytes: UnsafeRawBufferPointer(start: memory.base, count: source.byteCount), packing: .never)
         }
-        try writer.finish(metadata: reader.metadata, text: reader.text)
+        var metadata = reader.metadata
+        metadata.configuration.predictionLayers = nil
+        metadata.losses = nil
+        try writer.finish(metadata: metadata, text: reader.text)
         return try ContainerReader(path: path)
     }
 

@@ -10,7 +10,8 @@ import Testing
     }
 
     private func choose(
-        _ logits: [Float], bias: [Float] = [], taken: Int, scoring: ModelConfiguration.Router.Scoring = .sigmoid,
+        _ logits: [Float], bias: [Float] = [], logitBias: [Float] = [], taken: Int,
+        scoring: ModelConfiguration.Router.Scoring = .sigmoid,
         groups: Int = 1, groupsPerToken: Int = 1, groupScore: ModelConfiguration.Router.GroupScore = .topTwoSum,
         normalizes: Bool = false, scale: Float = 1
     ) -> Choice {
@@ -22,7 +23,7 @@ import Testing
                     scoring: scoring, hasSelectionBias: !bias.isEmpty, groupCount: groups,
                     groupsPerToken: groupsPerToken, groupScore: groupScore, normalizesWeights: normalizes,
                     weightScale: scale)),
-            bias: bias)
+            bias: bias, logitBias: logitBias)
         var scores = logits
         var ranking = [Float](repeating: 0, count: logits.count)
         var experts = [Int32](repeating: -1, count: taken)
@@ -53,6 +54,14 @@ import Testing
         let choice = choose([0, 1, -1, 2], taken: 2)
         #expect(choice.experts == [3, 1])
         #expect(isClose(choice.weights, [0.880797, 0.7310586]))
+    }
+
+    @Test func aBiasOfTheLogitsCountsInTheWeights() {
+        let logits: [Float] = [1, 2, 3, 4]
+        let choice = choose(logits, logitBias: [4, 0, -3, 0], taken: 2, scoring: .softmaxOfChosen)
+        #expect(choice == choose([5, 2, 0, 4], taken: 2, scoring: .softmaxOfChosen))
+        #expect(choice.experts == [0, 3])
+        #expect(isClose(choice.weights, [0.7310586, 0.26894143]))
     }
 
     @Test func softmaxRunsOverAllExperts() {

@@ -20,6 +20,10 @@ enum ReferenceModel: String, CaseIterable, CustomTestStringConvertible {
     case deepseekV1 = "deepseek-v1"
     case qwen3MoE = "qwen3-moe"
     case glm4MoE = "glm4-moe"
+    case glm4MoELite = "glm4-moe-lite"
+    case dots1
+    case gptOSS = "gpt-oss"
+    case gptOSSMXFP4 = "gpt-oss-mxfp4"
     case mixtral
     case olmoe
     case qwen3

@@ -45,14 +45,15 @@ struct ConversionTests {
     ) throws {
         let checkpoint = try Checkpoint(directory: source)
         for tensor in checkpoint.tensors {
-            let record = try #require(reader.tensors[tensor.requirement.key])
+            let key = tensor.requirement.key
+            let record = try #require(reader.tensors[key] ?? reader.prediction.tensors[key])
             let memory = try AlignedMemory(byteCount: record.byteCount)
             try reader.readTensor(record, into: memory.base)
             let original = try tensor.matrix.values(rows: 0..<tensor.matrix.rows)
             try body(tensor.matrix.name, record.shape.format, original, floats(memory.base, record.shape, record.table))
         }
         for expert in checkpoint.experts {
-            let record = try #require(reader.experts[expert.key])
+            let record = try #require(reader.planes(of: expert.key)).expert
             let layout = record.layout
             let memory = try AlignedMemory(byteCount: record.byteCount)
             let scratch = try AlignedMemory(byteCount: record.storedByteCount)
@@ -103,7 +104,8 @@ struct ConversionTests {
         }
         #expect(report.worst.first?.name == worst.0)
         #expect(abs((report.worst.first?.loss.relative ?? 0) - worst.1) < 1e-5)
-        #expect(report.matrixCount == report.expertCount * 3 + reader.tensors.count)
+        let tensorCount = reader.tensors.count + reader.prediction.tensors.count
+        #expect(report.matrixCount == report.expertCount * 3 + tensorCount)
         let plan = FormatPlan(reader.metadata.configuration, type: type, isPure: pure)
         #expect(reader.metadata.recipe == plan.recipe(tool: "test", packing: .auto))
         #expect(reader.metadata.recipe.type == type.rawValue && reader.metadata.recipe.method == "search")
@@ -130,7 +132,7 @@ struct ConversionTests {
         #expect(
             rounded.experts.values.allSatisfy { $0.layout.gateUpTable == .linear && $0.layout.downTable == .linear })
         #expect(rounded.tensors.values.allSatisfy { $0.table == .linear })
-        #expect(rounded.metadata.recipe.method == "rtn" && searched.fileByteCount == rounded.fileByteCount)
+        #expect(rounded.metadata.recipe.method == "rtn" && searched.dataByteCount == rounded.dataByteCount)
         let (best, worst) = try (#require(report.worst.first), #require(plain.worst.first))
         #expect(best.loss.relative < worst.loss.relative * 0.8)
     }

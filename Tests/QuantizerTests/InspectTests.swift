@@ -27,8 +27,8 @@ struct InspectTests {
         let outcome = try Program.run(["inspect", model])
         #expect(outcome.code == 0 && outcome.error.isEmpty)
         for part in [
-            "deepseek_v3", "5 layers", "32 in each of 4 layers", "made by", "type int4", "q4", "q8", "f32",
-            "experts.down",
+            "deepseek_v3", "5 layers", "32 in each of 4 layers", "1 layer for multi-token prediction", "made by",
+            "type int4", "q4", "q8", "f32", "experts.down",
             "a token reads", "bits each", "with LZ4", "greatest errors", "model-00001-of-00002.safetensors",
         ] {
             #expect(outcome.output.contains(part), "\(part)")

@@ -71,6 +71,41 @@ struct PackedImportTests {
         }
     }
 
+    /// Codes of FP4 and scales that are powers of two become indices into a table of their own and bf16 scales: no value
+    /// changes.
+    @Test(arguments: [ConversionType.int4, .nested])
+    func microscaledValuesAreTheSame(type: ConversionType) throws {
+        let path = Fixtures.checkpoint("gpt-oss-mxfp4")
+        let reader = try convert(path, type)
+        let float = try convert(path, .f32, name: "f32.moe")
+        let checkpoint = try Checkpoint(directory: path)
+        #expect(checkpoint.experts.count == 32 && reader.refinements.isEmpty)
+        for expert in checkpoint.experts {
+            let layout = try #require(reader.experts[expert.key]).layout
+            #expect(layout.gateUpFormat == .q4 && layout.gateUpTable == .e2m1 && layout.gateUpScaleFormat == .bf16)
+            #expect(layout.downFormat == .q4 && layout.downTable == .e2m1 && layout.downScaleFormat == .bf16)
+            let imported = try values(try #require(reader.experts[expert.key]), of: reader)
+            let original = try source(expert)
+            // As numbers: FP4 tells 0 from −0.
+            #expect(imported == original, "\(expert.key)")
+            #expect(try values(try #require(float.experts[expert.key]), of: float) == original)
+        }
+    }
+
+    /// In 8 bits they are quantised anew.
+    @Test func microscaledValuesNearlySurviveInEightBits() throws {
+        let path = Fixtures.checkpoint("gpt-oss-mxfp4")
+        let reader = try convert(path, .int8)
+        for expert in try Checkpoint(directory: path).experts {
+            let record = try #require(reader.experts[expert.key])
+            #expect(record.layout.gateUpFormat == .q8)
+            for (stored, original) in zip(try values(record, of: reader), try source(expert)) {
+                let error = zip(stored, original).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }
+                #expect(error < 1e-4 * original.reduce(0) { $0 + $1 * $1 })
+            }
+        }
+    }
+
     /// A copy of the fixture whose scales have another type.
     private func copy(scales element: ElementType, _ convert: ([Float]) -> [UInt8]) throws -> TemporaryDirectory {
         let copy = try TemporaryDirectory()

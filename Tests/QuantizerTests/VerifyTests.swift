@@ -50,7 +50,7 @@ struct VerifyTests {
         let verified = try Program.run(["verify", model, "--against", Fixtures.demo, "--json"])
         #expect(verified.code == 0, "\(verified.output)\(verified.error)")
         let verdict = try verdict(verified)
-        #expect(verdict.isSound && verdict.problems.isEmpty && verdict.arrayCount == 199)
+        #expect(verdict.isSound && verdict.problems.isEmpty && verdict.arrayCount == 249)
     }
 
     @Test(arguments: ["auto", "always"]) func everyDamagedRecordIsListedAndMadeAnew(pack: String) throws {

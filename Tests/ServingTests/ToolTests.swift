@@ -143,6 +143,47 @@ extension ServingSuite {
             }
         }
 
+        /// Prompts as its own, but for the names of the markers.
+        private static let harmony = """
+            {%- if tools %}{{- tools | tojson }}{%- endif -%}
+            {%- for message in messages -%}
+            {{- '<|start|>' + message.role + '<|channel|>final<|message|>' + (message.content or '') + '\\n' -}}
+            {%- endfor -%}
+            """
+
+        @Test("gpt-oss' channels are its reasoning and its content")
+        func channels() async throws {
+            let markers: Set = ["<|channel|>", "<|message|>", "<|end|>", "<|start|>", "<|return|>"]
+            let pieces = [
+                "<|channel|>", "analysis", "<|message|>", "A plan.", "<|end|>", "<|start|>",
+                "assistant<|channel|>final<|message|>Hel", "lo!", "<|return|>", "never said",
+            ]
+            let model = try ScriptedModel(pieces, special: markers, template: Self.harmony, family: .gptOSS)
+            let (whole, streamed, usage) = try await answers(model, #""seed":1"#)
+            for choice in [whole, streamed] {
+                #expect(choice.message.reasoningContent == "A plan.")
+                #expect(choice.message.content == "Hello!")
+                #expect(choice.message.toolCalls == nil && choice.finishReason == .stop)
+            }
+            #expect(usage.completionTokens <= pieces.count - 1)
+        }
+
+        @Test("a call of gpt-oss ends its answer")
+        func callsInChannels() async throws {
+            let markers: Set = ["<|channel|>", "<|constrain|>", "<|message|>", "<|call|>"]
+            let pieces = [
+                "<|channel|>", "commentary to=functions.get_weather ", "<|constrain|>", "json", "<|message|>",
+                #"{"city": "Rome"}"#, "<|call|>", "never said",
+            ]
+            let model = try ScriptedModel(pieces, special: markers, template: Self.harmony, family: .gptOSS)
+            let (whole, streamed, _) = try await answers(model, Self.tools)
+            for choice in [whole, streamed] {
+                #expect(choice.message.toolCalls?.map(\.function.name) == ["get_weather"])
+                #expect(choice.message.toolCalls?.map(\.function.arguments) == [#"{"city": "Rome"}"#])
+                #expect(choice.message.content.isEmpty && choice.finishReason == .toolCalls)
+            }
+        }
+
         private static let history = #"""
             {"messages":[{"role":"user","content":"How is Rome?"},
             {"role":"assistant","tool_calls":[{"id":"c1","type":"function",

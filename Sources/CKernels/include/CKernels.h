@@ -22,7 +22,7 @@ enum { moed_rows = 0, moed_panels = 1 };
 enum { moed_f16_scales = 0, moed_bf16_scales = 1 };
 
 /// The values that a q4 index stands for, by the raw value of `CodeTable`.
-extern const int8_t moed_code_tables[2][16];
+extern const int8_t moed_code_tables[3][16];
 
 /// The q8 value that refinement r makes of code c with the non-linear table: bases[c] + r + (stretches[c] · r >> 4),
 /// always −127 … 127. A base is the least whole number whose nearest entry is the code's; where more than sixteen are,
@@ -60,6 +60,16 @@ typedef struct moed_activations {
     int64_t token_count;
 } moed_activations;
 
+/// What stands between gate and up, and down, where it isn't silu(g) · u:
+/// g = min(gate + bias, limit), u = min(max(up + bias, −limit), limit), g / (1 + exp(−slope · g)) · (u + 1).
+typedef struct moed_gating {
+    float slope;
+    float limit;
+    /// [rows] of gate and of up; NULL without.
+    const float *gate_biases;
+    const float *up_biases;
+} moed_gating;
+
 /// One instruction set's functions. All entries give the same bits for the same inputs (NaN payloads excepted).
 typedef struct moed_kernels {
     const char *name;
@@ -72,10 +82,11 @@ typedef struct moed_kernels {
     void (*multiply)(
         const moed_matrix *w, const moed_activations *x, moed_range panels, moed_range tokens, float *y,
         int64_t y_stride);
-    /// y[t · y_stride + r] = g / (1 + exp(−g)) · u, where g and u are what `multiply` gives for `gate` and `up`.
+    /// y[t · y_stride + r] = g / (1 + exp(−g)) · u, where g and u are what `multiply` gives for `gate` and `up`; or what
+    /// `gating` says, unless it is NULL.
     void (*multiply_gated)(
-        const moed_matrix *gate, const moed_matrix *up, const moed_activations *x, moed_range panels,
-        moed_range tokens, float *y, int64_t y_stride);
+        const moed_matrix *gate, const moed_matrix *up, const moed_gating *gating, const moed_activations *x,
+        moed_range panels, moed_range tokens, float *y, int64_t y_stride);
     /// y[t · y_stride + r − rows.begin] from float inputs whatever the format; x is [tokens, x_stride].
     void (*multiply_dequantized)(
         const moed_matrix *w, moed_range rows, const float *x, int64_t x_stride, int64_t tokens, float *y,
@@ -99,6 +110,9 @@ typedef struct moed_kernels {
     void (*rms_norm)(const float *x, const float *weight, float epsilon, int64_t count, float *y);
     /// y = gate / (1 + exp(−gate)) · up
     void (*silu_multiply)(const float *gate, const float *up, int64_t count, float *y);
+    /// What `moed_gating` says, without biases.
+    void (*clamped_multiply)(
+        float slope, float limit, const float *gate, const float *up, int64_t count, float *y);
     /// y = 1 / (1 + exp(−x))
     void (*sigmoid)(const float *x, int64_t count, float *y);
     void (*exponentials)(const float *x, int64_t count, float *y);

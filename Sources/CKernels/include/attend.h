@@ -36,10 +36,13 @@ typedef struct moed_attention {
     moed_range positions;
     /// The first token sees positions below this, the next one also this, and so on.
     int64_t first_visible;
+    /// How many of them each token sees, the last ones; 0: all.
+    int64_t window;
     /// Multiplies the scores.
     float scale;
 
-    /// [query_count] each: the largest score so far (-infinity at first), and the sum of the exponentials (0).
+    /// [query_count] each: the largest score so far and the sum of the exponentials: -infinity and 0 at first, or a
+    /// score that has no value (an attention sink) and 1.
     float *maxima;
     float *sums;
     /// The values' weighted sums (0 at first), to be divided by `sums` in the end.

@@ -19,6 +19,9 @@ extension LoadedModel {
         unsafe showInputs(scratch.floats(.attended), count: count, columns: width, of: .attended(layer: layer))
         unsafe load(scratch.input, scratch.floats(.attended), tokens: count, columns: width)
         unsafe multiply(weights.output, scratch.input, tokens: count, into: scratch.floats(.delta))
+        if let bias = unsafe weights.outputBias {
+            for row in 0..<count { unsafe kernels.add(bias, count: size, into: scratch.floats(.delta) + row * size) }
+        }
         addToHidden(.delta, pass)
     }
 

@@ -2,7 +2,7 @@ import Compute
 import Container
 
 /// Attention whose heads share keys and values in groups (arXiv 2305.13245). The cache keeps a position's keys, after norm
-/// and rotation, and its values.
+/// and rotation, and its values. A layer with a window keeps all positions too, and looks at the last ones.
 ///
 /// Prompts and single tokens go the same way, so that they give the same bits.
 extension LoadedModel {
@@ -31,7 +31,7 @@ extension LoadedModel {
             let cached = unsafe CachedLayer(pass.rows[row].blocks, layer: layer, of: cache)
             unsafe cached.store(key, value, at: pass.rows[row].position)
         }
-        attendGroups(shape, layer: layer, pass, cache)
+        attendGroups(weights, layer: layer, pass, cache)
     }
 
     /// Adds the bias and norms the heads.
@@ -49,11 +49,11 @@ extension LoadedModel {
     }
 
     private func attendGroups(
-        _ shape: ModelConfiguration.GroupedAttention, layer: Int, _ pass: ForwardPass, _ cache: KeyValueCache
+        _ weights: ResidentTensors.GroupedAttention, layer: Int, _ pass: ForwardPass, _ cache: KeyValueCache
     ) {
+        let shape = weights.shape
         let (count, heads) = (pass.count, shape.headCount)
-        unsafe scratch.floats(.maxima).update(repeating: -.infinity, count: count * heads)
-        unsafe scratch.floats(.sums).update(repeating: 0, count: count * heads)
+        beginSums(weights, count: count)
         unsafe scratch.floats(.attended).update(repeating: 0, count: count * heads * shape.headSize)
         AttentionRun.cut(pass.rows, limit: Self.tokensAtOnce, into: &scratch.runs)
         let runs = scratch.runs
@@ -62,24 +62,47 @@ extension LoadedModel {
             let (index, group) = item.quotientAndRemainder(dividingBy: shape.keyValueHeadCount)
             let run = runs[index]
             let cached = unsafe CachedLayer(pass.rows[run.firstRow].blocks, layer: layer, of: cache)
-            for span in 0..<run.spans.count {
-                attend(cached, run, span: span, group: group, rows: count, shape)
+            // What lies before the first row's window lies before everybody's.
+            let first = max(0, run.position + 1 - (weights.window ?? Int.max))
+            for span in first / run.spans.length..<run.spans.count {
+                attend(cached, run, span: span, group: group, rows: count, weights)
             }
         }
         finishHeads(count: count, heads: heads, groups: shape.keyValueHeadCount, size: shape.headSize)
     }
 
+    /// Where the heads' online softmax begins: nothing yet, or a sink's score, whose exponential counts once.
+    /// Both stand as [groups, rows, heads / groups].
+    private func beginSums(_ weights: ResidentTensors.GroupedAttention, count: Int) {
+        let shape = weights.shape
+        let (maxima, sums) = unsafe (scratch.floats(.maxima), scratch.floats(.sums))
+        unsafe sums.update(repeating: weights.sinks == nil ? 0 : 1, count: count * shape.headCount)
+        guard let sinks = unsafe weights.sinks else {
+            unsafe maxima.update(repeating: -.infinity, count: count * shape.headCount)
+            return
+        }
+        let perGroup = shape.headCount / shape.keyValueHeadCount
+        for group in 0..<shape.keyValueHeadCount {
+            for row in 0..<count {
+                unsafe (maxima + (group * count + row) * perGroup).update(
+                    from: sinks + group * perGroup, count: perGroup)
+            }
+        }
+    }
+
     /// The heads of a group in a run's rows over one span of positions, joined with the spans before.
     private func attend(
         _ cached: CachedLayer, _ run: AttentionRun, span: Int, group: Int, rows: Int,
-        _ shape: ModelConfiguration.GroupedAttention
+        _ weights: ResidentTensors.GroupedAttention
     ) {
+        let (shape, window) = (weights.shape, weights.window)
         let (size, heads) = (shape.headSize, shape.headCount / shape.keyValueHeadCount)
         let positions = run.spans.positions(of: span)
-        // Rows before the span don't see it.
+        // Rows before the span don't see it, nor do those whose window begins behind it.
         let skipped = max(0, positions.lowerBound - run.position)
         let row = run.firstRow + skipped
-        let count = run.count - skipped
+        let count = min(run.count, window.map { positions.upperBound + $0 - 1 - run.position } ?? run.count) - skipped
+        guard count > 0 else { return }
         let place = (group * rows + row) * heads
         let vectors = (row * shape.headCount + group * heads) * size
         let rowStride = shape.headCount * size
@@ -102,13 +125,15 @@ extension LoadedModel {
             first: HeadRows(scratch.floats(.queries) + vectors, tokenStride: rowStride, headStride: size),
             maxima: result.maximum, sums: result.sum,
             attended: HeadRows(result.values, tokenStride: rowStride, headStride: size))
-        for start in stride(from: positions.lowerBound, to: positions.upperBound, by: KeyValueCache.blockLength) {
+        let seen = max(positions.lowerBound, run.position + skipped + 1 - (window ?? Int.max))
+        let first = seen / KeyValueCache.blockLength * KeyValueCache.blockLength
+        for start in stride(from: first, to: positions.upperBound, by: KeyValueCache.blockLength) {
             let block = start / KeyValueCache.blockLength
             kernels.attend(
                 queries, keys: cached.firstRows(block: block, from: group * size, width: size),
                 values: cached.secondRows(block: block, from: group * size, width: size),
                 positions: min(KeyValueCache.blockLength, positions.upperBound - start),
-                visible: run.position + skipped + 1 - start)
+                visible: run.position + skipped + 1 - start, window: window)
         }
         guard span > 0 else { return }
         for index in 0..<count {

@@ -1,0 +1,19 @@
+import Container
+import JSON
+
+/// dots.llm1: grouped attention with normed heads, routed as DeepSeek-V3 does.
+enum Dots1: Family {
+    static let modelTypes = ["dots1"]
+
+    static func read(_ reader: ConfigurationReader, modelType: String) throws(CheckpointError) -> FamilyReading {
+        try reader.mustBe("attention_bias", .bool(false))
+        try reader.mustBe("sliding_window", .null)
+        try reader.mustBe("moe_layer_freq", .integer(1))
+        // The window is off.
+        reader.ignore(["max_window_layers"])
+        // The published model names the choice's method here; its scores are sigmoids.
+        _ = try reader.name("scoring_func", accepted: ["noaux_tc", "sigmoid"])
+        return try GroupedDecoder.read(
+            reader, modelType: modelType, headNorm: .perHead, readFeedForward: GLM4MoE.readFeedForward)
+    }
+}
