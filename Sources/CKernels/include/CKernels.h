@@ -99,6 +99,8 @@ typedef struct moed_kernels {
     void (*rms_norm)(const float *x, const float *weight, float epsilon, int64_t count, float *y);
     /// y = gate / (1 + exp(−gate)) · up
     void (*silu_multiply)(const float *gate, const float *up, int64_t count, float *y);
+    /// x = max(0, x); a NaN stays.
+    void (*relu)(int64_t count, float *x);
     /// y = 1 / (1 + exp(−x))
     void (*sigmoid)(const float *x, int64_t count, float *y);
     void (*exponentials)(const float *x, int64_t count, float *y);
