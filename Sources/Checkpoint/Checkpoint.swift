@@ -101,11 +101,13 @@ struct TensorMap {
             for layer in layers where configuration.sparseLayers[layer] {
                 for expert in 0..<experts.routedExpertCount {
                     let key = ExpertKey(layer: layer, expert: expert)
+                    let parts: [ExpertPart] = configuration.activation.isGated ? [.gate, .up] : [.up]
+                    let gateUp = try parts.map { part throws(CheckpointError) in
+                        try find(reading.nameOfExpert(part, key), width, hidden)
+                    }
                     self.experts.append(
                         SourceExpert(
-                            key: key, gate: try find(reading.nameOfExpert(.gate, key), width, hidden),
-                            up: try find(reading.nameOfExpert(.up, key), width, hidden),
-                            down: try find(reading.nameOfExpert(.down, key), hidden, width)))
+                            key: key, gateUp: gateUp, down: try find(reading.nameOfExpert(.down, key), hidden, width)))
                 }
             }
         }

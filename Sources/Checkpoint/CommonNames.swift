@@ -34,6 +34,10 @@ enum CommonNames {
         case .sharedGate: prefix + "mlp.shared_experts.gate_proj.weight"
         case .sharedUp: prefix + "mlp.shared_experts.up_proj.weight"
         case .sharedDown: prefix + "mlp.shared_experts.down_proj.weight"
+        case .encoderNorm, .encoderPositionBias, .positionBias, .crossNorm, .crossQuery, .crossKey, .crossValue,
+            .crossOutput:
+            // No decoder has these.
+            key.description
         }
     }
 

@@ -38,7 +38,7 @@ struct SkippedSource {
 enum Families {
     static let all: [any Family.Type] = [
         DeepSeekV1.self, DeepSeekV2.self, DeepSeekV3.self, Qwen3MoE.self, GLM4MoE.self, Mixtral.self, OLMoE.self,
-        Qwen3.self, Llama.self,
+        Qwen3.self, Llama.self, SwitchTransformers.self,
     ]
 
     static func named(_ modelType: String?, path: String) throws(CheckpointError) -> any Family.Type {

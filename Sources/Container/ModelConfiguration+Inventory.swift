@@ -23,9 +23,11 @@ package struct TensorRequirement: Sendable, Equatable {
     }
 
     /// Norms, biases and the router decide over everything behind them and weigh next to nothing.
-    package var mustBeF32: Bool { isVector || key.role == .router }
+    package var mustBeF32: Bool { isVector || key.role == .router || isPositionBias }
     /// Rows of the embedding are gathered, so they stay whole.
-    package var isRowMajor: Bool { isVector || key.role == .tokenEmbedding }
+    package var isRowMajor: Bool { isVector || key.role == .tokenEmbedding || isPositionBias }
+
+    private var isPositionBias: Bool { key.role == .encoderPositionBias || key.role == .positionBias }
 }
 
 extension ModelConfiguration {
@@ -35,14 +37,29 @@ extension ModelConfiguration {
             .matrix(.tokenEmbedding, nil, vocabularySize, hiddenSize),
             .vector(.outputNorm, nil, hiddenSize),
             .matrix(.outputHead, nil, vocabularySize, hiddenSize),
+        ] + encoderTensors
+    }
+
+    private var encoderTensors: [TensorRequirement] {
+        guard case .relative(let attention) = attention, encoder != nil else { return [] }
+        return [
+            .vector(.encoderNorm, nil, hiddenSize),
+            .matrix(.encoderPositionBias, nil, attention.bucketCount, attention.headCount),
+            .matrix(.positionBias, nil, attention.bucketCount, attention.headCount),
         ]
     }
 
+    /// Whether a layer is the encoder's.
+    package func isEncoding(_ layer: Int) -> Bool { layer < encoder?.layerCount ?? 0 }
+
     /// How many resident tensors there are in all; each layer of a kind has the same.
     package var tensorCount: Int {
-        [true, false].reduce(modelTensors.count) { sum, isSparse in
-            guard let example = sparseLayers.firstIndex(of: isSparse) else { return sum }
-            return sum + sparseLayers.count(where: { $0 == isSparse }) * tensors(ofLayer: example).count
+        let encoding = encoder?.layerCount ?? 0
+        return [0..<encoding, encoding..<sparseLayers.count].reduce(modelTensors.count) { sum, layers in
+            [true, false].reduce(sum) { sum, isSparse in
+                guard let example = sparseLayers[layers].firstIndex(of: isSparse) else { return sum }
+                return sum + sparseLayers[layers].count(where: { $0 == isSparse }) * tensors(ofLayer: example).count
+            }
         }
     }
 
@@ -69,6 +86,11 @@ extension ModelConfiguration {
             result.append(.matrix(.attentionOutput, layer, hiddenSize, attention.headCount * attention.valueHeadSize))
         case .grouped(let attention):
             result += Self.tensors(attention, layer: layer, hiddenSize: hiddenSize)
+        case .relative(let attention):
+            result.append(.matrix(.query, layer, attention.size, hiddenSize))
+            result.append(.matrix(.attentionOutput, layer, hiddenSize, attention.size))
+            result.append(.matrix(.key, layer, attention.size, hiddenSize))
+            result.append(.matrix(.value, layer, attention.size, hiddenSize))
         }
         result.append(.vector(.feedForwardNorm, layer, hiddenSize))
         if sparseLayers[layer], let experts {
@@ -82,9 +104,16 @@ extension ModelConfiguration {
                 result.append(.matrix(.sharedDown, layer, hiddenSize, experts.sharedIntermediateSize))
             }
         } else {
-            result.append(.matrix(.denseGate, layer, denseIntermediateSize, hiddenSize))
+            if activation.isGated { result.append(.matrix(.denseGate, layer, denseIntermediateSize, hiddenSize)) }
             result.append(.matrix(.denseUp, layer, denseIntermediateSize, hiddenSize))
             result.append(.matrix(.denseDown, layer, hiddenSize, denseIntermediateSize))
+        }
+        if case .relative(let attention) = attention, !isEncoding(layer) {
+            result.append(.vector(.crossNorm, layer, hiddenSize))
+            result.append(.matrix(.crossQuery, layer, attention.size, hiddenSize))
+            result.append(.matrix(.crossKey, layer, attention.size, hiddenSize))
+            result.append(.matrix(.crossValue, layer, attention.size, hiddenSize))
+            result.append(.matrix(.crossOutput, layer, hiddenSize, attention.size))
         }
         return result
     }

@@ -10,6 +10,11 @@ package enum TensorRole: UInt16, Sendable, CaseIterable {
     case outputNorm = 2
     /// [vocabulary, hidden]
     case outputHead = 3
+    /// [hidden]: of what the encoder makes, in an encoder-decoder, as are the following.
+    case encoderNorm = 4
+    /// relative_attention_bias [buckets, heads], row-major, f32.
+    case encoderPositionBias = 5
+    case positionBias = 6
 
     // One a layer: attention.
     /// [hidden]
@@ -59,11 +64,21 @@ package enum TensorRole: UInt16, Sendable, CaseIterable {
     /// [hidden, sharedIntermediate]
     case sharedDown = 56
 
+    // One a layer of an encoder-decoder's decoder: attention to what the encoder made.
+    /// [hidden]
+    case crossNorm = 64
+    /// [heads · headSize, hidden]
+    case crossQuery = 65
+    case crossKey = 66
+    case crossValue = 67
+    /// [hidden, heads · headSize]
+    case crossOutput = 68
+
     package var isLayered: Bool { rawValue >= 16 }
 
     package var isBias: Bool {
         switch self {
-        case .routerBias, .queryBias, .keyBias, .valueBias: true
+        case .routerBias, .queryBias, .keyBias, .valueBias, .encoderPositionBias, .positionBias: true
         default: false
         }
     }
@@ -98,6 +113,14 @@ package enum TensorRole: UInt16, Sendable, CaseIterable {
         case .sharedGate: "shared.gate"
         case .sharedUp: "shared.up"
         case .sharedDown: "shared.down"
+        case .encoderNorm: "encoder.norm"
+        case .encoderPositionBias: "encoder.position_bias"
+        case .positionBias: "position_bias"
+        case .crossNorm: "cross_attention.norm"
+        case .crossQuery: "cross_attention.query"
+        case .crossKey: "cross_attention.key"
+        case .crossValue: "cross_attention.value"
+        case .crossOutput: "cross_attention.output"
         }
     }
 }

@@ -128,7 +128,8 @@ extension TensorKey {
         case .denseDown: .denseIntermediate(layer: layer)
         case .sharedDown: .sharedIntermediate(layer: layer)
         case .tokenEmbedding, .outputNorm, .outputHead, .attentionNorm, .queryLatentNorm, .keyValueLatentNorm,
-            .feedForwardNorm, .routerBias, .queryBias, .keyBias, .valueBias, .queryNorm, .keyNorm:
+            .feedForwardNorm, .routerBias, .queryBias, .keyBias, .valueBias, .queryNorm, .keyNorm, .encoderNorm,
+            .encoderPositionBias, .positionBias, .crossNorm, .crossQuery, .crossKey, .crossValue, .crossOutput:
             nil
         }
     }

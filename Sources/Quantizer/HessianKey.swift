@@ -24,7 +24,8 @@ package enum HessianKey: Hashable, Sendable, CustomStringConvertible {
         case .denseGate, .denseUp, .sharedGate, .sharedUp, .router: role = .feedForwardNorm
         case .outputHead: role = .outputNorm
         case .tokenEmbedding, .outputNorm, .attentionNorm, .queryLatentNorm, .keyValueLatentNorm, .feedForwardNorm,
-            .routerBias, .queryBias, .keyBias, .valueBias, .queryNorm, .keyNorm:
+            .routerBias, .queryBias, .keyBias, .valueBias, .queryNorm, .keyNorm, .encoderNorm, .encoderPositionBias,
+            .positionBias, .crossNorm, .crossQuery, .crossKey, .crossValue, .crossOutput:
             return nil
         }
         self = .tensor(TensorKey(role, layer: key.layer))

@@ -1,5 +1,6 @@
 import Container
 import Model
+import TestSupport
 import Testing
 
 @Suite struct GoldenTests {
