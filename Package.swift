@@ -83,6 +83,7 @@ let package = Package(
         room("ToolCalls", ["JSON"]),
         room("ExpertPaging", ["Container", "Compute"], settings: memorySafe),
         room("Model", ["ExpertPaging", "Container", "Compute"], settings: memorySafe),
+        room("EncoderDecoder", ["Model", "ExpertPaging", "Container", "Compute"], settings: memorySafe),
         room(
             "Evaluation",
             ["Model", "ExpertPaging", "Quantizer", "Checkpoint", "Tokenizer", "Container", "Compute"],
@@ -96,16 +97,16 @@ let package = Package(
         room(
             "Serving",
             [
-                "API", "JSON", "Generation", "Model", "ExpertPaging", "ChatTemplate", "ToolCalls", "Tokenizer",
-                "Container", "Compute",
-                "CSystemd", hummingbird, hummingbirdCore, httpTypes, logging, lifecycle,
+                "API", "JSON", "Generation", "EncoderDecoder", "Model", "ExpertPaging", "ChatTemplate", "ToolCalls",
+                "Tokenizer", "Container", "Compute", "CSystemd",
+                hummingbird, hummingbirdCore, httpTypes, logging, lifecycle,
             ] + nio("NIOCore", "NIOPosix", "NIOHTTP1")),
 
         .executableTarget(
             name: "moed",
             dependencies: [
-                "API", "Serving", "Generation", "Benchmark", "Model", "ExpertPaging", "Checkpoint", "Container",
-                "Compute", "Tokenizer", "ChatTemplate", argumentParser, logging, lifecycle, signals,
+                "API", "Serving", "Generation", "Benchmark", "EncoderDecoder", "Model", "ExpertPaging", "Checkpoint",
+                "Container", "Compute", "Tokenizer", "ChatTemplate", argumentParser, logging, lifecycle, signals,
             ] + nio("NIOPosix"), swiftSettings: common),
         .executableTarget(
             name: "moectl",
@@ -156,7 +157,7 @@ let package = Package(
         tests("ExpertPagingTests", ["ExpertPaging", "Container", "Compute", "CSystemd"]),
         tests(
             "GenerationTests",
-            ["Generation", "Model", "ExpertPaging", "Tokenizer", "Container", "DemoSupport"]),
+            ["Generation", "EncoderDecoder", "Model", "ExpertPaging", "Tokenizer", "Container", "DemoSupport"]),
         tests("TokenizerTests", ["Tokenizer", "Checkpoint"]),
         tests("ChatTemplateTests", ["ChatTemplate", "JSON"]),
         tests("ToolCallsTests", ["ToolCalls", "JSON"]),
@@ -168,6 +169,12 @@ let package = Package(
             ] + nio("NIOPosix")),
         tests(
             "ModelTests", ["Model", "ExpertPaging", "Quantizer", "Checkpoint", "Container", "Compute", "GGUFSupport"]),
+        tests(
+            "EncoderDecoderTests",
+            [
+                "EncoderDecoder", "Model", "ExpertPaging", "Quantizer", "Checkpoint", "Container", "Compute",
+                "DemoSupport",
+            ]),
         tests("CheckpointTests", ["Checkpoint", "Container", "Compute", "Tokenizer", "GGUFSupport"]),
         tests(
             "EvaluationTests",

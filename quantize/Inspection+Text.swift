@@ -9,7 +9,9 @@ extension Inspection {
 
     private var heading: [String] {
         let model = configuration
-        var shape = "\(model.layerCount) layers, hidden \(model.hiddenSize), vocabulary \(model.vocabularySize)"
+        let encoder = model.encoder.map { " (\($0.layerCount) of the encoder)" } ?? ""
+        var shape =
+            "\(model.layerCount) layers\(encoder), hidden \(model.hiddenSize), vocabulary \(model.vocabularySize)"
         shape += ", context \(model.contextLength)"
         var lines = [
             "\(path): \(Amount.bytes(Int(clamping: fileByteCount))), identity \(identity)",

@@ -107,7 +107,8 @@ struct Inspection: Encodable {
         }
         for record in reader.experts.values {
             let layout = record.layout
-            add("experts.gate_up", layout.gateShape, layout.gateUpTable, matrices: 2, place: 1000)
+            let name = layout.isGated ? "experts.gate_up" : "experts.up"
+            add(name, layout.gateShape, layout.gateUpTable, matrices: layout.gateUpCount, place: 1000)
             add("experts.down", layout.downShape, layout.downTable, matrices: 1, place: 1001)
         }
         for record in reader.refinements.values {
@@ -116,7 +117,8 @@ struct Inspection: Encodable {
             order[key] = 1002
             kinds[
                 key, default: Kind(name: "experts.*", format: key, matrixCount: 0, weightCount: 0, byteCount: 0)
-            ].matrixCount += (record.layout.refinesGateUp ? 2 : 0) + (record.layout.refinesDown ? 1 : 0)
+            ].matrixCount +=
+                (record.layout.refinesGateUp ? record.layout.isGated ? 2 : 1 : 0) + (record.layout.refinesDown ? 1 : 0)
             kinds[key]?.byteCount += record.byteCount
         }
         return kinds.sorted { (order[$0.key] ?? 0, $0.key) < (order[$1.key] ?? 0, $1.key) }.map(\.value)

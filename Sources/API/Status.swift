@@ -102,6 +102,8 @@ package struct Status: Codable, Sendable, Equatable {
         package var requestCount: Int
         package var promptTokenCount: Int
         package var completionTokenCount: Int
+        /// How often a token was left out in a layer because its expert was full; nil where experts take any number.
+        package var droppedTokenCount: Int?
         /// Of the prompt that was computed last; nil before the first.
         package var prefillTokensPerSecond: Double?
         /// Of late, all answers together; nil before the first.
@@ -109,11 +111,12 @@ package struct Status: Codable, Sendable, Equatable {
 
         package init(
             requestCount: Int, promptTokenCount: Int, completionTokenCount: Int, prefillTokensPerSecond: Double?,
-            decodeTokensPerSecond: Double?
+            decodeTokensPerSecond: Double?, droppedTokenCount: Int? = nil
         ) {
             self.requestCount = requestCount
             self.promptTokenCount = promptTokenCount
             self.completionTokenCount = completionTokenCount
+            self.droppedTokenCount = droppedTokenCount
             self.prefillTokensPerSecond = prefillTokensPerSecond
             self.decodeTokensPerSecond = decodeTokensPerSecond
         }
@@ -122,6 +125,7 @@ package struct Status: Codable, Sendable, Equatable {
             case requestCount = "requests"
             case promptTokenCount = "prompt_tokens"
             case completionTokenCount = "completion_tokens"
+            case droppedTokenCount = "dropped_tokens"
             case prefillTokensPerSecond = "prefill_tokens_per_second"
             case decodeTokensPerSecond = "decode_tokens_per_second"
         }

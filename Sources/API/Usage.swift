@@ -8,8 +8,13 @@ package struct Usage: Codable, Sendable, Equatable {
     package var promptCacheMissTokens: Int
     package var promptTokensDetails: PromptDetails
     package var completionTokensDetails: CompletionDetails
+    /// How often one of these tokens was left out in a layer because its expert was full; absent where experts take any number.
+    package var droppedTokens: Int?
 
-    package init(promptTokens: Int, cachedTokens: Int = 0, completionTokens: Int, reasoningTokens: Int) {
+    package init(
+        promptTokens: Int, cachedTokens: Int = 0, completionTokens: Int, reasoningTokens: Int,
+        droppedTokens: Int? = nil
+    ) {
         self.promptTokens = promptTokens
         self.completionTokens = completionTokens
         totalTokens = promptTokens + completionTokens
@@ -17,6 +22,7 @@ package struct Usage: Codable, Sendable, Equatable {
         promptCacheMissTokens = promptTokens - cachedTokens
         promptTokensDetails = PromptDetails(cachedTokens: cachedTokens)
         completionTokensDetails = CompletionDetails(reasoningTokens: reasoningTokens)
+        self.droppedTokens = droppedTokens
     }
 
     private enum CodingKeys: String, CodingKey {
@@ -27,6 +33,7 @@ package struct Usage: Codable, Sendable, Equatable {
         case promptCacheMissTokens = "prompt_cache_miss_tokens"
         case promptTokensDetails = "prompt_tokens_details"
         case completionTokensDetails = "completion_tokens_details"
+        case droppedTokens = "dropped_tokens"
     }
 
     package struct PromptDetails: Codable, Sendable, Equatable {

@@ -59,7 +59,8 @@ package struct StepCost: Sendable, Codable, Equatable {
             }
         }
         matrixMultiplyAdds +=
-            sparseLayerCount * expertsPerToken * 3 * configuration.hiddenSize * (experts?.intermediateSize ?? 0)
+            sparseLayerCount * expertsPerToken * (configuration.activation.isGated ? 3 : 2) * configuration.hiddenSize
+            * (experts?.intermediateSize ?? 0)
 
         switch configuration.attention {
         case .latent(let attention):
@@ -73,6 +74,11 @@ package struct StepCost: Sendable, Codable, Equatable {
             let cached = 2 * attention.keyValueHeadCount * attention.headSize
             cacheByteCountPerPosition = configuration.layerCount * cached * cacheFormat.elementByteCount
             absorbedMultiplyAddsPerPosition = configuration.layerCount * attention.headCount * 2 * attention.headSize
+            expandedMultiplyAddsPerPosition = absorbedMultiplyAddsPerPosition
+        case .relative(let attention):
+            let layerCount = configuration.layerCount - (configuration.encoder?.layerCount ?? 0)
+            cacheByteCountPerPosition = layerCount * 2 * attention.size * cacheFormat.elementByteCount
+            absorbedMultiplyAddsPerPosition = layerCount * 2 * attention.size
             expandedMultiplyAddsPerPosition = absorbedMultiplyAddsPerPosition
         }
     }

@@ -463,6 +463,12 @@ static void clamped_multiply(
     }
 }
 
+static void relu(int64_t count, float *x) {
+    for (int64_t k = 0; k < count; k += 16) {
+        store_some(x + k, lanes_max(lanes_set(0), load_some(x + k, count - k, 0)), count - k);
+    }
+}
+
 static void sigmoid(const float *x, int64_t count, float *y) {
     for (int64_t k = 0; k < count; k += 16) {
         store_some(y + k, sigmoid_of(load_some(x + k, count - k, 0)), count - k);
@@ -596,6 +602,7 @@ static void multiply_gated(
         .rms_norm = rms_norm,                                   \
         .silu_multiply = silu_multiply,                         \
         .clamped_multiply = clamped_multiply,                   \
+        .relu = relu,                                           \
         .sigmoid = sigmoid,                                     \
         .exponentials = exponentials,                           \
         .maximum = maximum,                                     \

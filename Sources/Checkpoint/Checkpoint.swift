@@ -112,10 +112,10 @@ struct TensorMap {
                         let name = reading.nameOfExpert(part, key)
                         return try find(name, reading.partOfExpert(part, key), rows, columns)
                     }
+                    let parts: [ExpertPart] = configuration.activation.isGated ? [.gate, .up] : [.up]
+                    let gateUp = try parts.map { part throws(CheckpointError) in try matrix(part, width, hidden) }
                     self.experts.append(
-                        SourceExpert(
-                            key: key, gate: try matrix(.gate, width, hidden), up: try matrix(.up, width, hidden),
-                            down: try matrix(.down, hidden, width)))
+                        SourceExpert(key: key, gateUp: gateUp, down: try matrix(.down, hidden, width)))
                 }
             }
         }

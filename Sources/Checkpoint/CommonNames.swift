@@ -45,6 +45,10 @@ enum CommonNames {
         case .predictionOutputNorm: prefix + "shared_head.norm.weight"
         case .predictionEmbedding: prefix + "embed_tokens.weight"
         case .predictionHead: prefix + "shared_head.head.weight"
+        case .encoderNorm, .encoderPositionBias, .positionBias, .crossNorm, .crossQuery, .crossKey, .crossValue,
+            .crossOutput:
+            // No decoder has these.
+            key.description
         }
     }
 

@@ -54,7 +54,7 @@ struct SkippedSource {
 enum Families {
     static let all: [any Family.Type] = [
         DeepSeekV1.self, DeepSeekV2.self, DeepSeekV3.self, Qwen3MoE.self, GLM4MoE.self, GLM4MoELite.self, GPTOSS.self,
-        Dots1.self, Mixtral.self, OLMoE.self, Qwen3.self, Llama.self,
+        Dots1.self, Mixtral.self, OLMoE.self, Qwen3.self, Llama.self, SwitchTransformers.self,
     ]
 
     /// Families of sparse models that people have and that need other arithmetic, or that nothing is there to check

@@ -71,11 +71,15 @@ package struct ImportFormat: Sendable, Equatable {
 /// A routed expert of the checkpoint.
 package struct SourceExpert: Sendable {
     package let key: ExpertKey
-    /// [intermediate, hidden]
-    package let gate: SourceMatrix
-    package let up: SourceMatrix
+    /// Gate and up, or up alone where there is no gate: [intermediate, hidden].
+    package let gateUp: [SourceMatrix]
     /// [hidden, intermediate]
     package let down: SourceMatrix
+
+    /// The first of `gateUp`.
+    package var gate: SourceMatrix { gateUp[0] }
+    package var up: SourceMatrix { gateUp[gateUp.count - 1] }
+    package var matrices: [SourceMatrix] { gateUp + [down] }
 }
 
 /// A resident tensor of the checkpoint.

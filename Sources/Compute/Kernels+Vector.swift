@@ -54,6 +54,11 @@ extension Kernels {
         unsafe table.pointee.clamped_multiply(gating.slope, gating.limit, gate, up, Int64(count), y)
     }
 
+    /// `x = max(0, x)`; a NaN stays.
+    package func relu(_ x: UnsafeMutablePointer<Float>, count: Int) {
+        unsafe table.pointee.relu(Int64(count), x)
+    }
+
     /// `y = 1 / (1 + exp(−x))`
     package func sigmoid(_ x: UnsafePointer<Float>, count: Int, into y: UnsafeMutablePointer<Float>) {
         unsafe table.pointee.sigmoid(x, Int64(count), y)

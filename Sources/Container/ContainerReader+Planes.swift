@@ -93,7 +93,8 @@ extension ExpertLayout {
         let fine = refined(by: refinement)
         let kernels = Kernels.best
         if refinement.refinesGateUp {
-            for (offset, planeOffset, fineOffset) in [(0, 0, 0), (upOffset, refinement.upOffset, fine.upOffset)] {
+            let matrices = [(0, 0, 0), (upOffset, refinement.upOffset, fine.upOffset)].suffix(gateUpCount)
+            for (offset, planeOffset, fineOffset) in matrices {
                 unsafe kernels.refine(
                     gateShape, coarse: coarse + offset, coarseStride: gateUpStride, refinements: plane + planeOffset,
                     refinementStride: refinement.gateUpStride, into: destination + fineOffset,

@@ -176,7 +176,9 @@ extension ArrayRecord {
     var sections: [Section] {
         switch self {
         case .tensor(let record): return [Section(record.shape)]
-        case .expert(let record): return [Section(record.layout.gateShape, times: 2), Section(record.layout.downShape)]
+        case .expert(let record):
+            let layout = record.layout
+            return [Section(layout.gateShape, times: layout.gateUpCount), Section(layout.downShape)]
         case .refinement(let record): return [Section(strideByteCount: 128, count: record.byteCount / 128, shape: nil)]
         }
     }

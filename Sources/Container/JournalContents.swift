@@ -170,13 +170,14 @@ extension ArrayRecord {
             guard let downFormat = raw.downFormat, let downTable = raw.downTable,
                 let downScaleFormat = raw.downScaleFormat
             else { return nil }
-            let layout = ExpertLayout(
+            var layout = ExpertLayout(
                 hiddenSize: rows, intermediateSize: columns, gateUpFormat: raw.format, gateUpTable: raw.table,
                 downFormat: downFormat, downTable: downTable, gateUpScaleFormat: raw.scaleFormat,
                 downScaleFormat: downScaleFormat)
-            guard layout.gateShape.checkedByteCount != nil, layout.downShape.checkedByteCount != nil,
-                layout.byteCount == byteCount
-            else { return nil }
+            guard layout.gateShape.checkedByteCount != nil, layout.downShape.checkedByteCount != nil else { return nil }
+            // Only the length tells whether there is a gate.
+            layout.isGated = layout.byteCount == byteCount
+            guard layout.byteCount == byteCount else { return nil }
             self = .expert(
                 ExpertRecord(
                     key: ExpertKey(layer: Int(raw.layer), expert: Int(raw.expert)), layout: layout,
@@ -184,9 +185,12 @@ extension ArrayRecord {
                     checksum: raw.checksum))
         case .refinement:
             guard let refined = raw.refined, rows <= 1 << 27, columns <= 1 << 27 else { return nil }
-            let layout = RefinementLayout(
-                hiddenSize: rows, intermediateSize: columns, refinesGateUp: refined.gateUp, refinesDown: refined.down)
-            guard layout.byteCount == byteCount else { return nil }
+            let layouts = [true, false].map {
+                RefinementLayout(
+                    hiddenSize: rows, intermediateSize: columns, refinesGateUp: refined.gateUp,
+                    refinesDown: refined.down, isGated: $0)
+            }
+            guard let layout = layouts.first(where: { $0.byteCount == byteCount }) else { return nil }
             self = .refinement(
                 RefinementRecord(
                     key: ExpertKey(layer: Int(raw.layer), expert: Int(raw.expert)), layout: layout, offset: raw.offset,

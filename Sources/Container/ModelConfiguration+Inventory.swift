@@ -35,6 +35,15 @@ extension ModelConfiguration {
             .matrix(.tokenEmbedding, nil, vocabularySize, hiddenSize),
             .vector(.outputNorm, nil, hiddenSize),
             .matrix(.outputHead, nil, vocabularySize, hiddenSize),
+        ] + encoderTensors
+    }
+
+    private var encoderTensors: [TensorRequirement] {
+        guard case .relative(let attention) = attention, encoder != nil else { return [] }
+        return [
+            .vector(.encoderNorm, nil, hiddenSize),
+            .matrix(.encoderPositionBias, nil, attention.bucketCount, attention.headCount),
+            .matrix(.positionBias, nil, attention.bucketCount, attention.headCount),
         ]
     }
 
@@ -44,11 +53,17 @@ extension ModelConfiguration {
     /// Whether a stored layer has routed experts.
     package func isSparse(_ layer: Int) -> Bool { layer < layerCount ? sparseLayers[layer] : experts != nil }
 
+    /// Whether a layer is the encoder's.
+    package func isEncoding(_ layer: Int) -> Bool { layer < encoder?.layerCount ?? 0 }
+
     /// How many resident tensors there are in all; each layer of a kind has the same.
     package var tensorCount: Int {
-        let own = [true, false].reduce(modelTensors.count) { sum, isSparse in
-            guard let example = sparseLayers.firstIndex(of: isSparse) else { return sum }
-            return sum + sparseLayers.count(where: { $0 == isSparse }) * tensors(ofLayer: example).count
+        let encoding = encoder?.layerCount ?? 0
+        let own = [0..<encoding, encoding..<sparseLayers.count].reduce(modelTensors.count) { sum, layers in
+            [true, false].reduce(sum) { sum, isSparse in
+                guard let example = sparseLayers[layers].firstIndex(of: isSparse) else { return sum }
+                return sum + sparseLayers[layers].count(where: { $0 == isSparse }) * tensors(ofLayer: example).count
+            }
         }
         return (layerCount..<storedLayers.upperBound).reduce(own) { $0 + tensors(ofLayer: $1).count }
     }
@@ -76,6 +91,11 @@ extension ModelConfiguration {
             result.append(.matrix(.attentionOutput, layer, hiddenSize, attention.headCount * attention.valueHeadSize))
         case .grouped(let attention):
             result += Self.tensors(attention, layer: layer, hiddenSize: hiddenSize)
+        case .relative(let attention):
+            result.append(.matrix(.query, layer, attention.size, hiddenSize))
+            result.append(.matrix(.attentionOutput, layer, hiddenSize, attention.size))
+            result.append(.matrix(.key, layer, attention.size, hiddenSize))
+            result.append(.matrix(.value, layer, attention.size, hiddenSize))
         }
         result.append(.vector(.feedForwardNorm, layer, hiddenSize))
         if isSparse(layer), let experts {
@@ -97,7 +117,7 @@ extension ModelConfiguration {
                 result.append(.matrix(.expertDownBias, layer, experts.routedExpertCount, hiddenSize))
             }
         } else {
-            result.append(.matrix(.denseGate, layer, denseIntermediateSize, hiddenSize))
+            if activation.isGated { result.append(.matrix(.denseGate, layer, denseIntermediateSize, hiddenSize)) }
             result.append(.matrix(.denseUp, layer, denseIntermediateSize, hiddenSize))
             result.append(.matrix(.denseDown, layer, hiddenSize, denseIntermediateSize))
         }
@@ -110,6 +130,13 @@ extension ModelConfiguration {
                 result.append(.matrix(.predictionEmbedding, layer, vocabularySize, hiddenSize))
             }
             if prediction.hasOwnHead { result.append(.matrix(.predictionHead, layer, vocabularySize, hiddenSize)) }
+        }
+        if case .relative(let attention) = attention, !isEncoding(layer) {
+            result.append(.vector(.crossNorm, layer, hiddenSize))
+            result.append(.matrix(.crossQuery, layer, attention.size, hiddenSize))
+            result.append(.matrix(.crossKey, layer, attention.size, hiddenSize))
+            result.append(.matrix(.crossValue, layer, attention.size, hiddenSize))
+            result.append(.matrix(.crossOutput, layer, hiddenSize, attention.size))
         }
         return result
     }

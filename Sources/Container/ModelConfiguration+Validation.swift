@@ -25,6 +25,7 @@ extension ModelConfiguration {
                 check.range("attention.window.length", window.length, 1...1 << 28)
                 check.range("attention.window.layers.count", window.layers.count, layerCount...layerCount)
             }
+        case .relative(let attention): attention.check(&check)
         }
         check.require(
             "clamp", (clamp != nil) == (activation == .clamped), "one with the activation clamped, and no other",
@@ -33,7 +34,7 @@ extension ModelConfiguration {
             check.positive("clamp.slope", Double(clamp.slope), below: 1e6)
             check.positive("clamp.limit", Double(clamp.limit), below: 1e30)
         }
-        rotary.check(&check)
+        checkPositions(&check)
         check.range("sparseLayers.count", sparseLayers.count, layerCount...layerCount)
         check.range("denseIntermediateSize", denseIntermediateSize, (sparseLayers.contains(false) ? 1 : 0)...1 << 24)
         if let experts {
@@ -48,9 +49,40 @@ extension ModelConfiguration {
         check.range("endTokens.count", endTokens.count, 0...1024)
         if let predictionLayers { check.range("predictionLayers.count", predictionLayers.count, 1...64) }
         guard check.problem == nil else { return check.problem }
+        if let encoder {
+            check.range("encoder.startToken", encoder.startToken, 0...vocabularySize - 1)
+            check.positive("encoder.outputScale", Double(encoder.outputScale), below: 1e6)
+        }
         if let beginToken { check.range("beginToken", beginToken, 0...vocabularySize - 1) }
         for token in endTokens { check.range("endTokens", token, 0...vocabularySize - 1) }
         return check.problem
+    }
+
+    /// Relative attention is an encoder-decoder's, and the other kinds rotate.
+    private func checkPositions(_ check: inout ConfigurationCheck) {
+        guard case .relative = attention else {
+            check.require(
+                "rotary", rotary != nil, "a rotary embedding, for the attention has no other positions", "none")
+            check.require("encoder", encoder == nil, "none, for the attention isn't an encoder-decoder's", "an encoder")
+            rotary?.check(&check)
+            return
+        }
+        check.require("rotary", rotary == nil, "none, for the attention is relative", "a rotary embedding")
+        check.require("encoder", encoder != nil, "an encoder, for the attention is relative", "none")
+        guard let encoder else { return }
+        check.require(
+            "encoder.layerCount", (1..<max(1, layerCount)).contains(encoder.layerCount),
+            "1 to \(layerCount - 1), for the decoder has layers too", "\(encoder.layerCount)")
+    }
+}
+
+extension ModelConfiguration.RelativeAttention {
+    fileprivate func check(_ check: inout ConfigurationCheck) {
+        check.range("attention.headCount", headCount, 1...1 << 12)
+        check.range("attention.headSize", headSize, 1...1 << 13)
+        check.range("attention.bucketCount", bucketCount, 4...1 << 12)
+        // Half of the buckets, or a quarter, are for a distance each.
+        check.range("attention.greatestDistance", greatestDistance, bucketCount...1 << 16)
     }
 }
 
@@ -101,6 +133,7 @@ extension ModelConfiguration.Experts {
         check.range("experts.intermediateSize", intermediateSize, 1...1 << 20)
         check.range("experts.sharedIntermediateSize", sharedIntermediateSize, 0...1 << 24)
         check.positive("experts.router.weightScale", Double(router.weightScale), below: 1e6)
+        if let capacity = router.capacity { check.range("experts.router.capacity", capacity, 1...1 << 30) }
         check.range("experts.router.groupCount", router.groupCount, 1...max(1, routedExpertCount))
         check.range("experts.router.groupsPerToken", router.groupsPerToken, 1...max(1, router.groupCount))
         guard check.problem == nil else { return }

@@ -13,7 +13,8 @@ package struct ModelConfiguration: Codable, Sendable, Equatable {
     /// Epsilon of the layers' norms and of the final one.
     package var normEpsilon: Float
     package var attention: Attention
-    package var rotary: Rotary
+    /// nil where the positions enter otherwise.
+    package var rotary: Rotary?
     package var activation: Activation
     /// nil unless the activation is `clamped`.
     package var clamp: Clamp?
@@ -28,11 +29,13 @@ package struct ModelConfiguration: Codable, Sendable, Equatable {
     /// Layers behind the last one, which predict tokens further on (DeepSeek-V3, arXiv 2412.19437, §2.2). They are stored,
     /// and no forward pass reads them; nil: there are none.
     package var predictionLayers: [PredictionLayer]?
+    /// nil for a decoder alone.
+    package var encoder: Encoder?
 
     package init(
         family: String, vocabularySize: Int, hiddenSize: Int, layerCount: Int, contextLength: Int, normEpsilon: Float,
-        attention: Attention, rotary: Rotary, activation: Activation, denseIntermediateSize: Int,
-        sparseLayers: [Bool], experts: Experts?, beginToken: Int?, endTokens: [Int]
+        attention: Attention, rotary: Rotary?, activation: Activation, denseIntermediateSize: Int,
+        sparseLayers: [Bool], experts: Experts?, beginToken: Int?, endTokens: [Int], encoder: Encoder? = nil
     ) {
         self.family = family
         self.vocabularySize = vocabularySize
@@ -49,6 +52,7 @@ package struct ModelConfiguration: Codable, Sendable, Equatable {
         self.experts = experts
         self.beginToken = beginToken
         self.endTokens = endTokens
+        self.encoder = encoder
     }
 
     package enum Activation: String, Codable, Sendable {
@@ -56,6 +60,10 @@ package struct ModelConfiguration: Codable, Sendable, Equatable {
         case silu
         /// `g / (1 + exp(−slope · g)) · (u + 1)`, with g = min(gate, limit), and u = up cut off at ±limit.
         case clamped
+        /// `relu(up)`: there is no gate.
+        case relu
+
+        package var isGated: Bool { self != .relu }
     }
 
     package struct Clamp: Codable, Sendable, Equatable {
@@ -84,6 +92,44 @@ package struct ModelConfiguration: Codable, Sendable, Equatable {
     package enum Attention: Codable, Sendable, Equatable {
         case latent(LatentAttention)
         case grouped(GroupedAttention)
+        case relative(RelativeAttention)
+    }
+
+    /// What stands before the decoder in an encoder-decoder (T5, arXiv 1910.10683). The first layers are the encoder's, in
+    /// which every token sees every other; the decoder's also attend to what the encoder made of the input.
+    package struct Encoder: Codable, Sendable, Equatable {
+        package var layerCount: Int
+        /// What the decoder begins every answer with.
+        package var startToken: Int
+        /// Multiplies the normed states before the output head.
+        package var outputScale: Float
+
+        package init(layerCount: Int, startToken: Int, outputScale: Float) {
+            self.layerCount = layerCount
+            self.startToken = startToken
+            self.outputScale = outputScale
+        }
+    }
+
+    /// Attention that knows how far two positions are apart by a bias on its scores, one for a range of distances
+    /// (T5, arXiv 1910.10683, §2.1), in all layers of the encoder the same, and of the decoder.
+    package struct RelativeAttention: Codable, Sendable, Equatable {
+        package var headCount: Int
+        package var headSize: Int
+        /// relative_attention_num_buckets.
+        package var bucketCount: Int
+        /// relative_attention_max_distance: from here on all distances are alike.
+        package var greatestDistance: Int
+
+        package init(headCount: Int, headSize: Int, bucketCount: Int, greatestDistance: Int) {
+            self.headCount = headCount
+            self.headSize = headSize
+            self.bucketCount = bucketCount
+            self.greatestDistance = greatestDistance
+        }
+
+        /// Elements of all heads.
+        package var size: Int { headCount * headSize }
     }
 
     /// Attention whose heads share keys and values in groups (arXiv 2305.13245): query head i has those of head
@@ -256,10 +302,12 @@ package struct ModelConfiguration: Codable, Sendable, Equatable {
         package var weightScale: Float
         /// Whether a bias (`TensorRole.routerLogitBias`) is added to the logits before anything else; nil: no.
         package var hasLogitBias: Bool?
+        /// Tokens of one sequence that an expert takes; those that come later do without it. nil for any number.
+        package var capacity: Int?
 
         package init(
             scoring: Scoring, hasSelectionBias: Bool, groupCount: Int, groupsPerToken: Int, groupScore: GroupScore,
-            normalizesWeights: Bool, weightScale: Float
+            normalizesWeights: Bool, weightScale: Float, capacity: Int? = nil
         ) {
             self.scoring = scoring
             self.hasSelectionBias = hasSelectionBias
@@ -268,6 +316,7 @@ package struct ModelConfiguration: Codable, Sendable, Equatable {
             self.groupScore = groupScore
             self.normalizesWeights = normalizesWeights
             self.weightScale = weightScale
+            self.capacity = capacity
         }
 
         package enum Scoring: String, Codable, Sendable {

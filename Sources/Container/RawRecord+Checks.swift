@@ -85,9 +85,9 @@ extension RawRecord {
         let layout = ExpertLayout(
             hiddenSize: configuration.hiddenSize, intermediateSize: intermediateSize, gateUpFormat: format,
             gateUpTable: table, downFormat: downFormat, downTable: downTable, gateUpScaleFormat: scaleFormat,
-            downScaleFormat: downScaleFormat)
+            downScaleFormat: downScaleFormat, isGated: configuration.activation.isGated)
         // Both are at most 2^20 by 2^20, so their sum fits.
-        let size = try 2 * checkedSize(layout.gateShape, path) + checkedSize(layout.downShape, path)
+        let size = try layout.gateUpCount * checkedSize(layout.gateShape, path) + checkedSize(layout.downShape, path)
         try checkPacking(size, path)
         return ExpertRecord(
             key: key, layout: layout, offset: offset, storedByteCount: Int(storedByteCount), byteCount: size,
@@ -98,7 +98,8 @@ extension RawRecord {
     func refinement(of expert: ExpertRecord, path: String) throws(ContainerError) -> RefinementRecord {
         let layout = RefinementLayout(
             hiddenSize: expert.layout.hiddenSize, intermediateSize: expert.layout.intermediateSize,
-            refinesGateUp: refined?.gateUp ?? false, refinesDown: refined?.down ?? false)
+            refinesGateUp: refined?.gateUp ?? false, refinesDown: refined?.down ?? false,
+            isGated: expert.layout.isGated)
         guard rows == UInt64(layout.hiddenSize), columns == UInt64(layout.intermediateSize) else {
             throw failure(
                 .wrongShape, path, Self.rowsOffset, "shape", "[\(layout.hiddenSize), \(layout.intermediateSize)]",

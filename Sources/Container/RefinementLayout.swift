@@ -7,12 +7,17 @@ package struct RefinementLayout: Sendable, Equatable {
     package var intermediateSize: Int
     package var refinesGateUp: Bool
     package var refinesDown: Bool
+    /// Whether up has a gate beside it; true where neither is refined.
+    package var isGated: Bool
 
-    package init(hiddenSize: Int, intermediateSize: Int, refinesGateUp: Bool, refinesDown: Bool) {
+    package init(
+        hiddenSize: Int, intermediateSize: Int, refinesGateUp: Bool, refinesDown: Bool, isGated: Bool = true
+    ) {
         self.hiddenSize = hiddenSize
         self.intermediateSize = intermediateSize
         self.refinesGateUp = refinesGateUp
         self.refinesDown = refinesDown
+        self.isGated = isGated || !refinesGateUp
     }
 
     private var gateShape: MatrixShape {
@@ -24,8 +29,8 @@ package struct RefinementLayout: Sendable, Equatable {
     }
 
     /// Bytes from one panel of gate to the next, and of up to the next.
-    package var gateUpStride: Int { 2 * gateShape.refinementStrideByteCount }
-    package var upOffset: Int { gateShape.refinementStrideByteCount }
+    package var gateUpStride: Int { (isGated ? 2 : 1) * gateShape.refinementStrideByteCount }
+    package var upOffset: Int { isGated ? gateShape.refinementStrideByteCount : 0 }
     package var downStride: Int { downShape.refinementStrideByteCount }
     package var downOffset: Int { refinesGateUp ? gateShape.panelCount * gateUpStride : 0 }
     package var byteCount: Int { downOffset + (refinesDown ? downShape.panelCount * downStride : 0) }
@@ -51,6 +56,7 @@ extension ExpertLayout {
         func isCoarse(_ format: BlockFormat, _ table: CodeTable) -> Bool { format == .q4 && table == .nonLinear }
         return (refinement.refinesGateUp || refinement.refinesDown)
             && hiddenSize == refinement.hiddenSize && intermediateSize == refinement.intermediateSize
+            && (!refinement.refinesGateUp || isGated == refinement.isGated)
             && (!refinement.refinesGateUp || isCoarse(gateUpFormat, gateUpTable))
             && (!refinement.refinesDown || isCoarse(downFormat, downTable))
     }

@@ -10,6 +10,11 @@ package enum TensorRole: UInt16, Sendable, CaseIterable {
     case outputNorm = 2
     /// [vocabulary, hidden]
     case outputHead = 3
+    /// [hidden]: of what the encoder makes, in an encoder-decoder, as are the following.
+    case encoderNorm = 4
+    /// relative_attention_bias [buckets, heads], row-major, f32.
+    case encoderPositionBias = 5
+    case positionBias = 6
 
     // One a layer: attention.
     /// [hidden]
@@ -83,12 +88,22 @@ package enum TensorRole: UInt16, Sendable, CaseIterable {
     /// [vocabulary, hidden]; only where it isn't the model's own.
     case predictionHead = 69
 
+    // One a layer of an encoder-decoder's decoder: attention to what the encoder made.
+    /// [hidden]
+    case crossNorm = 72
+    /// [heads · headSize, hidden]
+    case crossQuery = 73
+    case crossKey = 74
+    case crossValue = 75
+    /// [hidden, heads · headSize]
+    case crossOutput = 76
+
     package var isLayered: Bool { rawValue >= 16 }
 
     package var isBias: Bool {
         switch self {
         case .routerBias, .queryBias, .keyBias, .valueBias, .attentionOutputBias, .routerLogitBias, .expertGateBias,
-            .expertUpBias, .expertDownBias:
+            .expertUpBias, .expertDownBias, .encoderPositionBias, .positionBias:
             true
         default: false
         }
@@ -139,6 +154,14 @@ package enum TensorRole: UInt16, Sendable, CaseIterable {
         case .predictionOutputNorm: "prediction.output_norm"
         case .predictionEmbedding: "prediction.embedding"
         case .predictionHead: "prediction.head"
+        case .encoderNorm: "encoder.norm"
+        case .encoderPositionBias: "encoder.position_bias"
+        case .positionBias: "position_bias"
+        case .crossNorm: "cross_attention.norm"
+        case .crossQuery: "cross_attention.query"
+        case .crossKey: "cross_attention.key"
+        case .crossValue: "cross_attention.value"
+        case .crossOutput: "cross_attention.output"
         }
     }
 }

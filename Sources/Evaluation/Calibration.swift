@@ -131,7 +131,9 @@ extension TensorKey {
             .feedForwardNorm, .routerBias, .queryBias, .keyBias, .valueBias, .queryNorm, .keyNorm,
             .attentionOutputBias, .sinks, .routerLogitBias, .expertGateBias, .expertUpBias, .expertDownBias,
             .predictionEmbeddingNorm, .predictionHiddenNorm, .predictionProjection, .predictionOutputNorm,
-            .predictionEmbedding, .predictionHead:
+            .predictionEmbedding, .predictionHead,
+            .encoderNorm, .encoderPositionBias, .positionBias, .crossNorm, .crossQuery, .crossKey, .crossValue,
+            .crossOutput:
             nil
         }
     }

@@ -14,7 +14,7 @@ import Tokenizer
 final class Batch {
     typealias Outcome = Result<Completion, GenerationError>
 
-    let model: LoadedModel
+    let model: any LanguageModel
     private let cache: KeyValueCache
     private let tokenizer: BytePairTokenizer
     private let endTokens: Set<Int32>
@@ -45,7 +45,7 @@ final class Batch {
     }
 
     init(
-        model: LoadedModel, cache: KeyValueCache, tokenizer: BytePairTokenizer, endTokens: Set<Int32>,
+        model: any LanguageModel, cache: KeyValueCache, tokenizer: BytePairTokenizer, endTokens: Set<Int32>,
         ledger: EngineLedger, shouldStop: @escaping (Job) -> Bool
     ) {
         self.model = model
@@ -96,7 +96,7 @@ final class Batch {
             job: job, number: nextNumber, state: state,
             answer: Answer(
                 request: request, tokenizer: tokenizer, vocabularySize: model.configuration.vocabularySize,
-                endTokens: endTokens, contextLength: model.plan.contextLength))
+                endTokens: endTokens, contextLength: model.contextLength))
         read(answer, state, cachedTokens: cachedTokens)
         return true
     }
@@ -105,7 +105,7 @@ final class Batch {
     /// answer's next block; nil if there is none.
     private func makeState(for prompt: [Int32], tokenCount: Int) -> (DecodingState, cachedTokens: Int)? {
         let state = cache.makeState(capacity: model.plan.contextLength)
-        if let match = prefixes.match(prompt) { state.adopt(match.prefix, count: match.count) }
+        if model.sharesPrefixes, let match = prefixes.match(prompt) { state.adopt(match.prefix, count: match.count) }
         let missing = tokenCount - state.tokenCount
         guard makeRoom(for: missing, in: state, beside: decoding.count), state.reserve(missing) else { return nil }
         return (state, state.tokenCount)
@@ -219,7 +219,7 @@ final class Batch {
         ledger.update { entries in
             entries.prefillRate = Double(reading.prefill.processedCount) / max(seconds, 1e-9)
         }
-        prefixes.insert(answer.prompt, answer.state)
+        if model.sharesPrefixes { prefixes.insert(answer.prompt, answer.state) }
         decoding.append(answer)
         decoding.sort { $0.number < $1.number }
         if answer.isCaughtUp {

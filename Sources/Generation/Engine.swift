@@ -24,7 +24,7 @@ package final class Engine: Sendable {
     private let thread: WorkerThread
 
     /// Reserves the KV cache and starts the thread.
-    package init(model: LoadedModel, tokenizer: BytePairTokenizer, options: Options) throws {
+    package init(model: any LanguageModel, tokenizer: BytePairTokenizer, options: Options) throws {
         let loop = EngineLoop(
             model: model, cache: try model.makeCache(), tokenizer: tokenizer, endTokens: options.endTokens,
             queueLimit: options.queueLimit)
@@ -48,7 +48,7 @@ package final class Engine: Sendable {
     /// The experts in memory: their use and their counters may be asked for from anywhere.
     package var experts: ExpertStore { loop.model.experts }
 
-    package var contextLength: Int { loop.model.plan.contextLength }
+    package var contextLength: Int { loop.model.contextLength }
 
     package func status() -> EngineStatus {
         let entries = loop.ledger.current

@@ -5,7 +5,7 @@ import Tokenizer
 
 /// What the engine's thread does, and what others ask of it.
 final class EngineLoop: Sendable {
-    let model: LoadedModel
+    let model: any LanguageModel
     let queue: RequestQueue
     let ledger = EngineLedger()
     let stopped = Gate()
@@ -17,7 +17,8 @@ final class EngineLoop: Sendable {
     private let hasDeadline = Atomic(false)
 
     init(
-        model: LoadedModel, cache: KeyValueCache, tokenizer: BytePairTokenizer, endTokens: Set<Int32>, queueLimit: Int
+        model: any LanguageModel, cache: KeyValueCache, tokenizer: BytePairTokenizer, endTokens: Set<Int32>,
+        queueLimit: Int
     ) {
         self.model = model
         self.cache = cache
@@ -30,7 +31,7 @@ final class EngineLoop: Sendable {
 
     func submit(_ request: GenerationRequest) throws(GenerationError) -> GenerationStream {
         try request.check(
-            vocabularySize: model.configuration.vocabularySize, contextLength: model.plan.contextLength)
+            vocabularySize: model.configuration.vocabularySize, contextLength: model.contextLength)
         let job = Job(request: request)
         // An engine that has slept for an hour isn't late with what comes now.
         if queue.isIdle { ledger.beat() }
@@ -84,7 +85,9 @@ final class EngineLoop: Sendable {
             entries.activity = activity
             entries.meanDuration = (entries.meanDuration * 3 + duration) / 4
             switch outcome {
-            case .success: entries.totals.completed += 1
+            case .success(let completion):
+                entries.totals.completed += 1
+                entries.totals.droppedTokens += completion.usage.droppedTokens ?? 0
             case .failure(let error) where error.code == .cancelled: entries.totals.cancelled += 1
             case .failure: entries.totals.failed += 1
             }

@@ -19,6 +19,8 @@ package struct EngineStatus: Sendable {
         package var rejected = 0
         package var promptTokens = 0
         package var completionTokens = 0
+        /// How often an expert was full, in answers that are complete.
+        package var droppedTokens = 0
 
         package init() {}
     }

@@ -46,6 +46,8 @@ package struct TokenUsage: Sendable, Equatable {
     package var completionTokens = 0
     /// Those of them that belong to the reasoning.
     package var reasoningTokens = 0
+    /// How often one of all tokens was left out in a layer because its expert was full; nil where experts take any number.
+    package var droppedTokens: Int?
 
     package init() {}
 }

@@ -66,6 +66,7 @@ final class RunningAnswer {
             chosen.append(token)
             return nil
         case .finished(let reason):
+            answer.usage.droppedTokens = state.expertUses?.droppedCount
             return Completion(
                 reason: reason, usage: answer.usage, seed: answer.seed, timing: timing,
                 lossyUse: earlierLossyUse + state.lossyUse)

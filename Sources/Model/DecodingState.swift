@@ -4,21 +4,26 @@
     package let capacity: Int
     package let cache: KeyValueCache
     /// Positions that are filled. The next token gets this position.
-    package internal(set) var tokenCount = 0
+    package var tokenCount = 0
+    /// Of an encoder-decoder's: tokens of the input, whose positions come first.
+    package var inputCount = 0
     /// How the routers may help to read less when the sequence steps; prompts are read without. Set between steps.
     package var lossy = LossyRouting.off
     /// What that came to since the state was made.
     package internal(set) var lossyUse = LossyRouting.Use()
+    /// What the experts have taken of the sequence; nil where they take any number.
+    package let expertUses: ExpertUses?
 
     /// Hold `tokenCount` positions, and more when a step has begun.
     private(set) var blocks: [KeyValueCache.Block] = []
     /// [blocks]: where each begins. It stays in its place, so that a step can keep the pointer.
-    let addresses: UnsafeMutablePointer<UnsafeMutableRawPointer>
+    package let addresses: UnsafeMutablePointer<UnsafeMutableRawPointer>
 
     init(cache: KeyValueCache, capacity: Int) {
         self.cache = cache
         self.capacity = capacity
-        let blockCount = KeyValueCache.blockCount(tokens: capacity)
+        expertUses = ExpertUses(cache.configuration)
+        let blockCount = KeyValueCache.blockCount(tokens: capacity + cache.extraPositionCount)
         blocks.reserveCapacity(blockCount)
         unsafe addresses = .allocate(capacity: max(1, blockCount))
     }
@@ -37,7 +42,11 @@
     package func truncate(to count: Int) {
         precondition(count >= 0 && count <= tokenCount, "a state can only be cut shorter")
         tokenCount = count
-        while blocks.count > KeyValueCache.blockCount(tokens: count) {
+        if count == 0 {
+            inputCount = 0
+            expertUses?.reset()
+        }
+        while blocks.count > blockCount(tokens: count) {
             if let last = blocks.popLast() { cache.release(last) }
         }
     }
@@ -54,7 +63,7 @@
 
     /// Blocks that `reserve` would take.
     package func missingBlockCount(for count: Int) -> Int {
-        let needed = KeyValueCache.blockCount(tokens: tokenCount + count)
+        let needed = blockCount(tokens: tokenCount + count)
         return max(0, needed - blocks.count) + (count > 0 && mustCopy ? 1 : 0)
     }
 
@@ -68,11 +77,16 @@
             blocks[place] = copy
             unsafe addresses[place] = cache.address(of: copy)
         }
-        while blocks.count < KeyValueCache.blockCount(tokens: tokenCount + count) {
+        while blocks.count < blockCount(tokens: tokenCount + count) {
             guard let block = cache.take() else { return false }
             append(block)
         }
         return true
+    }
+
+    /// Blocks of so many tokens and what goes with them.
+    private func blockCount(tokens count: Int) -> Int {
+        count == 0 ? 0 : KeyValueCache.blockCount(tokens: count + cache.extraPositionCount)
     }
 
     /// Whether the next position belongs to a block that others hold too.

@@ -1,17 +1,17 @@
 import Compute
 import Container
 
-/// `down · (silu(gate · x) ⊙ (up · x))`, or with `gating` in place of silu: a dense layer's, the shared experts' or one
-/// routed expert's matrices. A bias of `down` is added where the experts' outputs are summed.
+/// `down · (silu(gate · x) ⊙ (up · x))`, or with `gating` in place of silu, or `down · relu(up · x)` without a gate: a dense
+/// layer's, the shared experts' or one routed expert's matrices. A bias of `down` is added where the experts' outputs are summed.
 struct FeedForwardMatrices {
     /// [intermediate, hidden]
-    let gate: Matrix
+    let gate: Matrix?
     let up: Matrix
     /// [hidden, intermediate]
     let down: Matrix
     let gating: ClampedGating?
 
-    init(gate: Matrix, up: Matrix, down: Matrix, gating: ClampedGating?) {
+    init(gate: Matrix?, up: Matrix, down: Matrix, gating: ClampedGating?) {
         self.gate = gate
         self.up = up
         self.down = down
@@ -22,8 +22,12 @@ struct FeedForwardMatrices {
     init(blob: UnsafeRawPointer, layout: ExpertLayout, gating: ClampedGating?) {
         self.gating = gating
         let stride = layout.gateUpStride
-        unsafe gate = Matrix(
-            base: blob, shape: layout.gateShape, table: layout.gateUpTable, strideByteCount: stride)
+        if layout.isGated {
+            unsafe gate = Matrix(
+                base: blob, shape: layout.gateShape, table: layout.gateUpTable, strideByteCount: stride)
+        } else {
+            gate = nil
+        }
         unsafe up = Matrix(
             base: blob + layout.upOffset, shape: layout.gateShape, table: layout.gateUpTable, strideByteCount: stride)
         unsafe down = Matrix(base: blob + layout.downOffset, shape: layout.downShape, table: layout.downTable)

@@ -2,20 +2,22 @@
 ///
 /// A model has one of each kind, whose memory is used again and again: between two layers of a chunk others may take
 /// their steps.
-@safe final class ForwardPass {
+@safe package final class ForwardPass {
     /// One token.
-    @safe struct Row {
-        let position: Int
+    @safe package struct Row {
+        package let position: Int
+        /// Of the sequence's input, in an encoder-decoder.
+        package let inputCount: Int
         /// Which of the pass's sequences it belongs to.
-        let sequence: Int
+        package let sequence: Int
         /// Where that one's past stands; its state outlives the pass.
-        let blocks: UnsafePointer<UnsafeMutableRawPointer>
+        package let blocks: UnsafePointer<UnsafeMutableRawPointer>
         /// Off in a prompt.
         let lossy: LossyRouting
     }
 
     /// [rows, hidden]: the residual stream.
-    let hidden: UnsafeMutablePointer<Float>
+    package let hidden: UnsafeMutablePointer<Float>
     /// [rows, rope / 2], the same for every layer and head.
     let cosines: UnsafeMutablePointer<Float>
     let sines: UnsafeMutablePointer<Float>
@@ -23,13 +25,15 @@
     private let pairCount: Int
 
     private(set) var form = AttentionForm.absorbed
-    private(set) var rows: [Row] = []
+    package private(set) var rows: [Row] = []
     /// [sequences]: why one gets no further.
-    private(set) var failures: [ModelError?] = []
+    package private(set) var failures: [ModelError?] = []
     /// Whether any row was added that isn't to be routed by the routers alone.
     private(set) var isLossy = false
     /// [sequences]
     private(set) var lossyUses: [LossyRouting.Use] = []
+    /// [sequences]: what experts with a capacity have taken of each.
+    private(set) var expertUses: [ExpertUses?] = []
     /// Sequences whose rows go on.
     private(set) var livingCount = 0
     /// Whether those who need an expert that is slow to come fail, so that the others needn't wait.
@@ -47,27 +51,30 @@
         rows.reserveCapacity(rowCapacity)
         failures.reserveCapacity(rowCapacity)
         lossyUses.reserveCapacity(rowCapacity)
+        expertUses.reserveCapacity(rowCapacity)
     }
 
-    var count: Int { rows.count }
+    package var count: Int { rows.count }
 
     /// Begins anew for so many sequences, without rows.
-    func begin(sequences: Int, form: AttentionForm, stepsAside: Bool) {
+    package func begin(sequences: Int, form: AttentionForm, stepsAside: Bool) {
         self.form = form
         self.stepsAside = stepsAside
         rows.removeAll(keepingCapacity: true)
         failures.removeAll(keepingCapacity: true)
         lossyUses.removeAll(keepingCapacity: true)
+        expertUses.removeAll(keepingCapacity: true)
         for _ in 0..<sequences {
             failures.append(nil)
             lossyUses.append(LossyRouting.Use())
+            expertUses.append(nil)
         }
         isLossy = false
         livingCount = sequences
     }
 
     /// Adds a token that is to stand at a position of a state.
-    func append(
+    package func append(
         position: Int, sequence: Int, state: DecodingState, rotary: RotaryTable, lossy: LossyRouting = .off
     ) {
         let start = rows.count * pairCount
@@ -75,20 +82,23 @@
         var sines = unsafe MutableSpan(_unsafeStart: self.sines + start, count: pairCount)
         rotary.fill(position: position, cosines: &cosines, sines: &sines)
         unsafe rows.append(
-            Row(position: position, sequence: sequence, blocks: UnsafePointer(state.addresses), lossy: lossy))
+            Row(
+                position: position, inputCount: state.inputCount, sequence: sequence,
+                blocks: UnsafePointer(state.addresses), lossy: lossy))
         if !lossy.isOff { isLossy = true }
+        expertUses[sequence] = state.expertUses
     }
 
     func count(_ use: LossyRouting.Use, of sequence: Int) { lossyUses[sequence] += use }
 
-    func fail(_ sequence: Int, _ error: ModelError) {
+    package func fail(_ sequence: Int, _ error: ModelError) {
         guard failures[sequence] == nil else { return }
         failures[sequence] = error
         livingCount -= 1
     }
 
     /// Asks for each sequence whether it is still wanted. False once none goes on.
-    func poll(_ cancelled: (Int) -> Bool) -> Bool {
+    package func poll(_ cancelled: (Int) -> Bool) -> Bool {
         for sequence in failures.indices where failures[sequence] == nil && cancelled(sequence) {
             fail(sequence, .cancelled)
         }
@@ -96,7 +106,7 @@
     }
 
     /// Takes out the rows of sequences that failed.
-    func dropFailedRows() {
+    package func dropFailedRows() {
         guard livingCount < failures.count else { return }
         var kept = 0
         for index in rows.indices where failures[rows[index].sequence] == nil {

@@ -6,7 +6,8 @@ import Synchronization
 ///
 /// A block has the same positions of every layer: for each layer the latents of the keys and values (after their norm),
 /// then the rotary keys (after the rotation), and nothing else (DeepSeek-V2, §2.1); or, where heads are grouped, the
-/// keys and then the values. A block that more than one holder has is only read; who wants to write to it copies it
+/// keys and then the values. In an encoder-decoder the layers are the decoder's: a sequence's first positions are the input's,
+/// whose keys and values are those that it attends to across, and the answer's follow. A block that more than one holder has is only read; who wants to write to it copies it
 /// first.
 package final class KeyValueCache: Sendable {
     /// Positions of a block. Block b of a sequence holds positions b·64 ..< (b + 1)·64.
@@ -15,6 +16,7 @@ package final class KeyValueCache: Sendable {
     package let blockCount: Int
     package let format: CacheFormat
 
+    let configuration: ModelConfiguration
     let layout: Layout
     private let memory: AlignedMemory
     private let state: Mutex<State>
@@ -36,7 +38,7 @@ package final class KeyValueCache: Sendable {
             let position = format.elementByteCount * blockLength
             firstByteCount = position * sizes.first
             layerByteCount = firstByteCount + position * sizes.second
-            byteCount = layerByteCount * configuration.layerCount
+            byteCount = layerByteCount * (configuration.layerCount - (configuration.encoder?.layerCount ?? 0))
         }
     }
 
@@ -51,6 +53,7 @@ package final class KeyValueCache: Sendable {
     package init(configuration: ModelConfiguration, blockCount: Int, format: CacheFormat) throws(ModelError) {
         self.blockCount = blockCount
         self.format = format
+        self.configuration = configuration
         layout = Layout(configuration, format)
         state = Mutex(
             State(
@@ -75,6 +78,9 @@ package final class KeyValueCache: Sendable {
 
     /// A sequence that remembers nothing yet, and takes blocks as it grows.
     package func makeState(capacity: Int) -> DecodingState { DecodingState(cache: self, capacity: capacity) }
+
+    /// Positions that a sequence takes beside its tokens: the decoder's start token has one.
+    var extraPositionCount: Int { configuration.encoder == nil ? 0 : 1 }
 
     /// A block for one holder; nil when all are held.
     func take() -> Block? {

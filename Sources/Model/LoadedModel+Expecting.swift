@@ -12,7 +12,9 @@ extension LoadedModel {
         guard isChunk ? experts.canReadAhead : experts.readsAhead else { return }
         let start = ContinuousClock.now
         defer { predictionDuration += ContinuousClock.now - start }
-        for next in layer + 1..<max(layer + 1, configuration.layerCount) {
+        // What the encoder's states would choose says nothing of the decoder's.
+        let end = configuration.isEncoding(layer) ? configuration.encoder?.layerCount ?? 0 : configuration.layerCount
+        for next in layer + 1..<max(layer + 1, end) {
             guard case .sparse(let sparse) = weights.layers[next].feedForward else { continue }
             let choice = sparse.choice
             predict(layer: next, sparse.router, choice, pass)

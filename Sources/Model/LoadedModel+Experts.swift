@@ -32,6 +32,7 @@ extension LoadedModel {
             lossyRows: isLossy ? pass : nil)
         if isLossy { countLossyUses(choice, pass) }
         if let routing { reroute(layer: layer, by: routing, choice, pass) }
+        if choice.configuration.capacity != nil { leaveOutFull(layer: layer, choice, pass) }
         showChoices(layer: layer, count: count, perToken: choice.expertsPerToken)
         let distinct = groupByExpert(choice, count: count)
         let demand: ExpertStore.Demand = pass === scratch.chunk ? .chunk : .step
@@ -114,6 +115,16 @@ extension LoadedModel {
             var chosen = unsafe MutableSpan(
                 _unsafeStart: scratch.integers(.chosenExperts) + row * taken, count: taken)
             routing.choose(layer: layer, position: pass.rows[row].position, experts: &chosen)
+        }
+    }
+
+    /// Every row's experts in the rows' order, for who comes first is taken.
+    private func leaveOutFull(layer: Int, _ choice: Router, _ pass: ForwardPass) {
+        let taken = choice.expertsPerToken
+        for (index, row) in pass.rows.enumerated() {
+            var chosen = unsafe MutableSpan(
+                _unsafeStart: scratch.integers(.chosenExperts) + index * taken, count: taken)
+            pass.expertUses[row.sequence]?.limit(&chosen, layer: layer, by: choice)
         }
     }
 
@@ -279,7 +290,8 @@ extension LoadedModel {
             unsafe (gathered + job.firstRow).update(from: assigned + job.outputRow, count: job.rowCount)
             let matrices = job.matrices
             wantsValues =
-                wantsValues || !matrices.gate.shape.format.isQuantized || !matrices.up.shape.format.isQuantized
+                wantsValues || matrices.gate.map { !$0.shape.format.isQuantized } ?? false
+                || !matrices.up.shape.format.isQuantized
         }
         let (input, gatheredInput) = (scratch.input, scratch.expertInput)
         gatheredInput.begin(tokens: rows, columns: input.columnCount, quantize: input.isQuantized)

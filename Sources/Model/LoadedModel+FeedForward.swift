@@ -31,7 +31,7 @@ enum FeedForwardKind {
 
 extension LoadedModel {
     /// hidden += feed-forward(norm(hidden))
-    func addFeedForward(
+    package func addFeedForward(
         _ layer: ResidentTensors.Layer, index: Int, _ pass: ForwardPass, cancelled: (Int) -> Bool
     ) {
         let count = pass.count
@@ -71,9 +71,9 @@ extension LoadedModel {
         unsafe computeDown(jobs, rows: rows, into: output)
     }
 
-    /// The first half: silu(gate) ⊙ up of all jobs, or what takes its place, into `gated`.
+    /// The first half: silu(gate) ⊙ up of all jobs, or what takes its place, into `gated`; relu(up) where there is no gate.
     func computeGated(_ jobs: [FeedForwardJob], rows: Int, from input: ActivationBuffer) {
-        guard let shape = jobs.first?.matrices.gate.shape else { return }
+        guard let shape = jobs.first?.matrices.up.shape else { return }
         let (size, width) = (shape.columns, shape.rows)
         let work = rows * width * size
         let gated = unsafe scratch.floats(.gated)
@@ -84,16 +84,31 @@ extension LoadedModel {
                 let job = jobs[index]
                 // The kernels place a token's results by its own number.
                 let shift = (job.firstRow - job.inputRow) * width
+                let tokens = job.inputRow..<job.inputRow + job.rowCount
+                guard let gate = job.matrices.gate else {
+                    unsafe kernels.multiply(
+                        job.matrices.up, panels: range, input, tokens: tokens, into: gated + shift, yStride: width)
+                    unsafe rectify(gated, rows: job.firstRow..<job.firstRow + job.rowCount, width: width, panels: range)
+                    return
+                }
                 unsafe kernels.multiplyGated(
-                    job.matrices.gate, job.matrices.up, job.matrices.gating, panels: range, input,
-                    tokens: job.inputRow..<job.inputRow + job.rowCount, into: gated + shift, yStride: width)
+                    gate, job.matrices.up, job.matrices.gating, panels: range, input, tokens: tokens,
+                    into: gated + shift, yStride: width)
             }
+        }
+    }
+
+    /// relu of some panels' columns in rows of `gated`.
+    private func rectify(_ gated: UnsafeMutablePointer<Float>, rows: Range<Int>, width: Int, panels: Range<Int>) {
+        let columns = panels.lowerBound * MatrixShape.panelRows..<min(panels.upperBound * MatrixShape.panelRows, width)
+        for row in rows {
+            unsafe kernels.relu(gated + row * width + columns.lowerBound, count: columns.count)
         }
     }
 
     /// The second half: `down` of what is in `gated`.
     func computeDown(_ jobs: [FeedForwardJob], rows: Int, into output: UnsafeMutablePointer<Float>) {
-        guard let shape = jobs.first?.matrices.gate.shape else { return }
+        guard let shape = jobs.first?.matrices.up.shape else { return }
         let (size, width) = (shape.columns, shape.rows)
         let work = rows * width * size
         let gated = unsafe scratch.floats(.gated)

@@ -5,15 +5,22 @@ import ExpertPaging
 package struct Prefill {
     package let state: DecodingState
     /// Tokens whose chunks are through.
-    package fileprivate(set) var processedCount = 0
+    package var processedCount = 0
     package var isDone: Bool { processedCount == tokens.count }
 
-    fileprivate let tokens: ArraySlice<Int32>
+    package let tokens: ArraySlice<Int32>
     fileprivate let form: AttentionForm
     /// The next layer of the chunk at hand.
-    fileprivate var layer = 0
+    package var layer = 0
     /// Tells one prefill from another.
-    fileprivate let number: Int
+    package let number: Int
+
+    package init(state: DecodingState, tokens: ArraySlice<Int32>, form: AttentionForm = .expanded, number: Int) {
+        self.state = state
+        self.tokens = tokens
+        self.form = form
+        self.number = number
+    }
 }
 
 extension LoadedModel {

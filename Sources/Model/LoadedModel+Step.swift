@@ -17,9 +17,9 @@ package struct SequenceStep {
     /// What is appended to the state.
     package let token: Int32
     /// On return: why the sequence got no further; its state is then as it was.
-    package fileprivate(set) var failure: ModelError?
+    package var failure: ModelError?
     /// On return, without a failure: which of the step's logits are its own.
-    fileprivate var logitsRow = 0
+    package var logitsRow = 0
 
     package init(_ token: Int32, state: DecodingState) {
         self.token = token
@@ -106,6 +106,17 @@ extension LoadedModel {
 
     /// Sees that the tokens can be appended, and makes room for them.
     func prepare(_ tokens: some Collection<Int32>, _ state: DecodingState) throws(ModelError) {
+        guard configuration.encoder == nil else {
+            throw ModelError(
+                .unsupported,
+                "this model is an encoder-decoder, which makes one text of another and continues none: it can be served and "
+                    + "traced, but not measured by what it says of a text")
+        }
+        try check(tokens, state)
+    }
+
+    /// Sees that tokens can be appended, and makes room for them, whatever kind of model it is.
+    package func check(_ tokens: some Collection<Int32>, _ state: DecodingState) throws(ModelError) {
         guard tokens.count <= state.capacity - state.tokenCount else {
             throw ModelError(
                 .contextExceeded,
@@ -123,7 +134,7 @@ extension LoadedModel {
         }
     }
 
-    func embed(_ token: Int32, row: Int, of pass: ForwardPass) {
+    package func embed(_ token: Int32, row: Int, of pass: ForwardPass) {
         unsafe kernels.dequantizeRow(
             weights.embedding, row: Int(token), into: pass.hidden + row * configuration.hiddenSize)
     }

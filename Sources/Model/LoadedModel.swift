@@ -17,9 +17,9 @@ package final class LoadedModel: @unchecked Sendable {
     package let kernels: Kernels
     package let threadCount: Int
 
-    let weights: ResidentTensors
-    let rotary: RotaryTable
-    let scratch: Scratch
+    package let weights: ResidentTensors
+    package let rotary: RotaryTable
+    package let scratch: Scratch
     /// Whether any matrix is quantised, so that its inputs are wanted as int8 too.
     let usesCodes: Bool
     private let pool: ThreadPool
@@ -28,9 +28,9 @@ package final class LoadedModel: @unchecked Sendable {
     /// Chooses the experts in place of the routers; set between steps.
     package var routing: (any RoutingSource)?
     /// Of the prefill that is under way.
-    var prefillNumber = 0
+    package var prefillNumber = 0
     /// Time that the step at hand has spent on predicting experts.
-    var predictionDuration = Duration.zero
+    package var predictionDuration = Duration.zero
 
     /// What was in memory already when it was loaded.
     package let adoption: Adoption
@@ -93,12 +93,12 @@ package final class LoadedModel: @unchecked Sendable {
     /// Logits of the last token of the last prefill or decode: [vocabulary]. They stay until the next step.
     package var logits: UnsafeBufferPointer<Float> { unsafe logits(row: 0) }
 
-    func logits(row: Int) -> UnsafeBufferPointer<Float> {
+    package func logits(row: Int) -> UnsafeBufferPointer<Float> {
         let size = configuration.vocabularySize
         return unsafe UnsafeBufferPointer(start: scratch.floats(.logits) + row * size, count: size)
     }
 
-    func beginStep(_ observer: (any ForwardObserver)?) {
+    package func beginStep(_ observer: (any ForwardObserver)?) {
         precondition(
             isStepping.compareExchange(expected: false, desired: true, ordering: .acquiring).exchanged,
             "a model computes one step at a time")
@@ -106,7 +106,7 @@ package final class LoadedModel: @unchecked Sendable {
         scratch.choiceObserver = observer?.observesChoices == true ? observer : nil
     }
 
-    func endStep() {
+    package func endStep() {
         scratch.inputObserver = nil
         scratch.choiceObserver = nil
         isStepping.store(false, ordering: .releasing)
@@ -118,7 +118,7 @@ package final class LoadedModel: @unchecked Sendable {
     private static let leastSharedWork = 150_000
 
     /// Calls `body` for 0 ..< count, on all threads if `work` (in multiply-adds, for all of them) is worth it.
-    func forEach(_ count: Int, work: Int, _ body: (Int) -> Void) {
+    package func forEach(_ count: Int, work: Int, _ body: (Int) -> Void) {
         if count > 1, threadCount > 1, work >= Self.leastSharedWork {
             pool.forEach(count, body)
         } else {
@@ -140,7 +140,7 @@ package final class LoadedModel: @unchecked Sendable {
     }
 
     /// output[t][r] = Σ_k W[r][k] · x[t][k] for the first `tokens` rows of `input`; output is [tokens, rows].
-    func multiply(
+    package func multiply(
         _ matrix: Matrix, _ input: ActivationBuffer, tokens: Int, into output: UnsafeMutablePointer<Float>
     ) {
         let count = matrix.shape.panelCount
@@ -154,7 +154,7 @@ package final class LoadedModel: @unchecked Sendable {
     }
 
     /// Makes rows of floats the input of matrices: [tokens, columns].
-    func load(
+    package func load(
         _ buffer: ActivationBuffer, _ values: UnsafePointer<Float>, tokens: Int, columns: Int
     ) {
         buffer.begin(
@@ -165,7 +165,7 @@ package final class LoadedModel: @unchecked Sendable {
     }
 
     /// Norms rows of `hidden` into the same rows of a buffer: [rows, hidden].
-    func norm(
+    package func norm(
         _ weight: UnsafePointer<Float>, _ pass: ForwardPass, rows: Range<Int>,
         into buffer: ScratchLayout.Buffer = .normed
     ) {

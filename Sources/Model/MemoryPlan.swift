@@ -123,29 +123,32 @@ package struct MemoryPlan: Sendable {
         let least = Parts(
             dense: footprint.denseByteCount,
             cache: footprint.cacheByteCount(tokens: leastContext, format: cacheFormat),
-            scratch: scratchSize(chunk: leastChunk), arena: leastArena)
+            scratch: scratchSize(chunk: leastChunk) + footprint.inputByteCount(tokens: leastContext),
+            arena: leastArena)
         guard least.sum <= budget else {
             throw Self.insufficient(least, context: leastContext, slots: leastSlots, budget: budget, source: source)
         }
 
         var chunk = options.chunk ?? min(configuration.contextLength, Self.defaultChunk)
         while options.chunk == nil, chunk > leastChunk,
-            scratchSize(chunk: chunk) > max(budget / 8, least.scratch)
-                || least.sum - least.scratch + scratchSize(chunk: chunk) > budget
+            scratchSize(chunk: chunk) > max(budget / 8, scratchSize(chunk: leastChunk))
+                || least.sum - scratchSize(chunk: leastChunk) + scratchSize(chunk: chunk) > budget
         {
             chunk = max(chunk / 2, leastChunk)
         }
-        let scratch = scratchSize(chunk: chunk)
+        var scratch = scratchSize(chunk: chunk)
 
         let blockByteCount = footprint.cacheByteCount(tokens: KeyValueCache.blockLength, format: cacheFormat)
-        func blocks(beside arena: Int) -> Int {
-            min(budget / 4, budget - least.dense - scratch - arena) / blockByteCount
+        func blocks(beside arena: Int, and inputByteCount: Int = 0) -> Int {
+            min(budget / 4, budget - least.dense - scratch - arena) / (blockByteCount + inputByteCount)
         }
         var context = leastContext
         if options.context == nil {
-            let room = blocks(beside: least.arena) * KeyValueCache.blockLength
+            let inputByteCount = footprint.inputByteCount(tokens: KeyValueCache.blockLength)
+            let room = blocks(beside: least.arena, and: inputByteCount) * KeyValueCache.blockLength
             context = min(max(room, leastContext), configuration.contextLength)
         }
+        scratch += footprint.inputByteCount(tokens: context)
         // Several sequences get room of their own where it takes nothing from the experts.
         let perSequence = KeyValueCache.blockCount(tokens: context)
         let allExperts = arena.byteCount(slotCount: options.expertSlots ?? arena.expertCount) ?? least.arena

@@ -45,5 +45,5 @@ package struct ModelError: Error, Sendable, CustomStringConvertible {
 
     package var description: String { cause.map { "\(message): \($0)" } ?? message }
 
-    static let cancelled = ModelError(.cancelled, "the step was cancelled")
+    package static let cancelled = ModelError(.cancelled, "the step was cancelled")
 }

@@ -40,9 +40,17 @@ package struct ModelFootprint: Sendable {
         ScratchLayout(configuration: configuration, chunk: chunk, sequences: sequences).byteCount + laneByteCount
     }
 
+    /// What reading an input of so many tokens takes in an encoder-decoder: its states, and a layer's keys and values.
+    func inputByteCount(tokens: Int) -> Int {
+        guard configuration.encoder != nil else { return 0 }
+        let cached = AttentionSizes(configuration.attention).cached
+        return tokens * (configuration.hiddenSize + cached.first + cached.second) * 4
+    }
+
     /// Experts that one token uses, all layers together: below as many slots a token evicts what the next one needs.
     package var expertsOfOneToken: Int {
-        configuration.sparseLayers.count { $0 } * (configuration.experts?.expertsPerToken ?? 0)
+        configuration.sparseLayers[(configuration.encoder?.layerCount ?? 0)...].count { $0 }
+            * (configuration.experts?.expertsPerToken ?? 0)
     }
 
     /// Bytes of the experts that one token uses.

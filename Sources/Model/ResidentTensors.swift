@@ -1,21 +1,50 @@
-import Compute
+package import Compute
 import Container
 import ExpertPaging
 import Synchronization
 
 /// Everything that every token needs, read into anonymous memory of our own: the embedding, norms, attention, routers,
 /// shared experts, dense layers and the output head.
-@safe final class ResidentTensors {
-    @safe struct Attention {
-        let norm: UnsafePointer<Float>
+@safe package final class ResidentTensors {
+    @safe package struct Attention {
+        package let norm: UnsafePointer<Float>
         let kind: AttentionKind
-        let output: Matrix
+        package let output: Matrix
         let outputBias: UnsafePointer<Float>?
+
+        /// nil for what is projected otherwise than an encoder-decoder's.
+        package var relative: Projections? {
+            if case .relative(let projections) = kind { projections } else { nil }
+        }
     }
 
     enum AttentionKind {
         case latent(LatentAttention)
         case grouped(GroupedAttention)
+        case relative(Projections)
+    }
+
+    /// [heads · headSize, hidden] each.
+    package struct Projections {
+        package let query: Matrix
+        package let key: Matrix
+        package let value: Matrix
+    }
+
+    /// A decoder's attention to what the encoder made.
+    @safe package struct CrossAttention {
+        package let norm: UnsafePointer<Float>
+        package let projections: Projections
+        package let output: Matrix
+    }
+
+    /// What an encoder-decoder has once.
+    @safe package struct Encoder {
+        package let norm: UnsafePointer<Float>
+        /// [buckets, heads]
+        package let positionBias: UnsafePointer<Float>
+        /// The decoder's.
+        package let decoderPositionBias: UnsafePointer<Float>
     }
 
     @safe struct LatentAttention {
@@ -51,16 +80,19 @@ import Synchronization
         case sparse(SparseFeedForward)
     }
 
-    @safe struct Layer {
-        let attention: Attention
+    @safe package struct Layer {
+        package let attention: Attention
         let feedForwardNorm: UnsafePointer<Float>
         let feedForward: FeedForward
+        /// nil but in an encoder-decoder's decoder.
+        package let cross: CrossAttention?
     }
 
-    let embedding: Matrix
-    let outputNorm: UnsafePointer<Float>
-    let outputHead: Matrix
-    let layers: [Layer]
+    package let embedding: Matrix
+    package let outputNorm: UnsafePointer<Float>
+    package let outputHead: Matrix
+    package let layers: [Layer]
+    package let encoder: Encoder?
 
     /// All of them.
     let memory: AlignedMemory
@@ -114,6 +146,7 @@ import Synchronization
             layers.append(try places.layer(index, configuration))
         }
         self.layers = layers
+        encoder = configuration.encoder == nil ? nil : try places.encoder()
     }
 
     private static func read(
@@ -146,6 +179,7 @@ import Synchronization
                 switch configuration.attention {
                 case .latent(let shape): try .latent(latent(index, shape))
                 case .grouped(let shape): try .grouped(grouped(index, shape))
+                case .relative: try .relative(projections(.query, .key, .value, index))
                 }
             var outputBias: UnsafePointer<Float>?
             if case .grouped(let shape) = configuration.attention, shape.hasOutputBias == true {
@@ -156,7 +190,26 @@ import Synchronization
                 outputBias: outputBias)
             return try unsafe Layer(
                 attention: attention, feedForwardNorm: vector(.feedForwardNorm, index),
-                feedForward: feedForward(index, configuration))
+                feedForward: feedForward(index, configuration), cross: cross(index, configuration))
+        }
+
+        func encoder() throws(ModelError) -> Encoder {
+            try unsafe Encoder(
+                norm: vector(.encoderNorm, nil), positionBias: vector(.encoderPositionBias, nil),
+                decoderPositionBias: vector(.positionBias, nil))
+        }
+
+        private func cross(_ index: Int, _ configuration: ModelConfiguration) throws(ModelError) -> CrossAttention? {
+            guard configuration.encoder != nil, !configuration.isEncoding(index) else { return nil }
+            return try unsafe CrossAttention(
+                norm: vector(.crossNorm, index), projections: projections(.crossQuery, .crossKey, .crossValue, index),
+                output: matrix(.crossOutput, index))
+        }
+
+        private func projections(
+            _ query: TensorRole, _ key: TensorRole, _ value: TensorRole, _ layer: Int
+        ) throws(ModelError) -> Projections {
+            try Projections(query: matrix(query, layer), key: matrix(key, layer), value: matrix(value, layer))
         }
 
         private func latent(
@@ -195,7 +248,8 @@ import Synchronization
         private func feedForward(_ index: Int, _ configuration: ModelConfiguration) throws(ModelError) -> FeedForward {
             let gating = configuration.clamp.map { unsafe ClampedGating(slope: $0.slope, limit: $0.limit) }
             guard configuration.sparseLayers[index], let experts = configuration.experts else {
-                return try .dense(feedForward(gate: .denseGate, up: .denseUp, down: .denseDown, index, gating))
+                let gate: TensorRole? = configuration.activation.isGated ? .denseGate : nil
+                return try .dense(feedForward(gate: gate, up: .denseUp, down: .denseDown, index, gating))
             }
             func bias(_ role: TensorRole, _ isThere: Bool) throws(ModelError) -> [Float] {
                 guard isThere else { return [] }
@@ -221,10 +275,11 @@ import Synchronization
         }
 
         private func feedForward(
-            gate: TensorRole, up: TensorRole, down: TensorRole, _ layer: Int, _ gating: ClampedGating?
+            gate: TensorRole?, up: TensorRole, down: TensorRole, _ layer: Int, _ gating: ClampedGating?
         ) throws(ModelError) -> FeedForwardMatrices {
             try FeedForwardMatrices(
-                gate: matrix(gate, layer), up: matrix(up, layer), down: matrix(down, layer), gating: gating)
+                gate: gate.map { role throws(ModelError) in try matrix(role, layer) }, up: matrix(up, layer),
+                down: matrix(down, layer), gating: gating)
         }
 
         func matrix(_ role: TensorRole, _ layer: Int?) throws(ModelError) -> Matrix {

@@ -9,7 +9,14 @@ package struct RotaryTable: Sendable {
     /// Multiplies cosine and sine.
     package let magnitude: Double
 
-    package init(_ rotary: ModelConfiguration.Rotary, headSize: Int) {
+    /// - Parameter rotary: nil for a table that turns nothing.
+    package init(_ rotary: ModelConfiguration.Rotary?, headSize: Int) {
+        guard let rotary else {
+            pairing = .halves
+            magnitude = 1
+            frequencies = []
+            return
+        }
         pairing = rotary.pairing
         magnitude = rotary.yarn?.magnitude ?? 1
         frequencies = (0..<headSize / 2).map { pair in

@@ -53,6 +53,28 @@ package struct Router: Sendable {
         weigh(scores, experts, &weights)
     }
 
+    /// Leaves out experts that have taken as many tokens of a sequence as they have room for (Switch Transformers,
+    /// arXiv 2101.03961, §2.2): −1 in their places. Without a capacity there is room for any number.
+    ///
+    /// - Parameters:
+    ///   - experts: what one token chose.
+    ///   - uses: [experts]: tokens that each has taken, this one included on return.
+    /// - Returns: how many were left out.
+    package func leaveOutFull(_ experts: inout MutableSpan<Int32>, uses: inout MutableSpan<Int32>) -> Int {
+        guard let capacity = configuration.capacity else { return 0 }
+        var dropped = 0
+        for rank in experts.indices where experts[rank] >= 0 {
+            let expert = Int(experts[rank])
+            if uses[expert] >= capacity {
+                experts[rank] = -1
+                dropped += 1
+            } else {
+                uses[expert] += 1
+            }
+        }
+        return dropped
+    }
+
     /// What an expert is chosen by. A NaN marks an expert as taken, so one that comes out of damaged weights must not
     /// stay.
     func selectionValue(_ scores: borrowing MutableSpan<Float>, _ expert: Int) -> Float {

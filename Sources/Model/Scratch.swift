@@ -1,11 +1,11 @@
-import Compute
+package import Compute
 import ExpertPaging
 
 /// The forward pass's intermediate results, allocated once. One step uses it at a time.
-final class Scratch {
+package final class Scratch {
     let layout: ScratchLayout
     /// Inputs of every matrix but `down`: [chunk, inputSize].
-    let input: ActivationBuffer
+    package let input: ActivationBuffer
     /// Inputs of experts that not all tokens chose: [rowCount, hidden].
     let expertInput: ActivationBuffer
     /// Inputs of `down`: [rowCount, intermediate].
@@ -26,8 +26,8 @@ final class Scratch {
     var choiceObserver: (any ForwardObserver)?
 
     /// A prompt's tokens at hand, and the sequences that step.
-    let chunk: ForwardPass
-    let steps: ForwardPass
+    package let chunk: ForwardPass
+    package let steps: ForwardPass
 
     private let memory: AlignedMemory
 
@@ -59,7 +59,7 @@ final class Scratch {
         nextWave.reserveCapacity(expertCount)
     }
 
-    func floats(_ buffer: ScratchLayout.Buffer) -> UnsafeMutablePointer<Float> {
+    package func floats(_ buffer: ScratchLayout.Buffer) -> UnsafeMutablePointer<Float> {
         unsafe layout.place(of: buffer, in: memory)
     }
 

@@ -6,7 +6,7 @@ import Container
 ///
 /// Counts are of floats unless the name says otherwise. What isn't alive at the same time still has a place of its
 /// own: the sum is small beside the experts, and every buffer keeps one meaning.
-struct ScratchLayout {
+package struct ScratchLayout {
     /// Tokens of a pass at most.
     let tokenCount: Int
     /// Rows that feed-forwards compute together: a pass's tokens, or all experts of one token.
@@ -37,7 +37,7 @@ struct ScratchLayout {
     /// Positions whose logits are computed together for an observer.
     static let logitsBlock = 8
 
-    enum Buffer: Int, CaseIterable {
+    package enum Buffer: Int, CaseIterable {
         /// [chunk, hidden], [sequences, hidden]: the residual streams.
         case chunkHidden, stepHidden
         /// [chunk, rope / 2], [sequences, rope / 2]

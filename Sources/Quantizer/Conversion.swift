@@ -48,7 +48,7 @@ package struct Conversion {
     /// Bytes of the checkpoint that a conversion reads, for `ConversionProgress`.
     package static func sourceByteCount(of checkpoint: Checkpoint) -> Int {
         checkpoint.tensors.reduce(0) { $0 + $1.matrix.byteCount }
-            + checkpoint.experts.reduce(0) { $0 + $1.gate.byteCount + $1.up.byteCount + $1.down.byteCount }
+            + checkpoint.experts.reduce(0) { $0 + $1.matrices.reduce(0) { $0 + $1.byteCount } }
     }
 
     /// Converts everything, except what `writer` can take up, and finishes the container.

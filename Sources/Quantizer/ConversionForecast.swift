@@ -161,8 +161,9 @@ package struct ConversionForecast: Sendable {
             return [
                 Line(
                     name: WeightKind.expertGateUp.pattern(layers: layers), rows: gate.rows, columns: gate.columns,
-                    matrixCount: 2 * count, format: gate.format, isRefined: isRefined.gateUp,
-                    byteCount: 2 * count * (isRefined.gateUp ? gate.refined : gate).byteCount),
+                    matrixCount: group.layout.gateUpCount * count, format: gate.format,
+                    isRefined: isRefined.gateUp,
+                    byteCount: group.layout.gateUpCount * count * (isRefined.gateUp ? gate.refined : gate).byteCount),
                 Line(
                     name: WeightKind.expertDown.pattern(layers: layers), rows: down.rows, columns: down.columns,
                     matrixCount: count, format: down.format, isRefined: isRefined.down,

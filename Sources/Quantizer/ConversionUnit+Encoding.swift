@@ -29,7 +29,7 @@ extension ConversionUnit {
                 refinementStride: refinement?.refinesDown == true ? refinement?.downStride : nil)
             return ConversionUnit(
                 expert, layout, refinement, tables,
-                gateUp: try gateUp.encoder(for: [expert.gate, expert.up], table: tables.first),
+                gateUp: try gateUp.encoder(for: expert.gateUp, table: tables.first),
                 down: try down.encoder(for: [expert.down], table: tables.down))
         }
     }

@@ -80,17 +80,17 @@ struct ConversionUnit {
         let plane = MatrixShape.padded(layout.byteCount)
         let gateUpPlane = refinement?.refinesGateUp == true ? refinement : nil
         let downPlane = refinement?.refinesDown == true ? refinement : nil
-        parts = [
+        let intermediate = expert.gateUp.enumerated().map { index, source in
             Part(
-                source: expert.gate, rows: width, encoder: gateUp, offset: 0,
-                refinementOffset: gateUpPlane.map { _ in plane }),
-            Part(
-                source: expert.up, rows: width, encoder: gateUp, offset: layout.upOffset,
-                refinementOffset: gateUpPlane.map { plane + $0.upOffset }),
-            Part(
-                source: expert.down, rows: 0..<layout.hiddenSize, encoder: down, offset: layout.downOffset,
-                refinementOffset: downPlane.map { plane + $0.downOffset }),
-        ]
+                source: source, rows: width, encoder: gateUp, offset: index * layout.upOffset,
+                refinementOffset: gateUpPlane.map { plane + index * $0.upOffset })
+        }
+        parts =
+            intermediate + [
+                Part(
+                    source: expert.down, rows: 0..<layout.hiddenSize, encoder: down, offset: layout.downOffset,
+                    refinementOffset: downPlane.map { plane + $0.downOffset })
+            ]
         blobByteCount = layout.byteCount
         byteCount = refinement.map { plane + $0.byteCount } ?? layout.byteCount
     }

@@ -61,7 +61,7 @@ struct ErrorSurvey {
                 return [Sample(source: expert.down, weights: importance?.weights(for: expert.key, .down))]
             }
             let weights = importance?.weights(for: expert.key, .gateUp)
-            return [Sample(source: expert.gate, weights: weights), Sample(source: expert.up, weights: weights)]
+            return expert.gateUp.map { Sample(source: $0, weights: weights) }
         }
     }
 

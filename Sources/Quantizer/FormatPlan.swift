@@ -121,7 +121,8 @@ package struct FormatPlan: Sendable {
         return ExpertLayout(
             hiddenSize: configuration.hiddenSize, intermediateSize: experts.intermediateSize,
             gateUpFormat: format(types.gateUp, columns: configuration.hiddenSize), gateUpTable: .linear,
-            downFormat: format(types.down, columns: experts.intermediateSize), downTable: .linear)
+            downFormat: format(types.down, columns: experts.intermediateSize), downTable: .linear,
+            isGated: configuration.activation.isGated)
     }
 
     /// The second plane of a routed expert; nil where it has none.
@@ -131,7 +132,7 @@ package struct FormatPlan: Sendable {
         let refinement = RefinementLayout(
             hiddenSize: layout.hiddenSize, intermediateSize: layout.intermediateSize,
             refinesGateUp: types.gateUp.isNested && layout.gateUpFormat == .q4,
-            refinesDown: types.down.isNested && layout.downFormat == .q4)
+            refinesDown: types.down.isNested && layout.downFormat == .q4, isGated: layout.isGated)
         return refinement.byteCount > 0 ? refinement : nil
     }
 

@@ -27,7 +27,9 @@ package enum HessianKey: Hashable, Sendable, CustomStringConvertible {
             .routerBias, .queryBias, .keyBias, .valueBias, .queryNorm, .keyNorm, .attentionOutputBias, .sinks,
             .routerLogitBias, .expertGateBias, .expertUpBias, .expertDownBias,
             .predictionEmbeddingNorm, .predictionHiddenNorm, .predictionProjection, .predictionOutputNorm,
-            .predictionEmbedding, .predictionHead:
+            .predictionEmbedding, .predictionHead,
+            .encoderNorm, .encoderPositionBias, .positionBias, .crossNorm, .crossQuery, .crossKey, .crossValue,
+            .crossOutput:
             return nil
         }
         self = .tensor(TensorKey(role, layer: key.layer))

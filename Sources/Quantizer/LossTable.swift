@@ -22,7 +22,7 @@ package struct LossTable: Sendable {
             kinds = [tensor.requirement.key.role.name]
         case .expert(let expert, _, _):
             layer = expert.key.layer
-            kinds = ["experts.gate", "experts.up", "experts.down"]
+            kinds = ["experts.gate", "experts.up", "experts.down"].suffix(unit.parts.count).map(\.self)
         }
         for (index, loss) in losses.enumerated() where unit.parts[index].encoder.shape.format != .f32 {
             add(loss, layer, kinds[index])

@@ -42,19 +42,23 @@ struct RuleResolution {
         }
         expertTypes = configuration.storedLayers.map { layer in
             guard configuration.isSparse(layer), let experts = configuration.experts else { return [] }
-            return (0..<experts.routedExpertCount).map { types(of: ExpertKey(layer: layer, expert: $0)) }
+            return (0..<experts.routedExpertCount).map {
+                types(of: ExpertKey(layer: layer, expert: $0), isGated: configuration.activation.isGated)
+            }
         }
     }
 
-    private mutating func types(of key: ExpertKey) -> FormatPlan.ExpertTypes {
+    private mutating func types(of key: ExpertKey, isGated: Bool) -> FormatPlan.ExpertTypes {
         let own = sourceNames[key] ?? []
-        let found = ["gate", "up", "down"].enumerated().map { place, name in
-            firstRule(["\(key).\(name)"] + (own.indices.contains(place) ? [own[place]] : []))
+        let found = ["gate", "up", "down"].enumerated().map { place, name -> FormatRule? in
+            // What isn't there decides nothing.
+            guard isGated || name != "gate" else { return nil }
+            return firstRule(["\(key).\(name)"] + (own.indices.contains(place) ? [own[place]] : []))
         }
-        if let gate = found[0], let up = found[1], gate.type != up.type, conflict == nil {
+        if isGated, let gate = found[0], let up = found[1], gate.type != up.type, conflict == nil {
             conflict = Conflict(expert: key, gate: gate, up: up)
         }
-        return FormatPlan.ExpertTypes(gateUp: found[0]?.type ?? .f32, down: found[2]?.type ?? .f32)
+        return FormatPlan.ExpertTypes(gateUp: found[1]?.type ?? .f32, down: found[2]?.type ?? .f32)
     }
 
     private mutating func firstRule(_ names: [String]) -> FormatRule? {

@@ -89,13 +89,11 @@ struct SynthesisArray {
         let up = RandomWeights(gateUp, table: layout.gateUpTable, deviation: width, seed: seeds.1)
         let down = RandomWeights(
             downShape, table: layout.downTable, deviation: Self.deviation(downShape), seed: seeds.2)
-        var parts = [
-            Part(gate, offset: 0, stride: layout.gateUpStride),
-            Part(up, offset: layout.upOffset, stride: layout.gateUpStride),
-            Part(down, offset: layout.downOffset, stride: downShape.strideByteCount),
-        ]
+        var parts = layout.isGated ? [Part(gate, offset: 0, stride: layout.gateUpStride)] : []
+        parts.append(Part(up, offset: layout.upOffset, stride: layout.gateUpStride))
+        parts.append(Part(down, offset: layout.downOffset, stride: downShape.strideByteCount))
         if let refinement, refinement.refinesGateUp {
-            parts.append(Part(refining: gate, offset: plane, stride: refinement.gateUpStride))
+            if layout.isGated { parts.append(Part(refining: gate, offset: plane, stride: refinement.gateUpStride)) }
             parts.append(Part(refining: up, offset: plane + refinement.upOffset, stride: refinement.gateUpStride))
         }
         if let refinement, refinement.refinesDown {

@@ -66,12 +66,15 @@ package struct WeightInventory: Sendable {
         if let experts = configuration.experts {
             let hidden = configuration.hiddenSize
             let width = experts.intermediateSize
+            let gateUpCount = configuration.activation.isGated ? 2 : 1
             for layer in 0..<configuration.layerCount where configuration.sparseLayers[layer] {
                 var counts = (gateUp: 0, down: 0)
                 for expert in 0..<experts.routedExpertCount {
                     let own = types.types(of: ExpertKey(layer: layer, expert: expert))
                     // Both at once: they have one shape.
-                    if !isFixed(own.gateUp, rows: 2 * width, columns: hidden, .panels) { counts.gateUp += 2 }
+                    if !isFixed(own.gateUp, rows: gateUpCount * width, columns: hidden, .panels) {
+                        counts.gateUp += gateUpCount
+                    }
                     if !isFixed(own.down, rows: hidden, columns: width, .panels) { counts.down += 1 }
                 }
                 if counts.gateUp > 0 {

@@ -11,6 +11,7 @@ package enum WeightKind: String, Sendable, CaseIterable {
     case keyValueUp = "attention.key_value_up"
     case keyValue = "attention.{key,value}"
     case attentionOutput = "attention.output"
+    case crossAttention = "cross_attention.{query,key,value,output}"
     case denseGateUp = "dense.{gate,up}"
     case denseDown = "dense.down"
     case sharedGateUp = "shared.{gate,up}"
@@ -30,6 +31,7 @@ package enum WeightKind: String, Sendable, CaseIterable {
         case .keyValueUp: self = .keyValueUp
         case .key, .value: self = .keyValue
         case .attentionOutput: self = .attentionOutput
+        case .crossQuery, .crossKey, .crossValue, .crossOutput: self = .crossAttention
         case .denseGate, .denseUp: self = .denseGateUp
         case .denseDown: self = .denseDown
         case .sharedGate, .sharedUp: self = .sharedGateUp
@@ -37,7 +39,8 @@ package enum WeightKind: String, Sendable, CaseIterable {
         case .outputNorm, .attentionNorm, .queryLatentNorm, .keyValueLatentNorm, .feedForwardNorm, .router,
             .routerBias, .queryBias, .keyBias, .valueBias, .queryNorm, .keyNorm, .attentionOutputBias, .sinks,
             .routerLogitBias, .expertGateBias, .expertUpBias, .expertDownBias, .predictionEmbeddingNorm,
-            .predictionHiddenNorm, .predictionOutputNorm:
+            .predictionHiddenNorm, .predictionOutputNorm, .encoderNorm,
+            .encoderPositionBias, .positionBias, .crossNorm:
             return nil
         // Recipes weigh what a token reads, and it reads none of these.
         case .predictionProjection, .predictionEmbedding, .predictionHead: return nil
@@ -90,6 +93,7 @@ extension WeightKind {
         // The model has none; these hold what a latent's projections do.
         case .keyValue: 9.9
         case .attentionOutput: 5.9
+        case .crossAttention: 9.9
         case .denseGateUp: 5.4
         case .denseDown: 6.9
         case .sharedGateUp: 1.8
@@ -114,6 +118,7 @@ extension WeightKind {
         case .keyValueUp: 52
         case .keyValue: 75
         case .attentionOutput: 76
+        case .crossAttention: 76
         case .denseGateUp: 43
         case .denseDown: 87
         case .sharedGateUp: 23

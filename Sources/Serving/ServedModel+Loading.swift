@@ -2,6 +2,7 @@ import API
 import ChatTemplate
 import Compute
 import Container
+import EncoderDecoder
 import ExpertPaging
 import Generation
 import Glibc
@@ -56,8 +57,9 @@ extension ServedModel {
         let endTokens = Set(container.metadata.configuration.endTokens.map(Int32.init(clamping:)))
             .union(tokenizer.endToken.map { [$0] } ?? []).union(syntax.endTokens(tokenizer))
         let forecast = probe.map { plan.forecastLines($0, readBandwidth: model.measureReadBandwidth()) } ?? []
+        let isEncoderDecoder = container.metadata.configuration.encoder != nil
         let engine = try Engine(
-            model: model, tokenizer: tokenizer,
+            model: isEncoderDecoder ? EncoderDecoderModel(model) : model, tokenizer: tokenizer,
             options: Engine.Options(queueLimit: options.queueLimit, endTokens: endTokens))
 
         let popularityPath = options.stateDirectory.map {
@@ -76,7 +78,8 @@ extension ServedModel {
             facts: facts(container, contextLength: engine.contextLength, fingerprint: fingerprint),
             memory: Status.Memory(plan, isBudgeted: options.plan.memory != nil), created: modificationTime(path),
             planLines: plan.lines + plan.demandLines + forecast + adoptionLines(model.adoption),
-            warnings: plan.warnings + template.problem + unlearnt + options.lossy.warnings + notes,
+            warnings: plan.warnings + (isEncoderDecoder ? [] : template.problem) + unlearnt + options.lossy.warnings
+                + notes,
             popularityPath: popularityPath, kept: kept)
     }
 
@@ -106,7 +109,7 @@ extension ServedModel {
         let configuration = container.metadata.configuration
         let dense = container.tensors.values.reduce(0) { $0 + $1.shape.rows * $1.shape.columns }
         let routed = container.experts.values.reduce(0) {
-            $0 + 3 * $1.layout.hiddenSize * $1.layout.intermediateSize
+            $0 + ($1.layout.gateUpCount + 1) * $1.layout.hiddenSize * $1.layout.intermediateSize
         }
         let active = configuration.experts.map { routed / $0.routedExpertCount * $0.expertsPerToken } ?? 0
         return Status.Model(

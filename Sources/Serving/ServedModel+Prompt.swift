@@ -20,6 +20,12 @@ extension ServedModel {
     ///
     /// - Parameter body: the request's own JSON.
     func prompt(of request: ChatCompletionRequest, _ body: JSONValue) throws(APIError) -> Prompt {
+        if isEncoderDecoder {
+            throw .unsupported(
+                "messages",
+                "messages: this model makes one text of another and holds no conversations; send the text as the 'prompt' "
+                    + "of /v1/completions")
+        }
         let messages = try messages(of: request)
         let tools = try tools(of: request, body)
         var options = ChatTemplate.Options()
@@ -68,8 +74,9 @@ extension ServedModel {
     /// Whoever writes a plain prompt writes the model's own markers too.
     func prompt(of request: CompletionRequest) throws(APIError) -> Prompt {
         do {
-            let tokens = try tokenizer.encode(request.prompt, special: .parsed, addBegin: true)
-            return Prompt(tokens: tokens, startsInsideReasoning: false, continuesText: true)
+            var tokens = try tokenizer.encode(request.prompt, special: .parsed, addBegin: true)
+            if let inputEndToken, tokens.last != inputEndToken { tokens.append(inputEndToken) }
+            return Prompt(tokens: tokens, startsInsideReasoning: false, continuesText: !isEncoderDecoder)
         } catch {
             throw .invalid("prompt", "prompt: \(error)")
         }

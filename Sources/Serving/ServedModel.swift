@@ -38,6 +38,15 @@ package struct ServedModel: Sendable {
 
     package var contextLength: Int { facts.contextLength }
 
+    /// Whether it makes one text of another, and so continues none and holds no conversation.
+    var isEncoderDecoder: Bool { container.metadata.configuration.encoder != nil }
+    /// What an encoder's input ends with, for it is a whole text; nil for a decoder alone.
+    var inputEndToken: Int32? {
+        isEncoderDecoder ? container.metadata.configuration.endTokens.first.map(Int32.init(truncatingIfNeeded:)) : nil
+    }
+    /// Whether experts take only so many tokens of a sequence.
+    var hasExpertCapacity: Bool { container.metadata.configuration.experts?.router.capacity != nil }
+
     /// `demo` for `/var/lib/moed/demo.moe`.
     package static func identifier(path: String) -> String {
         let name = path.split(separator: "/").last.map(String.init) ?? path

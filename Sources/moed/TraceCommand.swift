@@ -2,6 +2,7 @@ import ArgumentParser
 import Checkpoint
 import Compute
 import Container
+import EncoderDecoder
 import Glibc
 import Model
 
@@ -16,6 +17,10 @@ struct TraceCommand: ParsableCommand {
             `hidden_states` [layers + 1, tokens, hidden]: the residual stream after the embedding and after each \
             layer, the last entry after the final norm. If the input has `greedy_ids`, its length says how far the \
             first --greedy-prompt tokens are continued greedily, and OUT gets `greedy_ids` too.
+
+            For an encoder-decoder IN holds `encoder_input_ids` and `decoder_input_ids`, and OUT gets `encoder_hidden` \
+            [encoder tokens, hidden] and `logits` [decoder tokens, vocabulary]. If IN has `greedy_ids`, so many tokens are \
+            made greedily, the start token first.
             """)
 
     @Argument(help: "The model.", completion: .file(extensions: ["moe"]))
@@ -75,15 +80,9 @@ struct TraceCommand: ParsableCommand {
 
     private func trace() throws {
         let container = try ContainerReader(path: model)
+        if container.metadata.configuration.encoder != nil { return try traceEncoderDecoder(container) }
         let request = try readRequest()
-        let plan = try MemoryPlan(
-            container: container,
-            options: MemoryPlan.Options(
-                memory: memory?.byteCount, context: request.contextLength, expertSlots: expertSlots,
-                cacheFormat: cacheFormat, chunk: chunk, planes: planes))
-        for warning in plan.warnings { report("warning: \(warning)") }
-        let loaded = try LoadedModel(
-            container: container, plan: plan, threadCount: threads ?? ThreadCount.available, kernels: .selected())
+        let loaded = try load(container, contextLength: request.contextLength)
         let result = try Trace(request, model: loaded)
 
         let shape = loaded.configuration
@@ -98,20 +97,59 @@ struct TraceCommand: ParsableCommand {
         try writer.write(to: output)
     }
 
-    private func readRequest() throws -> Trace.Request {
+    private func traceEncoderDecoder(_ container: ContainerReader) throws {
         let file = try SafetensorsFile(path: input)
-        guard let ids = file.tensor(named: "input_ids") else {
-            throw failure("\(input) has no tensor input_ids, the tokens to run", EX_DATAERR)
+        let request = EncoderDecoderTrace.Request(
+            inputTokens: try readTokens("encoder_input_ids", file),
+            decoderTokens: try readTokens("decoder_input_ids", file),
+            greedyCount: file.tensor(named: "greedy_ids")?.elementCount ?? 0)
+        let loaded = try EncoderDecoderModel(load(container, contextLength: request.contextLength))
+        let result = try EncoderDecoderTrace(request, model: loaded)
+        if result.droppedCount > 0 {
+            report(
+                "tokens were left out \(result.droppedCount) times because their expert was full, as the model has it")
+        }
+
+        let shape = loaded.configuration
+        var writer = SafetensorsWriter()
+        writer.add(
+            "encoder_hidden", shape: [request.inputTokens.count, shape.hiddenSize], floats: result.encoderStates)
+        writer.add("logits", shape: [request.decoderTokens.count, shape.vocabularySize], floats: result.logits)
+        if request.greedyCount > 0 {
+            writer.add("greedy_ids", shape: [result.greedyTokens.count], integers: result.greedyTokens)
+        }
+        try writer.write(to: output)
+    }
+
+    private func load(_ container: ContainerReader, contextLength: Int) throws -> LoadedModel {
+        let plan = try MemoryPlan(
+            container: container,
+            options: MemoryPlan.Options(
+                memory: memory?.byteCount, context: contextLength, expertSlots: expertSlots,
+                cacheFormat: cacheFormat, chunk: chunk, planes: planes))
+        for warning in plan.warnings { report("warning: \(warning)") }
+        return try LoadedModel(
+            container: container, plan: plan, threadCount: threads ?? ThreadCount.available, kernels: .selected())
+    }
+
+    private func readTokens(_ name: String, _ file: SafetensorsFile) throws -> [Int32] {
+        guard let ids = file.tensor(named: name) else {
+            throw failure("\(input) has no tensor \(name), the tokens to run", EX_DATAERR)
         }
         let tokens = try file.integers(of: ids).map { id in
             guard let token = Int32(exactly: id) else {
-                throw failure("\(input): \(id) in input_ids isn't a token", EX_DATAERR)
+                throw failure("\(input): \(id) in \(name) isn't a token", EX_DATAERR)
             }
             return token
         }
-        guard !tokens.isEmpty else { throw failure("\(input): input_ids is empty", EX_DATAERR) }
+        guard !tokens.isEmpty else { throw failure("\(input): \(name) is empty", EX_DATAERR) }
+        return tokens
+    }
+
+    private func readRequest() throws -> Trace.Request {
+        let file = try SafetensorsFile(path: input)
         return Trace.Request(
-            tokens: tokens, isStepwise: decode, greedyPromptCount: greedyPrompt,
+            tokens: try readTokens("input_ids", file), isStepwise: decode, greedyPromptCount: greedyPrompt,
             greedyCount: file.tensor(named: "greedy_ids")?.elementCount ?? 0)
     }
 

@@ -234,6 +234,7 @@ static void check_vectors(const moed_kernels *entry, const moed_kernels *scalar,
     CHECK_VECTOR(y, rms_norm, (x, y, 1e-6f, count, out));
     CHECK_VECTOR(y, silu_multiply, (x, y, count, out));
     CHECK_VECTOR(y, clamped_multiply, (1.702f, 0.7f, x, y, count, out));
+    CHECK_VECTOR(y, relu, (count, out));
     CHECK_VECTOR(y, sigmoid, (x, count, out));
     CHECK_VECTOR(y, exponentials, (x, count, out));
     CHECK_VECTOR(y, softmax, (count, out));

@@ -31,9 +31,9 @@ struct ConfigurationTests {
         #expect(attention.latentNormEpsilon == 1e-6)
         // (0.1 ln 8 + 1)² / √32
         #expect(abs(attention.softmaxScale - 0.257_940_0) < 1e-6)
-        #expect(model.rotary.theta == 10000 && model.rotary.pairing == .interleaved)
+        #expect(model.rotary?.theta == 10000 && model.rotary?.pairing == .interleaved)
         #expect(
-            model.rotary.yarn
+            model.rotary?.yarn
                 == .init(factor: 8, originalContextLength: 64, betaFast: 32, betaSlow: 1, magnitude: 1))
         #expect(
             model.experts
@@ -51,7 +51,7 @@ struct ConfigurationTests {
         #expect(attention.latentNormEpsilon == 1e-6, "the latents' norms don't follow rms_norm_eps")
         #expect(attention.queryLatentRank == nil)
         #expect(abs(attention.softmaxScale - 0.176_776_7) < 1e-6)
-        #expect(model.rotary.theta == 50000 && model.rotary.yarn == nil)
+        #expect(model.rotary?.theta == 50000 && model.rotary?.yarn == nil)
         #expect(model.experts?.sharedIntermediateSize == 64, "two shared experts are one of twice the width")
         #expect(model.experts?.router.groupCount == 1 && model.experts?.router.weightScale == 2.446)
     }
@@ -131,7 +131,7 @@ struct ConfigurationTests {
         let text = publishedV3.replacing("\"mscale_all_dim\": 1.0", with: "\"mscale_all_dim\": 0.707")
         let model = try Checkpoint.configuration(json: [UInt8](text.utf8))
         // 1.368888 / 1.260804
-        #expect(abs((model.rotary.yarn?.magnitude ?? 0) - 1.085_726) < 1e-5)
+        #expect(abs((model.rotary?.yarn?.magnitude ?? 0) - 1.085_726) < 1e-5)
         // 192^-0.5 · 1.5896
         #expect(try abs(latent(model).softmaxScale - 0.114_722) < 1e-5)
     }

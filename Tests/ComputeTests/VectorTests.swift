@@ -30,6 +30,7 @@ struct VectorTests {
                 kernels.clampedMultiply(
                     ClampedGating(slope: 1.702, limit: 3), gate: x, up: y, count: count, into: $0)
             },
+            "relu": output { kernels.relu($0, count: count) },
             "sigmoid": output { kernels.sigmoid(x, count: count, into: $0) },
             "exponentials": output { kernels.exponentials(x, count: count, into: $0) },
             "softmax": output { kernels.softmax($0, count: count) },
@@ -56,6 +57,7 @@ struct VectorTests {
             "rms norm": zip(a, b).map { $0 * factor * $1 },
             "silu": zip(a, b).map { $0 / (1 + exp(-$0)) * $1 },
             "clamped": zip(a, b).map { min($0, 3) / (1 + exp(-1.702 * min($0, 3))) * (max(-3, min($1, 3)) + 1) },
+            "relu": b.map { max(0, $0) },
             "sigmoid": a.map { 1 / (1 + exp(-$0)) },
             "exponentials": a.map { exp($0) },
             "softmax": weights.map { $0 / total },

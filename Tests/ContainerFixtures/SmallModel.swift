@@ -60,13 +60,30 @@ package struct SmallModel {
         ExpertLayout(
             hiddenSize: configuration.hiddenSize, intermediateSize: configuration.experts?.intermediateSize ?? 32,
             gateUpFormat: format, gateUpTable: table, downFormat: format, downTable: table,
-            gateUpScaleFormat: scaleFormat, downScaleFormat: scaleFormat)
+            gateUpScaleFormat: scaleFormat, downScaleFormat: scaleFormat, isGated: configuration.activation.isGated)
     }
 
     package var refinement: RefinementLayout {
         RefinementLayout(
             hiddenSize: layout.hiddenSize, intermediateSize: layout.intermediateSize, refinesGateUp: true,
-            refinesDown: true)
+            refinesDown: true, isGated: layout.isGated)
+    }
+
+    /// An encoder-decoder, whose experts have no gate.
+    package static var encoderDecoder: SmallModel {
+        var model = SmallModel(layerCount: 4)
+        model.configuration.attention = .relative(
+            .init(headCount: 4, headSize: 16, bucketCount: 8, greatestDistance: 20))
+        model.configuration.rotary = nil
+        model.configuration.activation = .relu
+        model.configuration.sparseLayers = [false, true, false, true]
+        model.configuration.experts = .init(
+            routedExpertCount: 3, expertsPerToken: 1, intermediateSize: 64, sharedIntermediateSize: 0,
+            router: .init(
+                scoring: .softmax, hasSelectionBias: false, groupCount: 1, groupsPerToken: 1, groupScore: .maximum,
+                normalizesWeights: false, weightScale: 1, capacity: 5))
+        model.configuration.encoder = .init(layerCount: 2, startToken: 0, outputScale: 0.25)
+        return model
     }
 
     /// Every expert in two planes.

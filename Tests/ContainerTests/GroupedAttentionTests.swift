@@ -14,7 +14,7 @@ import Testing
             .init(
                 headCount: 4, keyValueHeadCount: 2, headSize: 16, ropeHeadSize: 8, hasBias: hasBias,
                 headNorm: headNorm, softmaxScale: 0.25))
-        model.configuration.rotary.pairing = .halves
+        model.configuration.rotary?.pairing = .halves
         return model
     }
 

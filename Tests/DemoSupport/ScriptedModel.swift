@@ -115,33 +115,10 @@ package final class ScriptedModel: Sendable {
 
     /// A byte-level tokenizer that has one token for each byte, in their order, and the pieces as added tokens.
     private static func tokenizer(_ pieces: [String], special: Set<String>) throws -> String {
-        func json(_ text: String) throws -> String {
-            String(decoding: try JSONEncoder().encode(text), as: UTF8.self)
-        }
-        func added(_ id: Int, _ text: String, isSpecial: Bool) throws -> String {
-            """
-            {"id": \(id), "content": \(try json(text)), "single_word": false, "lstrip": false, "rstrip": false,
-             "normalized": false, "special": \(isSpecial)}
-            """
-        }
-        var entries: [String] = []
-        var extra: UInt32 = 256
-        for byte in UInt32(0)..<256 {
-            // GPT-2's alphabet: printable bytes stand for themselves.
-            let isPrintable = 33...126 ~= byte || 161...172 ~= byte || 174...255 ~= byte
-            let scalar = Unicode.Scalar(isPrintable ? byte : extra) ?? " "
-            if !isPrintable { extra += 1 }
-            entries.append("\(try json(String(scalar))): \(byte)")
-        }
-        var tokens = [try added(256, begin, isSpecial: true), try added(257, end, isSpecial: true)]
+        var added = [ByteTokenizer.Added(id: 256, text: begin), ByteTokenizer.Added(id: 257, text: end)]
         for (place, piece) in pieces.enumerated() {
-            tokens.append(try added(258 + place, piece, isSpecial: special.contains(piece)))
+            added.append(ByteTokenizer.Added(id: 258 + place, text: piece, isSpecial: special.contains(piece)))
         }
-        let bytes = #"{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false}"#
-        return """
-            {"version": "1.0", "added_tokens": [\(tokens.joined(separator: ", "))], "normalizer": null,
-             "pre_tokenizer": \(bytes), "post_processor": null, "decoder": \(bytes),
-             "model": {"type": "BPE", "vocab": {\(entries.joined(separator: ", "))}, "merges": []}}
-            """
+        return try ByteTokenizer.json(ids: Dictionary(uniqueKeysWithValues: (0..<256).map { (UInt8($0), $0) }), added)
     }
 }

@@ -1,5 +1,6 @@
 import Compute
 import Model
+import TestSupport
 import Testing
 
 /// Contexts longer than a span of positions, beyond what the reference outputs reach.

@@ -1,6 +1,7 @@
 import Container
 import Model
 import Quantizer
+import TestSupport
 import Testing
 
 @Suite struct GoldenTests {

@@ -3,6 +3,7 @@ import ExpertPaging
 import Glibc
 import Model
 import Quantizer
+import TestSupport
 import Testing
 
 /// Results don't depend on how the work is cut, on threads, on the processor or on what is in memory.

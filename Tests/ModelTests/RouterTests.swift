@@ -40,6 +40,44 @@ import Testing
         values.count == expected.count && zip(values, expected).allSatisfy { abs($0 - $1) <= 1e-6 }
     }
 
+    /// What a capacity leaves of tokens that choose these experts one after the other: −1 for one that is left out.
+    private func limited(_ choices: [[Int32]], capacity: Int?) -> (experts: [[Int32]], dropped: Int) {
+        var configuration = ModelConfiguration.Router(
+            scoring: .softmax, hasSelectionBias: false, groupCount: 1, groupsPerToken: 1, groupScore: .maximum,
+            normalizesWeights: false, weightScale: 1)
+        configuration.capacity = capacity
+        let router = Router(
+            experts: ModelConfiguration.Experts(
+                routedExpertCount: 4, expertsPerToken: choices[0].count, intermediateSize: 32,
+                sharedIntermediateSize: 0, router: configuration), bias: [])
+        var uses = [Int32](repeating: 0, count: 4)
+        var dropped = 0
+        let experts = choices.map { choice in
+            var experts = choice
+            var expertSpan = experts.mutableSpan
+            var useSpan = uses.mutableSpan
+            dropped += router.leaveOutFull(&expertSpan, uses: &useSpan)
+            return experts
+        }
+        return (experts, dropped)
+    }
+
+    @Test func anExpertTakesTheFirstTokensItHasRoomFor() {
+        let all: [[Int32]] = [[2], [2], [0], [2], [2], [0], [3]]
+        let two = limited(all, capacity: 2)
+        #expect(two.experts == [[2], [2], [0], [-1], [-1], [0], [3]] && two.dropped == 2)
+        #expect(limited(all, capacity: 1).dropped == 4)
+        for capacity in [4, nil] {
+            let found = limited(all, capacity: capacity)
+            #expect(found.experts == all && found.dropped == 0)
+        }
+    }
+
+    @Test func oneOfATokensExpertsMayBeFull() {
+        let found = limited([[0, 1], [1, 2], [-1, 1], [0, 3]], capacity: 1)
+        #expect(found.experts == [[0, 1], [-1, 2], [-1, -1], [-1, 3]] && found.dropped == 3)
+    }
+
     @Test func takesTheBestFirst() {
         #expect(choose([0.5, 3, -1, 2], taken: 3).experts == [1, 3, 0])
     }

@@ -113,6 +113,8 @@ typedef struct moed_kernels {
     /// What `moed_gating` says, without biases.
     void (*clamped_multiply)(
         float slope, float limit, const float *gate, const float *up, int64_t count, float *y);
+    /// x = max(0, x); a NaN stays.
+    void (*relu)(int64_t count, float *x);
     /// y = 1 / (1 + exp(−x))
     void (*sigmoid)(const float *x, int64_t count, float *y);
     void (*exponentials)(const float *x, int64_t count, float *y);

@@ -42,6 +42,16 @@ struct AttentionSizes {
             expanded = 0
             blockLatents = 0
             absorbed = 0
+        case .relative(let relative):
+            cached = (relative.size, relative.size)
+            ropeHeadSize = 0
+            headCount = relative.headCount
+            queryLatent = 0
+            queries = relative.size
+            attended = relative.size
+            expanded = 0
+            blockLatents = 0
+            absorbed = 0
         }
     }
 

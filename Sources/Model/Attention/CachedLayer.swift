@@ -1,14 +1,14 @@
-import Compute
+package import Compute
 
 /// One layer's part of a sequence's past.
-@safe struct CachedLayer {
+@safe package struct CachedLayer {
     /// [blocks]: where each begins.
     private let blocks: UnsafePointer<UnsafeMutableRawPointer>
-    let format: CacheFormat
+    package let format: CacheFormat
     private let layout: KeyValueCache.Layout
     private let offset: Int
 
-    init(_ blocks: UnsafePointer<UnsafeMutableRawPointer>, layer: Int, of cache: KeyValueCache) {
+    package init(_ blocks: UnsafePointer<UnsafeMutableRawPointer>, layer: Int, of cache: KeyValueCache) {
         unsafe self.blocks = blocks
         format = cache.format
         layout = cache.layout
@@ -24,21 +24,21 @@ import Compute
     }
 
     /// Some elements of a block's rows, the first part's.
-    func firstRows(block: Int, from element: Int = 0, width: Int? = nil) -> CachedRows {
+    package func firstRows(block: Int, from element: Int = 0, width: Int? = nil) -> CachedRows {
         unsafe CachedRows(
             first(block: block) + element * format.elementByteCount, format: format.blockFormat,
             stride: layout.sizes.first, width: width ?? layout.sizes.first)
     }
 
     /// Some elements of a block's rows, the second part's.
-    func secondRows(block: Int, from element: Int = 0, width: Int? = nil) -> CachedRows {
+    package func secondRows(block: Int, from element: Int = 0, width: Int? = nil) -> CachedRows {
         unsafe CachedRows(
             second(block: block) + element * format.elementByteCount, format: format.blockFormat,
             stride: layout.sizes.second, width: width ?? layout.sizes.second)
     }
 
     /// Remembers a position.
-    func store(_ first: UnsafePointer<Float>, _ second: UnsafePointer<Float>, at position: Int) {
+    package func store(_ first: UnsafePointer<Float>, _ second: UnsafePointer<Float>, at position: Int) {
         let (block, place) = position.quotientAndRemainder(dividingBy: KeyValueCache.blockLength)
         unsafe store(first, count: layout.sizes.first, at: place, in: self.first(block: block))
         unsafe store(second, count: layout.sizes.second, at: place, in: self.second(block: block))

@@ -14,6 +14,7 @@ extension LoadedModel {
         switch weights.kind {
         case .latent(let latent): attend(latent, layer: layer, pass, cache)
         case .grouped(let grouped): attend(grouped, layer: layer, pass, cache)
+        case .relative: preconditionFailure("no step of a decoder alone begins with an encoder-decoder")
         }
         let width = weights.output.shape.columns
         unsafe showInputs(scratch.floats(.attended), count: count, columns: width, of: .attended(layer: layer))
@@ -39,7 +40,7 @@ extension LoadedModel {
     }
 
     /// hidden += a buffer of the same shape.
-    func addToHidden(_ buffer: ScratchLayout.Buffer, _ pass: ForwardPass) {
+    package func addToHidden(_ buffer: ScratchLayout.Buffer, _ pass: ForwardPass) {
         let size = configuration.hiddenSize
         let (hidden, values) = unsafe (pass.hidden, scratch.floats(buffer))
         forEach(pass.count, work: pass.count * size) { row in

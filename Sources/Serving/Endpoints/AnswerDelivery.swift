@@ -85,12 +85,12 @@ struct AnswerDelivery<Writer: AnswerWriter>: Sendable {
         let usage = completion.usage
         let seconds = completion.timing.decode.seconds
         let rate = seconds > 0 ? Int((Double(usage.completionTokens) / seconds).rounded()) : 0
-        connection.logger.info(
-            "answered",
-            metadata: [
-                "prompt_tokens": "\(usage.promptTokens)", "completion_tokens": "\(usage.completionTokens)",
-                "tokens_per_second": "\(rate)", "finish_reason": "\(completion.reason.rawValue)",
-            ])
+        var metadata: Logger.Metadata = [
+            "prompt_tokens": "\(usage.promptTokens)", "completion_tokens": "\(usage.completionTokens)",
+            "tokens_per_second": "\(rate)", "finish_reason": "\(completion.reason.rawValue)",
+        ]
+        if let dropped = usage.droppedTokens { metadata["dropped_tokens"] = "\(dropped)" }
+        connection.logger.info("answered", metadata: metadata)
     }
 
     private static func events(_ texts: [[UInt8]]) -> ByteBuffer {

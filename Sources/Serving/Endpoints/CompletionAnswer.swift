@@ -79,6 +79,6 @@ extension TokenUsage {
     var wire: Usage {
         Usage(
             promptTokens: promptTokens, cachedTokens: cachedTokens, completionTokens: completionTokens,
-            reasoningTokens: reasoningTokens)
+            reasoningTokens: reasoningTokens, droppedTokens: droppedTokens)
     }
 }

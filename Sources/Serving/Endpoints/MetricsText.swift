@@ -28,6 +28,10 @@ struct MetricsText {
                 ([("kind", "prompt")], Double(totals.promptTokens)),
                 ([("kind", "completion")], Double(totals.completionTokens)),
             ])
+        add(
+            "moed_tokens_dropped_total", "counter",
+            "How often a token was left out in a layer because its expert was full.",
+            [([], Double(totals.droppedTokens))])
         add("moed_queue_waiting", "gauge", "Requests that wait.", [([], Double(engine.waitingCount))])
         add("moed_queue_limit", "gauge", "Requests that may wait.", [([], Double(engine.queueLimit))])
         add(

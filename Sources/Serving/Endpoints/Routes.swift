@@ -137,7 +137,8 @@ struct Routes: Sendable {
             throughput: .init(
                 requestCount: engine.totals.completed + engine.totals.failed + engine.totals.cancelled,
                 promptTokenCount: engine.totals.promptTokens, completionTokenCount: engine.totals.completionTokens,
-                prefillTokensPerSecond: engine.prefillRate, decodeTokensPerSecond: engine.decodeRate),
+                prefillTokensPerSecond: engine.prefillRate, decodeTokensPerSecond: engine.decodeRate,
+                droppedTokenCount: model.hasExpertCapacity ? engine.totals.droppedTokens : nil),
             memory: memoryStatus, paging: .init(engine, model.engine.experts.layers, model.lossy),
             conditions: watch.conditions)
     }

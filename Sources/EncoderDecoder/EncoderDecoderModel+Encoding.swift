@@ -1,0 +1,148 @@
+import Compute
+import Container
+import ExpertPaging
+package import Model
+
+extension EncoderDecoderModel {
+    package func beginPrefill(_ tokens: ArraySlice<Int32>, state: DecodingState) throws(ModelError) -> Prefill {
+        precondition(state.tokenCount == 0, "an input is taken in whole")
+        guard tokens.count <= contextLength else {
+            throw ModelError(
+                .contextExceeded, "\(tokens.count) tokens pass the context of \(contextLength) tokens")
+        }
+        try model.check(tokens, state)
+        model.prefillNumber += 1
+        return Prefill(state: state, tokens: tokens, number: model.prefillNumber)
+    }
+
+    /// Never steps aside: an input begins anew with its first layer.
+    package func advance(_ prefill: inout Prefill, stepsAside: Bool, cancelled: () -> Bool) throws(ModelError) {
+        try advance(&prefill, startingWith: Int32(truncatingIfNeeded: encoder.startToken), cancelled: cancelled)
+    }
+
+    /// Computes one layer of the encoder, or what a layer of the decoder needs of what the encoder made. With the last of
+    /// these the decoder takes its first token.
+    func advance(
+        _ prefill: inout Prefill, startingWith token: Int32, cancelled: () -> Bool
+    ) throws(ModelError) {
+        precondition(
+            !prefill.isDone && prefill.number == model.prefillNumber, "another prefill was begun, or this is done")
+        model.beginStep(nil)
+        defer { model.endStep() }
+        let (state, count, layer) = (prefill.state, prefill.tokens.count, prefill.layer)
+        var isDone = false
+        defer {
+            if !isDone { state.reset() }
+        }
+        guard !cancelled() else {
+            experts.endChunk()
+            throw .cancelled
+        }
+        if layer == 0 { embed(prefill.tokens) }
+        if configuration.isEncoding(layer) {
+            try encode(layer: layer, count: count, state, cancelled: cancelled)
+        } else {
+            remember(layer: layer, count: count, state)
+        }
+        prefill.layer += 1
+        if prefill.layer < configuration.layerCount {
+            prefill.processedCount = count * prefill.layer / configuration.layerCount
+        } else {
+            try begin(state, count: count, with: token, cancelled: cancelled)
+            prefill.processedCount = count
+        }
+        isDone = true
+    }
+
+    /// Calls `body` with the ranges of an input's tokens that are computed together.
+    private func forEachChunk(
+        _ count: Int, _ body: (Range<Int>) throws(ModelError) -> Void
+    ) throws(ModelError) {
+        for start in stride(from: 0, to: count, by: plan.chunk) { try body(start..<min(start + plan.chunk, count)) }
+    }
+
+    private func embed(_ tokens: ArraySlice<Int32>) {
+        for (row, token) in tokens.enumerated() {
+            unsafe model.kernels.dequantizeRow(
+                model.weights.embedding, row: Int(token), into: input.states + row * hiddenSize)
+        }
+    }
+
+    /// Puts some of the input's tokens into the pass.
+    private func begin(_ rows: Range<Int>, _ state: DecodingState) -> ForwardPass {
+        let pass = model.scratch.chunk
+        pass.begin(sequences: 1, form: .expanded, stepsAside: false)
+        for row in rows { pass.append(position: row, sequence: 0, state: state, rotary: model.rotary) }
+        unsafe pass.hidden.update(from: input.states + rows.lowerBound * hiddenSize, count: rows.count * hiddenSize)
+        return pass
+    }
+
+    /// One layer of the encoder over the whole input. Every token attends to all, so all keys and values come first.
+    private func encode(
+        layer: Int, count: Int, _ state: DecodingState, cancelled: () -> Bool
+    ) throws(ModelError) {
+        let weights = model.weights.layers[layer]
+        guard let projections = weights.attention.relative else { return }
+        let isLast = layer == encoder.layerCount - 1
+        var goesOn = false
+        defer { if isLast || !goesOn { experts.endChunk() } }
+        let scratch = model.scratch
+        try forEachChunk(count) { rows throws(ModelError) in
+            let pass = begin(rows, state)
+            unsafe loadNormed(weights.attention.norm, pass)
+            unsafe model.multiply(
+                projections.key, scratch.input, tokens: rows.count, into: input.keys + rows.lowerBound * size)
+            unsafe model.multiply(
+                projections.value, scratch.input, tokens: rows.count, into: input.values + rows.lowerBound * size)
+        }
+        try forEachChunk(count) { rows throws(ModelError) in
+            let pass = begin(rows, state)
+            unsafe loadNormed(weights.attention.norm, pass)
+            unsafe model.multiply(
+                projections.query, scratch.input, tokens: rows.count, into: scratch.floats(.queries))
+            attend(rows, count: count)
+            addAttended(weights.attention.output, pass)
+            model.addFeedForward(weights, index: layer, pass) { _ in cancelled() }
+            if let failure = pass.failures[0] { throw failure }
+            if isLast {
+                unsafe model.norm(tensors.norm, pass, rows: 0..<rows.count)
+                unsafe pass.hidden.update(from: scratch.floats(.normed), count: rows.count * hiddenSize)
+            }
+            unsafe (input.states + rows.lowerBound * hiddenSize).update(
+                from: pass.hidden, count: rows.count * hiddenSize)
+        }
+        state.expertUses?.keep()
+        goesOn = true
+    }
+
+    /// `queries` of some of the input's tokens to the whole of it, into `attended`.
+    private func attend(_ rows: Range<Int>, count: Int) {
+        let (queries, attended) = unsafe (model.scratch.floats(.queries), model.scratch.floats(.attended))
+        let source = unsafe AttendedRows.memory(
+            keys: UnsafePointer(input.keys), values: UnsafePointer(input.values), size: size)
+        model.forEach(rows.count * shape.headCount, work: 2 * rows.count * count * size) { item in
+            let (row, head) = item.quotientAndRemainder(dividingBy: shape.headCount)
+            let place = row * size + head * shape.headSize
+            unsafe attend(
+                queries + place, at: rows.lowerBound + row, head: head, to: source, positions: 0..<count,
+                bias: encoderBias, into: attended + place)
+        }
+    }
+
+    /// The keys and values of the input that a layer of the decoder attends to enter the state.
+    private func remember(layer: Int, count: Int, _ state: DecodingState) {
+        guard let projections = model.weights.layers[layer].cross?.projections else { return }
+        let scratch = model.scratch
+        let cached = unsafe CachedLayer(
+            UnsafePointer(state.addresses), layer: layer - firstDecoderLayer, of: state.cache)
+        for start in stride(from: 0, to: count, by: plan.chunk) {
+            let length = min(plan.chunk, count - start)
+            let (keys, values) = unsafe (scratch.floats(.keyValue), scratch.floats(.keyValue) + length * size)
+            unsafe model.load(
+                scratch.input, input.states + start * hiddenSize, tokens: length, columns: hiddenSize)
+            unsafe model.multiply(projections.key, scratch.input, tokens: length, into: keys)
+            unsafe model.multiply(projections.value, scratch.input, tokens: length, into: values)
+            for row in 0..<length { unsafe cached.store(keys + row * size, values + row * size, at: start + row) }
+        }
+    }
+}
