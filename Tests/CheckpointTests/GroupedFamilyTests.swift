@@ -51,7 +51,7 @@ import Testing
     @Test func gptOSS() throws {
         let model = try configuration(json("gpt-oss"))
         #expect(model.activation == .clamped && model.clamp == .init(slope: 1.702, limit: 7))
-        #expect(model.rotary.yarn?.hasExactRamp == true)
+        #expect(model.rotary?.yarn?.hasExactRamp == true)
         #expect(model.experts?.hasBiases == true && model.experts?.router.hasLogitBias == true)
         #expect(model.experts?.router.scoring == .softmaxOfChosen)
         let attention = try attention("gpt-oss")
@@ -79,7 +79,7 @@ import Testing
         guard case .grouped(let attention) = model.attention else { throw CancellationError() }
         #expect(attention.window?.length == 128)
         #expect(attention.window?.layers == (0..<24).map { $0.isMultiple(of: 2) })
-        #expect(abs((model.rotary.yarn?.magnitude ?? 0) - 1.3465735902799727) < 1e-12)
+        #expect(abs((model.rotary?.yarn?.magnitude ?? 0) - 1.3465735902799727) < 1e-12)
     }
 
     @Test func whatSetsTheOthersApart() throws {
