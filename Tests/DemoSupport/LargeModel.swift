@@ -17,6 +17,7 @@ package final class LargeModel: Sendable {
         var configuration = demo.metadata.configuration
         configuration.experts?.intermediateSize = intermediateSize
         configuration.endTokens = []
+        configuration.predictionLayers = nil
         let plan = FormatPlan(configuration, type: .int4, isPure: true)
         let synthesis = Synthesis(
             plan: plan, seed: 5, text: demo.text, threadCount: 2,
