@@ -18,7 +18,7 @@ extension GGUFType {
     ///   - values: as many as the blocks have.
     func decode(_ raw: UnsafeRawBufferPointer, into values: UnsafeMutableBufferPointer<Float>) {
         precondition(raw.count / blockByteCount * blockLength == values.count)
-        if let superBlock {
+        if let superBlock = unsafe superBlock {
             for block in 0..<raw.count / blockByteCount {
                 let (bytes, first) = (block * blockByteCount, block * blockLength)
                 unsafe superBlock(
