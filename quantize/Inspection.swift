@@ -118,7 +118,7 @@ struct Inspection: Encodable {
             kinds[
                 key, default: Kind(name: "experts.*", format: key, matrixCount: 0, weightCount: 0, byteCount: 0)
             ].matrixCount +=
-                (record.layout.refinesGateUp ? record.layout.isGated ? 2 : 1 : 0) + (record.layout.refinesDown ? 1 : 0)
+                (record.layout.refinesGateUp ? record.layout.gateUpCount : 0) + (record.layout.refinesDown ? 1 : 0)
             kinds[key]?.byteCount += record.byteCount
         }
         return kinds.sorted { (order[$0.key] ?? 0, $0.key) < (order[$1.key] ?? 0, $1.key) }.map(\.value)

@@ -76,7 +76,7 @@ package struct StepCost: Sendable, Codable, Equatable {
             absorbedMultiplyAddsPerPosition = configuration.layerCount * attention.headCount * 2 * attention.headSize
             expandedMultiplyAddsPerPosition = absorbedMultiplyAddsPerPosition
         case .relative(let attention):
-            let layerCount = configuration.layerCount - (configuration.encoder?.layerCount ?? 0)
+            let layerCount = configuration.layerCount - configuration.encoderLayerCount
             cacheByteCountPerPosition = layerCount * 2 * attention.size * cacheFormat.elementByteCount
             absorbedMultiplyAddsPerPosition = layerCount * 2 * attention.size
             expandedMultiplyAddsPerPosition = absorbedMultiplyAddsPerPosition

@@ -64,13 +64,11 @@ package final class ContainerReader: Sendable {
         metadata = index.metadata
         text = index.text
         let layerCount = metadata.configuration.layerCount
-        tensors = index.tensors.filter { ($0.key.layer ?? 0) < layerCount }
-        experts = index.experts.filter { $0.key.layer < layerCount }
-        refinements = index.refinements.filter { $0.key.layer < layerCount }
-        prediction = Records(
-            tensors: index.tensors.filter { ($0.key.layer ?? 0) >= layerCount },
-            experts: index.experts.filter { $0.key.layer >= layerCount },
-            refinements: index.refinements.filter { $0.key.layer >= layerCount })
+        let own = Records(of: index) { $0 < layerCount }
+        tensors = own.tensors
+        experts = own.experts
+        refinements = own.refinements
+        prediction = Records(of: index) { $0 >= layerCount }
         fileByteCount = superblock.fileByteCount
         indexChecksum = checksum
         indexByteCount = superblock.indexByteCount
@@ -148,5 +146,14 @@ package final class ContainerReader: Sendable {
                 .damaged, path: path, offset: offset, field: "\(field()).checksum", expected: hexadecimal(expected),
                 found: hexadecimal(found))
         }
+    }
+}
+
+extension ContainerReader.Records {
+    /// What belongs to some of the layers; the model's own tensors are with layer 0.
+    init(of index: ContainerIndex, where isWanted: (Int) -> Bool) {
+        tensors = index.tensors.filter { isWanted($0.key.layer ?? 0) }
+        experts = index.experts.filter { isWanted($0.key.layer) }
+        refinements = index.refinements.filter { isWanted($0.key.layer) }
     }
 }

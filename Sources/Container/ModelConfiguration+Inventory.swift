@@ -53,13 +53,16 @@ extension ModelConfiguration {
     /// Whether a stored layer has routed experts.
     package func isSparse(_ layer: Int) -> Bool { layer < layerCount ? sparseLayers[layer] : experts != nil }
 
+    /// Layers of the encoder, which come first; 0 for a decoder alone.
+    package var encoderLayerCount: Int { encoder?.layerCount ?? 0 }
+
     /// Whether a layer is the encoder's.
-    package func isEncoding(_ layer: Int) -> Bool { layer < encoder?.layerCount ?? 0 }
+    package func isEncoding(_ layer: Int) -> Bool { layer < encoderLayerCount }
 
     /// How many resident tensors there are in all; each layer of a kind has the same.
     package var tensorCount: Int {
-        let encoding = encoder?.layerCount ?? 0
-        let own = [0..<encoding, encoding..<sparseLayers.count].reduce(modelTensors.count) { sum, layers in
+        let own = [0..<encoderLayerCount, encoderLayerCount..<sparseLayers.count].reduce(modelTensors.count) {
+            sum, layers in
             [true, false].reduce(sum) { sum, isSparse in
                 guard let example = sparseLayers[layers].firstIndex(of: isSparse) else { return sum }
                 return sum + sparseLayers[layers].count(where: { $0 == isSparse }) * tensors(ofLayer: example).count

@@ -28,8 +28,10 @@ package struct RefinementLayout: Sendable, Equatable {
         MatrixShape(rows: hiddenSize, columns: intermediateSize, format: .q4, layout: .panels)
     }
 
+    /// Gate and up, or up alone.
+    package var gateUpCount: Int { isGated ? 2 : 1 }
     /// Bytes from one panel of gate to the next, and of up to the next.
-    package var gateUpStride: Int { (isGated ? 2 : 1) * gateShape.refinementStrideByteCount }
+    package var gateUpStride: Int { gateUpCount * gateShape.refinementStrideByteCount }
     package var upOffset: Int { isGated ? gateShape.refinementStrideByteCount : 0 }
     package var downStride: Int { downShape.refinementStrideByteCount }
     package var downOffset: Int { refinesGateUp ? gateShape.panelCount * gateUpStride : 0 }

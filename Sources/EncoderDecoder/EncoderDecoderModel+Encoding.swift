@@ -55,9 +55,9 @@ extension EncoderDecoderModel {
     }
 
     /// Calls `body` with the ranges of an input's tokens that are computed together.
-    private func forEachChunk(
-        _ count: Int, _ body: (Range<Int>) throws(ModelError) -> Void
-    ) throws(ModelError) {
+    private func forEachChunk<Failure: Error>(
+        _ count: Int, _ body: (Range<Int>) throws(Failure) -> Void
+    ) throws(Failure) {
         for start in stride(from: 0, to: count, by: plan.chunk) { try body(start..<min(start + plan.chunk, count)) }
     }
 
@@ -135,14 +135,15 @@ extension EncoderDecoderModel {
         let scratch = model.scratch
         let cached = unsafe CachedLayer(
             UnsafePointer(state.addresses), layer: layer - firstDecoderLayer, of: state.cache)
-        for start in stride(from: 0, to: count, by: plan.chunk) {
-            let length = min(plan.chunk, count - start)
-            let (keys, values) = unsafe (scratch.floats(.keyValue), scratch.floats(.keyValue) + length * size)
+        forEachChunk(count) { rows in
+            let (keys, values) = unsafe (scratch.floats(.keyValue), scratch.floats(.keyValue) + rows.count * size)
             unsafe model.load(
-                scratch.input, input.states + start * hiddenSize, tokens: length, columns: hiddenSize)
-            unsafe model.multiply(projections.key, scratch.input, tokens: length, into: keys)
-            unsafe model.multiply(projections.value, scratch.input, tokens: length, into: values)
-            for row in 0..<length { unsafe cached.store(keys + row * size, values + row * size, at: start + row) }
+                scratch.input, input.states + rows.lowerBound * hiddenSize, tokens: rows.count, columns: hiddenSize)
+            unsafe model.multiply(projections.key, scratch.input, tokens: rows.count, into: keys)
+            unsafe model.multiply(projections.value, scratch.input, tokens: rows.count, into: values)
+            for (index, row) in rows.enumerated() {
+                unsafe cached.store(keys + index * size, values + index * size, at: row)
+            }
         }
     }
 }

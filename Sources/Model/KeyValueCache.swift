@@ -7,8 +7,8 @@ import Synchronization
 /// A block has the same positions of every layer: for each layer the latents of the keys and values (after their norm),
 /// then the rotary keys (after the rotation), and nothing else (DeepSeek-V2, §2.1); or, where heads are grouped, the
 /// keys and then the values. In an encoder-decoder the layers are the decoder's: a sequence's first positions are the input's,
-/// whose keys and values are those that it attends to across, and the answer's follow. A block that more than one holder has is only read; who wants to write to it copies it
-/// first.
+/// whose keys and values are those that it attends to across, and the answer's follow. A block that more than one holder
+/// has is only read; who wants to write to it copies it first.
 package final class KeyValueCache: Sendable {
     /// Positions of a block. Block b of a sequence holds positions b·64 ..< (b + 1)·64.
     package static let blockLength = Kernels.attentionBlock
@@ -38,7 +38,7 @@ package final class KeyValueCache: Sendable {
             let position = format.elementByteCount * blockLength
             firstByteCount = position * sizes.first
             layerByteCount = firstByteCount + position * sizes.second
-            byteCount = layerByteCount * (configuration.layerCount - (configuration.encoder?.layerCount ?? 0))
+            byteCount = layerByteCount * (configuration.layerCount - configuration.encoderLayerCount)
         }
     }
 

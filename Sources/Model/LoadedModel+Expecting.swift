@@ -13,7 +13,7 @@ extension LoadedModel {
         let start = ContinuousClock.now
         defer { predictionDuration += ContinuousClock.now - start }
         // What the encoder's states would choose says nothing of the decoder's.
-        let end = configuration.isEncoding(layer) ? configuration.encoder?.layerCount ?? 0 : configuration.layerCount
+        let end = configuration.isEncoding(layer) ? configuration.encoderLayerCount : configuration.layerCount
         for next in layer + 1..<max(layer + 1, end) {
             guard case .sparse(let sparse) = weights.layers[next].feedForward else { continue }
             let choice = sparse.choice

@@ -43,8 +43,7 @@ extension LoadedModel {
                 tokenCount: count)
         }
         // At most two waves are held at a time, unless one holds them all, and one expert beside them that is too slow to
-        // come. A chunk that pages goes through its experts bit by
-        // bit, so that it takes few slots away from others.
+        // come. A chunk that pages goes through its experts bit by bit, so that it takes few slots away from others.
         let limit = experts.beginLeases()
         let most = demand == .chunk && experts.isPaged ? min(limit, ExpertStore.mostOfChunkWave) : limit
         let waveSize = distinct <= most ? distinct : max(min((limit - 1) / 2, most), 1)

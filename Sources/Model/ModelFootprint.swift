@@ -49,7 +49,7 @@ package struct ModelFootprint: Sendable {
 
     /// Experts that one token uses, all layers together: below as many slots a token evicts what the next one needs.
     package var expertsOfOneToken: Int {
-        configuration.sparseLayers[(configuration.encoder?.layerCount ?? 0)...].count { $0 }
+        configuration.sparseLayers[configuration.encoderLayerCount...].count { $0 }
             * (configuration.experts?.expertsPerToken ?? 0)
     }
 

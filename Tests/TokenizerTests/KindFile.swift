@@ -106,25 +106,10 @@ enum SharedVocabulary {
         return try DemoTokenizer.json(overrides: ["pre_tokenizer": ["type": "Sequence", "pretokenizers": stages]])
     }
 
-    /// A vocabulary of a GGUF file, as `deepseek-llm`. Its token types, which are numbers, follow from what is known of
-    /// these files: whatever comes after the last ordinary token is the user's, or controls.
+    /// The vocabulary of a GGUF file, as `deepseek-llm`.
     static func read(_ name: String) throws -> GGUFVocabulary {
-        let path = "\(data)/ggml-vocab-\(name).gguf"
-        let file = try GGUFFile(InputFile(path: path))
-        let tokens = file.texts("tokenizer.ggml.tokens") ?? []
-        let begin = file.integer("tokenizer.ggml.bos_token_id")
-        let end = file.integer("tokenizer.ggml.eos_token_id")
-        let ordinaryCount = name == "deepseek-llm" ? 100_000 : 32_000
-        let types = tokens.indices.map { id in
-            id < ordinaryCount
-                ? GGUFVocabulary.TokenType.normal : id == begin || id == end ? .control : .userDefined
-        }
-        var vocabulary = GGUFVocabulary(
-            kind: .bytePair, preTokenizer: file.text("tokenizer.ggml.pre") ?? "", tokens: tokens,
-            types: types.map(\.rawValue), path: path)
-        vocabulary.merges = file.texts("tokenizer.ggml.merges") ?? []
-        vocabulary.beginToken = begin
-        vocabulary.endToken = end
+        let file = try GGUFFile(InputFile(path: "\(data)/ggml-vocab-\(name).gguf"))
+        var vocabulary = try GGUFVocabulary(file, vocabularySize: .max)
         vocabulary.addsBeginToken = true
         return vocabulary
     }
