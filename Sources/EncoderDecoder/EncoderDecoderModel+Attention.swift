@@ -82,8 +82,8 @@ extension EncoderDecoderModel {
     /// hidden += output · what is in `attended`.
     func addAttended(_ output: Matrix, _ pass: ForwardPass) {
         let scratch = model.scratch
-        unsafe model.load(scratch.input, scratch.floats(.attended), tokens: pass.count, columns: size)
-        unsafe model.multiply(output, scratch.input, tokens: pass.count, into: scratch.floats(.delta))
+        unsafe model.load(model.input, scratch.floats(.attended), tokens: pass.count, columns: size)
+        unsafe model.multiply(output, model.input, tokens: pass.count, into: scratch.floats(.delta))
         model.addToHidden(.delta, pass)
     }
 
@@ -91,7 +91,7 @@ extension EncoderDecoderModel {
     func loadNormed(_ weight: UnsafePointer<Float>, _ pass: ForwardPass) {
         let scratch = model.scratch
         unsafe model.norm(weight, pass, rows: 0..<pass.count)
-        unsafe model.load(scratch.input, scratch.floats(.normed), tokens: pass.count, columns: hiddenSize)
+        unsafe model.load(model.input, scratch.floats(.normed), tokens: pass.count, columns: hiddenSize)
     }
 }
 

@@ -73,9 +73,9 @@ extension EncoderDecoderModel {
         let (scratch, count) = (model.scratch, pass.count)
         let (keys, values) = unsafe (scratch.floats(.keyValue), scratch.floats(.keyValue) + count * size)
         unsafe loadNormed(weights.norm, pass)
-        unsafe model.multiply(projections.query, scratch.input, tokens: count, into: scratch.floats(.queries))
-        unsafe model.multiply(projections.key, scratch.input, tokens: count, into: keys)
-        unsafe model.multiply(projections.value, scratch.input, tokens: count, into: values)
+        unsafe model.multiply(projections.query, model.input, tokens: count, into: scratch.floats(.queries))
+        unsafe model.multiply(projections.key, model.input, tokens: count, into: keys)
+        unsafe model.multiply(projections.value, model.input, tokens: count, into: values)
         for (index, row) in pass.rows.enumerated() {
             unsafe cached(row, layer, cache).store(keys + index * size, values + index * size, at: row.position)
         }
@@ -90,7 +90,7 @@ extension EncoderDecoderModel {
         let scratch = model.scratch
         unsafe loadNormed(weights.norm, pass)
         unsafe model.multiply(
-            weights.projections.query, scratch.input, tokens: pass.count, into: scratch.floats(.queries))
+            weights.projections.query, model.input, tokens: pass.count, into: scratch.floats(.queries))
         attend(pass, layer: layer, cache, bias: nil) { 0..<$0.inputCount }
         addAttended(weights.output, pass)
     }
@@ -121,7 +121,7 @@ extension EncoderDecoderModel {
         let (scratch, count) = (model.scratch, pass.count)
         unsafe model.norm(model.weights.outputNorm, pass, rows: 0..<count)
         unsafe model.kernels.scale(scratch.floats(.normed), by: encoder.outputScale, count: count * hiddenSize)
-        unsafe model.load(scratch.input, scratch.floats(.normed), tokens: count, columns: hiddenSize)
-        unsafe model.multiply(model.weights.outputHead, scratch.input, tokens: count, into: scratch.floats(.logits))
+        unsafe model.load(model.input, scratch.floats(.normed), tokens: count, columns: hiddenSize)
+        unsafe model.multiply(model.weights.outputHead, model.input, tokens: count, into: scratch.floats(.logits))
     }
 }

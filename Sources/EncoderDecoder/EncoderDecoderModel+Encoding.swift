@@ -91,15 +91,15 @@ extension EncoderDecoderModel {
             let pass = begin(rows, state)
             unsafe loadNormed(weights.attention.norm, pass)
             unsafe model.multiply(
-                projections.key, scratch.input, tokens: rows.count, into: input.keys + rows.lowerBound * size)
+                projections.key, model.input, tokens: rows.count, into: input.keys + rows.lowerBound * size)
             unsafe model.multiply(
-                projections.value, scratch.input, tokens: rows.count, into: input.values + rows.lowerBound * size)
+                projections.value, model.input, tokens: rows.count, into: input.values + rows.lowerBound * size)
         }
         try forEachChunk(count) { rows throws(ModelError) in
             let pass = begin(rows, state)
             unsafe loadNormed(weights.attention.norm, pass)
             unsafe model.multiply(
-                projections.query, scratch.input, tokens: rows.count, into: scratch.floats(.queries))
+                projections.query, model.input, tokens: rows.count, into: scratch.floats(.queries))
             attend(rows, count: count)
             addAttended(weights.attention.output, pass)
             model.addFeedForward(weights, index: layer, pass) { _ in cancelled() }
@@ -138,9 +138,9 @@ extension EncoderDecoderModel {
         forEachChunk(count) { rows in
             let (keys, values) = unsafe (scratch.floats(.keyValue), scratch.floats(.keyValue) + rows.count * size)
             unsafe model.load(
-                scratch.input, input.states + rows.lowerBound * hiddenSize, tokens: rows.count, columns: hiddenSize)
-            unsafe model.multiply(projections.key, scratch.input, tokens: rows.count, into: keys)
-            unsafe model.multiply(projections.value, scratch.input, tokens: rows.count, into: values)
+                model.input, input.states + rows.lowerBound * hiddenSize, tokens: rows.count, columns: hiddenSize)
+            unsafe model.multiply(projections.key, model.input, tokens: rows.count, into: keys)
+            unsafe model.multiply(projections.value, model.input, tokens: rows.count, into: values)
             for (index, row) in rows.enumerated() {
                 unsafe cached.store(keys + index * size, values + index * size, at: row)
             }

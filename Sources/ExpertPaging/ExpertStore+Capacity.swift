@@ -51,11 +51,7 @@ extension ExpertStore {
         core.monitor.unlock()
     }
 
-    var leaseLimitLocked: Int { max(limitsLocked.leases - core.table.awaitedCount, 1) }
-
-    private var limitsLocked: LeaseLimits {
-        LeaseLimits(shape: shape, slotCounts: core.capacity.target, laneCount: core.laneCount)
-    }
+    var leaseLimitLocked: Int { max(core.limits.leases - core.table.awaitedCount, 1) }
 
     /// Uses `wanted` slots from now on: at least `shape.leastSlotCount`, at most `slotCount`.
     ///
@@ -72,7 +68,7 @@ extension ExpertStore {
         if core.capacity.target != target {
             core.capacity.target = target
             core.table.divide(target)
-            core.aheadLimit = limitsLocked.ahead
+            core.limits = LeaseLimits(shape: shape, slotCounts: target, laneCount: core.laneCount)
         }
         var given: [(sizeClass: Int, slots: [Int32])] = []
         var isDone = true

@@ -28,7 +28,7 @@ extension ExpertStore {
     }
 
     /// Whether the arena has room for experts that nobody has asked for yet, and not for all.
-    package var canReadAhead: Bool { isPaged && core.aheadLimit > 0 }
+    package var canReadAhead: Bool { isPaged && core.limits.ahead > 0 }
 
     /// Whether predictions of what generated tokens want are worth making now (`LookaheadGate`).
     package var readsAhead: Bool {

@@ -110,7 +110,7 @@ package final class ExpertStore: Sendable {
                 expertsPerLayer: configuration.experts?.routedExpertCount ?? 0, slotCounts: counts,
                 expertsPerToken: shape.expertsPerToken, partCounts: sources.map { PagingCore.split($0) == nil ? 1 : 2 },
                 passingReserve: min(2 * Self.mostOfChunkWave + limits.ahead, limits.leases / 2)),
-            layerCount: firstIndices.count, laneCount: laneCount, aheadLimit: limits.ahead, willRead: willRead)
+            layerCount: firstIndices.count, laneCount: laneCount, limits: limits, willRead: willRead)
 
         var lanes: [WorkerThread] = []
         for (index, scratch) in scratch.enumerated() where !sources.isEmpty {

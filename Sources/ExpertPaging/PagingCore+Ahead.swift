@@ -11,14 +11,14 @@ extension PagingCore {
 
     /// The next expert that a router is expected to choose, while nothing that was asked for is on its way.
     func takeExpected() -> SlotTable.Read? {
-        guard aheadLimit > 0, busyCount == 0 else { return nil }
+        guard limits.ahead > 0, busyCount == 0 else { return nil }
         // One lane stays free for what is asked for, as it may be another.
         if laneCount == 1 || aheadCount < laneCount - 1 {
             while let expert = expectedOfSteps.next() {
                 if let read = begin(Int(expert), isPassing: false) { return read }
             }
         }
-        while table.expectedCount + aheadCount < aheadLimit, let expert = expectedOfChunk.next() {
+        while table.expectedCount + aheadCount < limits.ahead, let expert = expectedOfChunk.next() {
             if let read = begin(Int(expert), isPassing: true) { return read }
         }
         return nil

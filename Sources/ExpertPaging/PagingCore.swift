@@ -43,8 +43,8 @@ final class PagingCore: @unchecked Sendable {
     /// Lanes that read what was asked for, and lanes that read what is expected.
     var busyCount = 0
     var aheadCount = 0
-    /// Experts at most that are read ahead for a chunk and wait for it; 0 where the arena has no room to read ahead.
-    var aheadLimit: Int
+    /// For the slots that may be used at present.
+    var limits: LeaseLimits
     /// Whether experts are read ahead for generated tokens, and what was waited in all when the last token was through.
     var gate = LookaheadGate()
     var stallNanoseconds: UInt64 = 0
@@ -69,7 +69,7 @@ final class PagingCore: @unchecked Sendable {
 
     init(
         file: BlobFile, sources: [ExpertSource], arena: AlignedMemory, kept: KeptWeights?, slotOffsets: [Int],
-        table: SlotTable, layerCount: Int, laneCount: Int, aheadLimit: Int, willRead: ReadObserver?
+        table: SlotTable, layerCount: Int, laneCount: Int, limits: LeaseLimits, willRead: ReadObserver?
     ) {
         self.file = file
         self.sources = sources
@@ -78,7 +78,7 @@ final class PagingCore: @unchecked Sendable {
         self.slotOffsets = slotOffsets
         self.table = table
         self.laneCount = laneCount
-        self.aheadLimit = aheadLimit
+        self.limits = limits
         self.willRead = willRead
         capacity = ArenaCapacity(target: table.usableCounts)
         verified = Array(repeating: false, count: sources.count)

@@ -86,7 +86,7 @@
                 position: position, inputCount: state.inputCount, sequence: sequence,
                 blocks: UnsafePointer(state.addresses), lossy: lossy))
         if !lossy.isOff { isLossy = true }
-        expertUses[sequence] = state.expertUses
+        if let uses = state.expertUses { expertUses[sequence] = uses }
     }
 
     func count(_ use: LossyRouting.Use, of sequence: Int) { lossyUses[sequence] += use }

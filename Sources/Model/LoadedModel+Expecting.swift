@@ -54,8 +54,8 @@ extension LoadedModel {
     private func predict(layer: Int, _ router: Matrix, _ choice: Router, _ pass: ForwardPass) {
         let (taken, count) = (choice.expertsPerToken, pass.count)
         unsafe norm(weights.layers[layer].feedForwardNorm, pass, rows: 0..<count, into: .delta)
-        unsafe load(scratch.expertInput, scratch.floats(.delta), tokens: count, columns: configuration.hiddenSize)
-        route(router, choice, scratch.expertInput, count: count, into: .expectedExperts, .expectedWeights)
+        unsafe load(expertInput, scratch.floats(.delta), tokens: count, columns: configuration.hiddenSize)
+        route(router, choice, expertInput, count: count, into: .expectedExperts, .expectedWeights)
         guard let routing else { return }
         for row in 0..<count {
             var chosen = unsafe MutableSpan(

@@ -3,7 +3,7 @@ import Container
 import ExpertPaging
 
 extension LoadedModel {
-    /// hidden += Σ weight · expert(x) + shared(x). `scratch.input` holds the inputs.
+    /// hidden += Σ weight · expert(x) + shared(x). `input` holds the inputs.
     ///
     /// Experts are asked for at once; while the missing ones are read, the shared experts and those in memory are
     /// computed. Every output is kept apart and summed in the router's order, whatever order they came in.
@@ -24,22 +24,22 @@ extension LoadedModel {
     private func computeExperts(
         layer: Int, _ sparse: SparseFeedForward, _ pass: ForwardPass, cancelled: (Int) -> Bool
     ) throws(ModelError) {
-        let (choice, count) = (sparse.choice, pass.count)
+        let count = pass.count
         let isLossy = helpsReading(pass)
-        if isLossy { markResidents(layer: layer, choice) }
+        if isLossy { markResidents(layer: layer, sparse.choice) }
         route(
-            sparse.router, choice, scratch.input, count: count, into: .chosenExperts, .expertWeights,
+            sparse.router, sparse.choice, input, count: count, into: .chosenExperts, .expertWeights,
             lossyRows: isLossy ? pass : nil)
-        if isLossy { countLossyUses(choice, pass) }
-        if let routing { reroute(layer: layer, by: routing, choice, pass) }
-        if choice.configuration.capacity != nil { leaveOutFull(layer: layer, choice, pass) }
-        showChoices(layer: layer, count: count, perToken: choice.expertsPerToken)
-        let distinct = groupByExpert(choice, count: count)
+        if isLossy { countLossyUses(sparse.choice, pass) }
+        if let routing { reroute(layer: layer, by: routing, sparse.choice, pass) }
+        if sparse.choice.configuration.capacity != nil { leaveOutFull(layer: layer, sparse.choice, pass) }
+        showChoices(layer: layer, count: count, perToken: sparse.choice.expertsPerToken)
+        let distinct = groupByExpert(sparse.choice, count: count)
         let demand: ExpertStore.Demand = pass === scratch.chunk ? .chunk : .step
         if demand == .chunk {
             unsafe experts.recordUses(
                 layer: layer, experts: Span(_unsafeStart: scratch.integers(.distinctExperts), count: distinct),
-                counts: Span(_unsafeStart: scratch.integers(.expertCounts), count: choice.expertCount),
+                counts: Span(_unsafeStart: scratch.integers(.expertCounts), count: sparse.choice.expertCount),
                 tokenCount: count)
         }
         // At most two waves are held at a time, unless one holds them all, and one expert beside them that is too slow to
@@ -234,15 +234,14 @@ extension LoadedModel {
         scratch.jobs.removeAll(keepingCapacity: true)
         let rows = addJob(index, .gateUp, layer: layer, sparse, first: first, row: 0, pass, cancelled)
         guard rows > 0 else { return }
-        let input = gather(rows: rows, isOnlyToken: pass.count == 1)
-        computeGated(scratch.jobs, rows: rows, from: input)
+        computeGatedJobs(rows: rows, isOnlyToken: pass.count == 1)
         do {
             _ = try unsafe wait(
                 scratch.wave[index], .whole, for: tokens(scratch.jobs[0].outputRow, rows), of: pass, cancelled)
         } catch {
             return
         }
-        unsafe computeDown(scratch.jobs, rows: rows, into: scratch.floats(.expertOutputs))
+        unsafe computeDown(rows: rows, into: scratch.floats(.expertOutputs))
     }
 
     /// The tokens of a range of the assignments.
@@ -275,29 +274,36 @@ extension LoadedModel {
     }
 
     private func computeJobs(rows: Int, isOnlyToken: Bool) {
-        let input = gather(rows: rows, isOnlyToken: isOnlyToken)
-        unsafe compute(scratch.jobs, rows: rows, from: input, into: scratch.floats(.expertOutputs))
+        computeGatedJobs(rows: rows, isOnlyToken: isOnlyToken)
+        unsafe computeDown(rows: rows, into: scratch.floats(.expertOutputs))
     }
 
-    /// The jobs' inputs, row after row.
-    private func gather(rows: Int, isOnlyToken: Bool) -> ActivationBuffer {
+    private func computeGatedJobs(rows: Int, isOnlyToken: Bool) {
         showExpertInputs()
-        guard !isOnlyToken else { return scratch.input }
+        if isOnlyToken {
+            computeGated(rows: rows, from: input)
+        } else {
+            gather(rows: rows)
+            computeGated(rows: rows, from: expertInput)
+        }
+    }
+
+    /// The jobs' inputs, row after row, into `expertInput`.
+    private func gather(rows: Int) {
         let (assigned, gathered) = unsafe (scratch.integers(.assignedTokens), scratch.integers(.gatheredTokens))
         var wantsValues = false
-        for job in scratch.jobs {
+        for index in scratch.jobs.indices {
+            let job = scratch.jobs[index]
             unsafe (gathered + job.firstRow).update(from: assigned + job.outputRow, count: job.rowCount)
             let matrices = job.matrices
             wantsValues =
                 wantsValues || matrices.gate.map { !$0.shape.format.isQuantized } ?? false
                 || !matrices.up.shape.format.isQuantized
         }
-        let (input, gatheredInput) = (scratch.input, scratch.expertInput)
-        gatheredInput.begin(tokens: rows, columns: input.columnCount, quantize: input.isQuantized)
+        expertInput.begin(tokens: rows, columns: input.columnCount, quantize: input.isQuantized)
         forEach(rows, work: rows * input.columnCount) { row in
-            unsafe gatheredInput.gather(input, from: Int(gathered[row]), token: row, values: wantsValues)
+            unsafe expertInput.gather(input, from: Int(gathered[row]), token: row, values: wantsValues)
         }
-        return gatheredInput
     }
 
     private func showExpertInputs() {

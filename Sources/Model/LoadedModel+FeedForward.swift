@@ -38,7 +38,7 @@ extension LoadedModel {
         unsafe norm(layer.feedForwardNorm, pass, rows: 0..<count)
         unsafe showInputs(
             scratch.floats(.normed), count: count, columns: configuration.hiddenSize, of: .feedForward(layer: index))
-        unsafe load(scratch.input, scratch.floats(.normed), tokens: count, columns: configuration.hiddenSize)
+        unsafe load(input, scratch.floats(.normed), tokens: count, columns: configuration.hiddenSize)
         switch layer.feedForward {
         case .dense(let matrices):
             computeForAll(matrices, .dense(layer: index), count: count, into: .delta)
@@ -48,7 +48,7 @@ extension LoadedModel {
         }
     }
 
-    /// One feed-forward of all the pass's rows, from `scratch.input`.
+    /// One feed-forward of all the pass's rows, from `input`.
     func computeForAll(
         _ matrices: FeedForwardMatrices, _ kind: FeedForwardKind, count: Int, into output: ScratchLayout.Buffer
     ) {
@@ -56,32 +56,30 @@ extension LoadedModel {
         scratch.jobs.append(
             FeedForwardJob(
                 matrices: matrices, kind: kind, inputRow: 0, firstRow: 0, rowCount: count, outputRow: 0))
-        unsafe compute(scratch.jobs, rows: count, from: scratch.input, into: scratch.floats(output))
+        unsafe compute(rows: count, from: input, into: scratch.floats(output))
     }
 
-    /// Several feed-forwards of one width together, so that threads meet twice and not twice for each.
+    /// `scratch.jobs`, feed-forwards of one width, together, so that threads meet twice and not twice for each.
     ///
     /// - Parameters:
     ///   - rows: of all jobs together.
     ///   - output: [rows, hidden]
-    func compute(
-        _ jobs: [FeedForwardJob], rows: Int, from input: ActivationBuffer, into output: UnsafeMutablePointer<Float>
-    ) {
-        computeGated(jobs, rows: rows, from: input)
-        unsafe computeDown(jobs, rows: rows, into: output)
+    private func compute(rows: Int, from input: ActivationBuffer, into output: UnsafeMutablePointer<Float>) {
+        computeGated(rows: rows, from: input)
+        unsafe computeDown(rows: rows, into: output)
     }
 
     /// The first half: silu(gate) ⊙ up of all jobs, or what takes its place, into `gated`; relu(up) where there is no gate.
-    func computeGated(_ jobs: [FeedForwardJob], rows: Int, from input: ActivationBuffer) {
-        guard let shape = jobs.first?.matrices.up.shape else { return }
+    func computeGated(rows: Int, from input: ActivationBuffer) {
+        guard let shape = scratch.jobs.first?.matrices.up.shape else { return }
         let (size, width) = (shape.columns, shape.rows)
         let work = rows * width * size
         let gated = unsafe scratch.floats(.gated)
 
         let panels = shape.panelCount
-        share(jobs.count * panels, work: 2 * work) { piece in
+        share(scratch.jobs.count * panels, work: 2 * work) { piece in
             Self.forEachPart(of: piece, perJob: panels) { index, range in
-                let job = jobs[index]
+                let job = scratch.jobs[index]
                 // The kernels place a token's results by its own number.
                 let shift = (job.firstRow - job.inputRow) * width
                 let tokens = job.inputRow..<job.inputRow + job.rowCount
@@ -107,25 +105,27 @@ extension LoadedModel {
     }
 
     /// The second half: `down` of what is in `gated`.
-    func computeDown(_ jobs: [FeedForwardJob], rows: Int, into output: UnsafeMutablePointer<Float>) {
-        guard let shape = jobs.first?.matrices.up.shape else { return }
+    func computeDown(rows: Int, into output: UnsafeMutablePointer<Float>) {
+        guard let shape = scratch.jobs.first?.matrices.up.shape else { return }
         let (size, width) = (shape.columns, shape.rows)
         let work = rows * width * size
         let gated = unsafe scratch.floats(.gated)
-        for job in jobs {
-            unsafe showInputs(
-                gated + job.firstRow * width, count: job.rowCount, columns: width, of: job.kind.intermediate)
+        if scratch.inputObserver != nil {
+            for job in scratch.jobs {
+                unsafe showInputs(
+                    gated + job.firstRow * width, count: job.rowCount, columns: width, of: job.kind.intermediate)
+            }
         }
-        unsafe load(scratch.intermediate, gated, tokens: rows, columns: width)
+        unsafe load(intermediate, gated, tokens: rows, columns: width)
         // Kernels are fastest with an even number of panels.
         let downPanels = (size + 7) / 8
         let pairs = (downPanels + 1) / 2
-        share(jobs.count * pairs, work: work) { piece in
+        share(scratch.jobs.count * pairs, work: work) { piece in
             Self.forEachPart(of: piece, perJob: pairs) { index, range in
-                let job = jobs[index]
+                let job = scratch.jobs[index]
                 unsafe kernels.multiply(
                     job.matrices.down, panels: 2 * range.lowerBound..<min(2 * range.upperBound, downPanels),
-                    scratch.intermediate, tokens: job.firstRow..<job.firstRow + job.rowCount,
+                    intermediate, tokens: job.firstRow..<job.firstRow + job.rowCount,
                     into: output + (job.outputRow - job.firstRow) * size, yStride: size)
             }
         }

@@ -70,6 +70,7 @@ extension LoadedModel {
         _ steps: inout MutableSpan<SequenceStep>, stepsAside: Bool, observer: (any ForwardObserver)?,
         cancelled: (Int) -> Bool
     ) {
+        guard !steps.isEmpty else { return }
         beginStep(observer)
         defer { endStep() }
         let pass = scratch.steps
@@ -88,9 +89,10 @@ extension LoadedModel {
                 pass.fail(index, error)
             }
         }
+        let cache = steps[0].state.cache
         for index in 0..<configuration.layerCount where pass.poll(cancelled) {
             pass.dropFailedRows()
-            computeLayer(index, pass, cache: steps[0].state.cache, observer: observer, cancelled: cancelled)
+            computeLayer(index, pass, cache: cache, observer: observer, cancelled: cancelled)
         }
         pass.dropFailedRows()
         if pass.count > 0 { computeOutputs(pass, wanted: 0..<pass.count, observer: observer) }
@@ -149,9 +151,8 @@ extension LoadedModel {
                 hiddenStates: UnsafeBufferPointer(start: pass.hidden, count: pass.count * configuration.hiddenSize)
                     .span, index: index, firstPosition: pass.rows[0].position)
         }
-        let layer = weights.layers[index]
-        addAttention(layer.attention, layer: index, pass, cache)
-        addFeedForward(layer, index: index, pass, cancelled: cancelled)
+        addAttention(weights.layers[index].attention, layer: index, pass, cache)
+        addFeedForward(weights.layers[index], index: index, pass, cancelled: cancelled)
     }
 
     /// The final norm and the logits of `wanted` rows, or of all of them for an observer, who sees them first.
@@ -183,7 +184,7 @@ extension LoadedModel {
     private func computeLogits(_ rows: Range<Int>) {
         let size = configuration.hiddenSize
         unsafe load(
-            scratch.input, scratch.floats(.normed) + rows.lowerBound * size, tokens: rows.count, columns: size)
-        unsafe multiply(weights.outputHead, scratch.input, tokens: rows.count, into: scratch.floats(.logits))
+            input, scratch.floats(.normed) + rows.lowerBound * size, tokens: rows.count, columns: size)
+        unsafe multiply(weights.outputHead, input, tokens: rows.count, into: scratch.floats(.logits))
     }
 }

@@ -20,6 +20,14 @@ package final class LoadedModel: @unchecked Sendable {
     package let weights: ResidentTensors
     package let rotary: RotaryTable
     package let scratch: Scratch
+    // The buffers stand here and not in `scratch`: a constant of the object whose method runs is used without counting a
+    // reference to it.
+    /// Inputs of every matrix but `down`: [tokens, inputSize].
+    package let input: ActivationBuffer
+    /// Inputs of experts that not all tokens chose: [rows, hidden].
+    let expertInput: ActivationBuffer
+    /// Inputs of `down`: [rows, intermediate].
+    let intermediate: ActivationBuffer
     /// Whether any matrix is quantised, so that its inputs are wanted as int8 too.
     let usesCodes: Bool
     private let pool: ThreadPool
@@ -56,10 +64,19 @@ package final class LoadedModel: @unchecked Sendable {
         pool = ThreadPool(threadCount: threadCount)
         weights = try ResidentTensors(container: container, configuration: configuration, pool: pool, kept: kept)
         rotary = RotaryTable(configuration.rotary, headSize: AttentionSizes(configuration.attention).ropeHeadSize)
-        scratch = try Scratch(
-            layout: ScratchLayout(configuration: configuration, chunk: plan.chunk, sequences: plan.sequenceCount),
-            hiddenSize: configuration.hiddenSize, expertCount: configuration.experts?.routedExpertCount ?? 0,
-            pairCount: rotary.frequencies.count)
+        let layout = ScratchLayout(configuration: configuration, chunk: plan.chunk, sequences: plan.sequenceCount)
+        do {
+            scratch = try Scratch(
+                layout: layout, hiddenSize: configuration.hiddenSize,
+                expertCount: configuration.experts?.routedExpertCount ?? 0, pairCount: rotary.frequencies.count)
+            input = try ActivationBuffer(tokenCapacity: layout.tokenCount, columnCapacity: layout.inputSize)
+            expertInput = try ActivationBuffer(
+                tokenCapacity: layout.expertRowCount, columnCapacity: configuration.hiddenSize)
+            intermediate = try ActivationBuffer(
+                tokenCapacity: layout.rowCount, columnCapacity: layout.intermediateSize)
+        } catch {
+            throw ModelError(.outOfMemory, "the scratch memory needs \(layout.byteCount) bytes", cause: error)
+        }
         usesCodes =
             container.tensors.values.contains { $0.shape.format.isQuantized }
             || container.experts.values.contains {

@@ -251,14 +251,10 @@ import Synchronization
                 let gate: TensorRole? = configuration.activation.isGated ? .denseGate : nil
                 return try .dense(feedForward(gate: gate, up: .denseUp, down: .denseDown, index, gating))
             }
-            func bias(_ role: TensorRole, _ isThere: Bool) throws(ModelError) -> [Float] {
-                guard isThere else { return [] }
-                let values = try unsafe vector(role, index)
-                return unsafe Array(UnsafeBufferPointer(start: values, count: experts.routedExpertCount))
-            }
-            let choice = Router(
-                experts: experts, bias: try bias(.routerBias, experts.router.hasSelectionBias),
-                logitBias: try bias(.routerLogitBias, experts.router.hasLogitBias == true))
+            let router = experts.router
+            let choice = try unsafe Router(
+                experts: experts, bias: router.hasSelectionBias ? vector(.routerBias, index) : nil,
+                logitBias: router.hasLogitBias == true ? vector(.routerLogitBias, index) : nil)
             let shared =
                 experts.sharedIntermediateSize == 0
                 ? nil : try feedForward(gate: .sharedGate, up: .sharedUp, down: .sharedDown, index, gating)

@@ -19,7 +19,7 @@ extension Router {
     ) -> LossyRouting.Use {
         if ranksByLogits {
             for expert in 0..<expertCount {
-                preferences[expert] = scores[expert] + (logitBias.isEmpty ? 0 : logitBias[expert])
+                preferences[expert] = unsafe scores[expert] + (logitBias?[expert] ?? 0)
             }
         }
         choose(scores: &scores, ranking: &ranking, experts: &experts, weights: &weights)
@@ -39,7 +39,7 @@ extension Router {
     }
 
     /// A softmax has the order of its logits, which are what a part of a range means something for.
-    private var ranksByLogits: Bool { configuration.scoring == .softmax && bias.isEmpty }
+    private var ranksByLogits: Bool { configuration.scoring == .softmax && (unsafe bias == nil) }
 
     /// Chooses again below the untouched ranks. Returns how many experts are new.
     private func substitute(

@@ -7,25 +7,30 @@ import Glibc
 /// DeepSeek-V2 (arXiv 2405.04434, §2.2) and DeepSeek-V3 (arXiv 2412.19437, §2.1.2): scores are a softmax or a sigmoid
 /// of the logits; a selection bias and the limit to a few groups decide *which* experts are taken; the weights come
 /// from the unbiased scores. gpt-oss and Granite choose by the logits and take the softmax of what was chosen.
-package struct Router: Sendable {
+///
+/// It borrows its biases, so that passing it on counts no reference: whoever makes one promises that they outlive it and
+/// don't change.
+@safe package struct Router: @unchecked Sendable {
+    // @unchecked: constant views of memory that nobody writes to.
+
     package let configuration: ModelConfiguration.Router
     package let expertCount: Int
     package let expertsPerToken: Int
-    /// e_score_correction_bias [experts]; empty without one.
-    let bias: [Float]
-    /// Added to the logits [experts]; empty without one.
-    let logitBias: [Float]
+    /// e_score_correction_bias [experts]; nil without one.
+    let bias: UnsafePointer<Float>?
+    /// Added to the logits [experts]; nil without one.
+    let logitBias: UnsafePointer<Float>?
 
     /// - Parameters:
-    ///   - bias, logitBias: as long as `expertCount`, or empty.
-    package init(experts: ModelConfiguration.Experts, bias: [Float], logitBias: [Float] = []) {
+    ///   - bias, logitBias: [experts]
+    package init(
+        experts: ModelConfiguration.Experts, bias: UnsafePointer<Float>? = nil, logitBias: UnsafePointer<Float>? = nil
+    ) {
         configuration = experts.router
         expertCount = experts.routedExpertCount
         expertsPerToken = experts.expertsPerToken
-        precondition([0, expertCount].contains(bias.count), "a router's bias has one value an expert")
-        precondition([0, expertCount].contains(logitBias.count), "a router's bias has one value an expert")
-        self.bias = bias
-        self.logitBias = logitBias
+        unsafe self.bias = bias
+        unsafe self.logitBias = logitBias
     }
 
     private var groupCount: Int { max(configuration.groupCount, 1) }
@@ -78,7 +83,7 @@ package struct Router: Sendable {
     /// What an expert is chosen by. A NaN marks an expert as taken, so one that comes out of damaged weights must not
     /// stay.
     func selectionValue(_ scores: borrowing MutableSpan<Float>, _ expert: Int) -> Float {
-        let value = bias.isEmpty ? scores[expert] : scores[expert] + bias[expert]
+        let value = unsafe scores[expert] + (bias?[expert] ?? 0)
         return value.isNaN ? -.infinity : value
     }
 
@@ -110,7 +115,9 @@ package struct Router: Sendable {
     }
 
     private func score(_ scores: inout MutableSpan<Float>) {
-        for expert in logitBias.indices { scores[expert] += logitBias[expert] }
+        if let logitBias = unsafe logitBias {
+            for expert in 0..<expertCount { unsafe scores[expert] += logitBias[expert] }
+        }
         switch configuration.scoring {
         case .softmaxOfChosen:
             break

@@ -1,15 +1,9 @@
-package import Compute
+import Compute
 import ExpertPaging
 
 /// The forward pass's intermediate results, allocated once. One step uses it at a time.
 package final class Scratch {
     let layout: ScratchLayout
-    /// Inputs of every matrix but `down`: [chunk, inputSize].
-    package let input: ActivationBuffer
-    /// Inputs of experts that not all tokens chose: [rowCount, hidden].
-    let expertInput: ActivationBuffer
-    /// Inputs of `down`: [rowCount, intermediate].
-    let intermediate: ActivationBuffer
     /// Feed-forwards that are computed together.
     var jobs: [FeedForwardJob] = []
     /// Two waves of experts: one is computed while the other is read.
@@ -31,18 +25,10 @@ package final class Scratch {
 
     private let memory: AlignedMemory
 
-    init(layout: ScratchLayout, hiddenSize: Int, expertCount: Int, pairCount: Int) throws(ModelError) {
+    init(layout: ScratchLayout, hiddenSize: Int, expertCount: Int, pairCount: Int) throws(ComputeError) {
         self.layout = layout
-        do {
-            memory = try AlignedMemory(byteCount: layout.floatCount * 4)
-            input = try ActivationBuffer(tokenCapacity: layout.tokenCount, columnCapacity: layout.inputSize)
-            expertInput = try ActivationBuffer(tokenCapacity: layout.expertRowCount, columnCapacity: hiddenSize)
-            intermediate = try ActivationBuffer(
-                tokenCapacity: layout.rowCount, columnCapacity: layout.intermediateSize)
-        } catch {
-            throw ModelError(.outOfMemory, "the scratch memory needs \(layout.byteCount) bytes", cause: error)
-        }
-        let memory = memory
+        let memory = try AlignedMemory(byteCount: layout.floatCount * 4)
+        self.memory = memory
         func floats(_ buffer: ScratchLayout.Buffer) -> UnsafeMutablePointer<Float> {
             unsafe layout.place(of: buffer, in: memory)
         }

@@ -54,32 +54,28 @@ import Testing
             self.residents = (0..<32).map { _ in residents.map(Int32.init) ?? Int32(random.next() % 2) }
         }
 
-        private func router(_ configuration: Configuration, taken: Int) -> Router {
-            Router(
-                experts: .init(
-                    routedExpertCount: logits.count, expertsPerToken: taken, intermediateSize: 32,
-                    sharedIntermediateSize: 0, router: configuration),
-                bias: bias)
-        }
-
         /// nil: by the router alone.
         func choose(_ lossy: LossyRouting?, _ other: Configuration? = nil, taken count: Int? = nil) -> Choice {
-            let router = router(other ?? kind.configuration, taken: count ?? taken)
+            let configuration = ModelConfiguration.Experts(
+                routedExpertCount: logits.count, expertsPerToken: count ?? taken, intermediateSize: 32,
+                sharedIntermediateSize: 0, router: other ?? kind.configuration)
             var (scores, ranking, preferences) = (logits, logits, logits)
-            var experts = [Int32](repeating: -7, count: router.expertsPerToken)
-            var weights = [Float](repeating: .nan, count: router.expertsPerToken)
+            var experts = [Int32](repeating: -7, count: configuration.expertsPerToken)
+            var weights = [Float](repeating: .nan, count: configuration.expertsPerToken)
             var use = LossyRouting.Use()
             var scoreSpan = scores.mutableSpan
             var rankingSpan = ranking.mutableSpan
             var expertSpan = experts.mutableSpan
             var weightSpan = weights.mutableSpan
-            if let lossy {
-                var preferenceSpan = preferences.mutableSpan
-                use = router.choose(
-                    scores: &scoreSpan, ranking: &rankingSpan, preferences: &preferenceSpan, experts: &expertSpan,
-                    weights: &weightSpan, by: lossy, residents: residents.span)
-            } else {
-                router.choose(scores: &scoreSpan, ranking: &rankingSpan, experts: &expertSpan, weights: &weightSpan)
+            var preferenceSpan = preferences.mutableSpan
+            Router.with(configuration, bias: bias) { router in
+                if let lossy {
+                    use = router.choose(
+                        scores: &scoreSpan, ranking: &rankingSpan, preferences: &preferenceSpan, experts: &expertSpan,
+                        weights: &weightSpan, by: lossy, residents: residents.span)
+                } else {
+                    router.choose(scores: &scoreSpan, ranking: &rankingSpan, experts: &expertSpan, weights: &weightSpan)
+                }
             }
             return Choice(experts: experts, weights: weights, use: use)
         }
@@ -220,12 +216,10 @@ import Testing
 
     @Test func damagedLogitsStillGiveDistinctExperts() {
         for kind in Kind.allCases {
-            let configuration = kind.configuration
-            let router = Router(
-                experts: .init(
-                    routedExpertCount: 8, expertsPerToken: 4, intermediateSize: 32, sharedIntermediateSize: 0,
-                    router: configuration),
-                bias: kind.hasBias ? [Float](repeating: .nan, count: 8) : [])
+            let configuration = ModelConfiguration.Experts(
+                routedExpertCount: 8, expertsPerToken: 4, intermediateSize: 32, sharedIntermediateSize: 0,
+                router: kind.configuration)
+            let bias = kind.hasBias ? [Float](repeating: .nan, count: 8) : []
             for value in [Float.nan, .infinity, -.infinity, .greatestFiniteMagnitude] {
                 var scores: [Float] = [0, value, 1, value, 2, value, 3, value]
                 var (ranking, preferences, weights) = (scores, scores, [Float](repeating: 0, count: 4))
@@ -236,9 +230,11 @@ import Testing
                 var weightSpan = weights.mutableSpan
                 var expertSpan = experts.mutableSpan
                 let residents: [Int32] = [0, 1, 0, 0, 1, 0, 0, 1]
-                _ = router.choose(
-                    scores: &scoreSpan, ranking: &rankingSpan, preferences: &preferenceSpan, experts: &expertSpan,
-                    weights: &weightSpan, by: LossyRouting(preferResident: 1), residents: residents.span)
+                Router.with(configuration, bias: bias) { router in
+                    _ = router.choose(
+                        scores: &scoreSpan, ranking: &rankingSpan, preferences: &preferenceSpan, experts: &expertSpan,
+                        weights: &weightSpan, by: LossyRouting(preferResident: 1), residents: residents.span)
+                }
                 #expect(Set(experts).count == 4 && experts.allSatisfy { 0..<8 ~= $0 }, "\(kind) \(value)")
             }
         }

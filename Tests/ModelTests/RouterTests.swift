@@ -15,15 +15,11 @@ import Testing
         groups: Int = 1, groupsPerToken: Int = 1, groupScore: ModelConfiguration.Router.GroupScore = .topTwoSum,
         normalizes: Bool = false, scale: Float = 1
     ) -> Choice {
-        let router = Router(
-            experts: ModelConfiguration.Experts(
-                routedExpertCount: logits.count, expertsPerToken: taken, intermediateSize: 32,
-                sharedIntermediateSize: 0,
-                router: ModelConfiguration.Router(
-                    scoring: scoring, hasSelectionBias: !bias.isEmpty, groupCount: groups,
-                    groupsPerToken: groupsPerToken, groupScore: groupScore, normalizesWeights: normalizes,
-                    weightScale: scale)),
-            bias: bias, logitBias: logitBias)
+        let configuration = ModelConfiguration.Experts(
+            routedExpertCount: logits.count, expertsPerToken: taken, intermediateSize: 32, sharedIntermediateSize: 0,
+            router: ModelConfiguration.Router(
+                scoring: scoring, hasSelectionBias: !bias.isEmpty, groupCount: groups, groupsPerToken: groupsPerToken,
+                groupScore: groupScore, normalizesWeights: normalizes, weightScale: scale))
         var scores = logits
         var ranking = [Float](repeating: 0, count: logits.count)
         var experts = [Int32](repeating: -1, count: taken)
@@ -32,7 +28,9 @@ import Testing
         var rankingSpan = ranking.mutableSpan
         var expertSpan = experts.mutableSpan
         var weightSpan = weights.mutableSpan
-        router.choose(scores: &scoreSpan, ranking: &rankingSpan, experts: &expertSpan, weights: &weightSpan)
+        Router.with(configuration, bias: bias, logitBias: logitBias) { router in
+            router.choose(scores: &scoreSpan, ranking: &rankingSpan, experts: &expertSpan, weights: &weightSpan)
+        }
         return Choice(experts: experts, weights: weights)
     }
 
@@ -49,7 +47,7 @@ import Testing
         let router = Router(
             experts: ModelConfiguration.Experts(
                 routedExpertCount: 4, expertsPerToken: choices[0].count, intermediateSize: 32,
-                sharedIntermediateSize: 0, router: configuration), bias: [])
+                sharedIntermediateSize: 0, router: configuration))
         var uses = [Int32](repeating: 0, count: 4)
         var dropped = 0
         let experts = choices.map { choice in

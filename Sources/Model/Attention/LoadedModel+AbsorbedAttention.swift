@@ -43,7 +43,7 @@ extension LoadedModel {
         _ keyValueUp: Matrix, layer: Int, _ pass: ForwardPass, _ cache: KeyValueCache, rows: Range<Int>,
         positions: Int, _ shape: ModelConfiguration.LatentAttention
     ) {
-        let spans = scratch.spans
+        let spanCount = scratch.spans.count
         let headCount = shape.headCount
         let rank = shape.keyValueLatentRank
         let absorbing = rows.count * headCount * (shape.plainHeadSize + shape.valueHeadSize) * rank
@@ -56,13 +56,14 @@ extension LoadedModel {
         // Parts of the heads, several for each thread.
         let small = max(1, headCount / (4 * threadCount))
         let parts = (headCount + small - 1) / small
-        if spans.count == 1 {
+        if spanCount == 1 {
             // Threads needn't meet between the steps.
             forEach(parts, work: absorbing + attending) { part in
                 let some = heads(ofPart: part, size: small)
                 absorb(keyValueUp, rows: rows, heads: some, shape)
-                attend(cached(spans[0].row), spans[0], slot: 0, queries: 0, heads: some, shape)
-                raise(keyValueUp, rows: rows, spans, heads: some, shape)
+                let span = scratch.spans[0]
+                attend(cached(span.row), span, slot: 0, queries: 0, heads: some, shape)
+                raise(keyValueUp, rows: rows, heads: some, shape)
             }
             return
         }
@@ -70,17 +71,17 @@ extension LoadedModel {
             absorb(keyValueUp, rows: rows, heads: heads(ofPart: part, size: small), shape)
         }
         // All heads together, unless there are too few spans for all threads.
-        let size = spans.count < 2 * threadCount ? 16 : headCount
+        let size = spanCount < 2 * threadCount ? 16 : headCount
         let pieces = (headCount + size - 1) / size
-        forEach(spans.count * pieces, work: attending) { item in
+        forEach(spanCount * pieces, work: attending) { item in
             let (slot, piece) = item.quotientAndRemainder(dividingBy: pieces)
-            let span = spans[slot]
+            let span = scratch.spans[slot]
             attend(
                 cached(span.row), span, slot: slot, queries: span.row - rows.lowerBound,
                 heads: heads(ofPart: piece, size: size), shape)
         }
         forEach(parts, work: absorbing) { part in
-            raise(keyValueUp, rows: rows, spans, heads: heads(ofPart: part, size: small), shape)
+            raise(keyValueUp, rows: rows, heads: heads(ofPart: part, size: small), shape)
         }
     }
 
@@ -135,8 +136,7 @@ extension LoadedModel {
     /// Joins each row's spans in their order: attended = W_UV · Σ p · c, for all rows at once. The absorbed queries have
     /// done their part, and what is joined takes their place.
     private func raise(
-        _ keyValueUp: Matrix, rows: Range<Int>, _ spans: [AbsorbedSpan], heads: Range<Int>,
-        _ shape: ModelConfiguration.LatentAttention
+        _ keyValueUp: Matrix, rows: Range<Int>, heads: Range<Int>, _ shape: ModelConfiguration.LatentAttention
     ) {
         let (plain, value, rank) = (shape.plainHeadSize, shape.valueHeadSize, shape.keyValueLatentRank)
         for head in heads {
@@ -144,10 +144,11 @@ extension LoadedModel {
             var slot = 0
             for place in 0..<rows.count {
                 let whole = spanResult(slot: slot, head: head, shape)
-                for later in 1..<spans[slot].spans.count {
+                let count = scratch.spans[slot].spans.count
+                for later in 1..<count {
                     whole.join(spanResult(slot: slot + later, head: head, shape), count: rank, kernels)
                 }
-                slot += spans[slot].spans.count
+                slot += count
                 unsafe kernels.scale(whole.values, by: 1 / whole.sum.pointee, count: rank)
                 unsafe (joined + place * shape.headCount * rank).update(from: whole.values, count: rank)
             }

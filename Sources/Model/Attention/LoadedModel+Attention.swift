@@ -10,7 +10,7 @@ extension LoadedModel {
         let count = pass.count
         unsafe norm(weights.norm, pass, rows: 0..<count)
         unsafe showInputs(scratch.floats(.normed), count: count, columns: size, of: .attention(layer: layer))
-        unsafe load(scratch.input, scratch.floats(.normed), tokens: count, columns: size)
+        unsafe load(input, scratch.floats(.normed), tokens: count, columns: size)
         switch weights.kind {
         case .latent(let latent): attend(latent, layer: layer, pass, cache)
         case .grouped(let grouped): attend(grouped, layer: layer, pass, cache)
@@ -18,8 +18,8 @@ extension LoadedModel {
         }
         let width = weights.output.shape.columns
         unsafe showInputs(scratch.floats(.attended), count: count, columns: width, of: .attended(layer: layer))
-        unsafe load(scratch.input, scratch.floats(.attended), tokens: count, columns: width)
-        unsafe multiply(weights.output, scratch.input, tokens: count, into: scratch.floats(.delta))
+        unsafe load(input, scratch.floats(.attended), tokens: count, columns: width)
+        unsafe multiply(weights.output, input, tokens: count, into: scratch.floats(.delta))
         if let bias = unsafe weights.outputBias {
             for row in 0..<count { unsafe kernels.add(bias, count: size, into: scratch.floats(.delta) + row * size) }
         }

@@ -9,16 +9,16 @@ extension LoadedModel {
     /// Tokens whose attention one thread computes at a time.
     private static let tokensAtOnce = 64
 
-    /// From `scratch.input`, the normed rows, into `attended`: [rows, heads, headSize].
+    /// From `input`, the normed rows, into `attended`: [rows, heads, headSize].
     func attend(_ weights: ResidentTensors.GroupedAttention, layer: Int, _ pass: ForwardPass, _ cache: KeyValueCache) {
         let shape = weights.shape
         let count = pass.count
         let keyValueSize = shape.keyValueHeadCount * shape.headSize
         let keys = unsafe scratch.floats(.keyValue)
         let values = unsafe keys + count * keyValueSize
-        unsafe multiply(weights.query, scratch.input, tokens: count, into: scratch.floats(.queries))
-        unsafe multiply(weights.key, scratch.input, tokens: count, into: keys)
-        unsafe multiply(weights.value, scratch.input, tokens: count, into: values)
+        unsafe multiply(weights.query, input, tokens: count, into: scratch.floats(.queries))
+        unsafe multiply(weights.key, input, tokens: count, into: keys)
+        unsafe multiply(weights.value, input, tokens: count, into: values)
         forEach(count, work: count * (shape.headCount + 2 * shape.keyValueHeadCount) * shape.headSize * 4) { row in
             let query = unsafe scratch.floats(.queries) + row * shape.headCount * shape.headSize
             let key = unsafe keys + row * keyValueSize
@@ -56,11 +56,10 @@ extension LoadedModel {
         beginSums(weights, count: count)
         unsafe scratch.floats(.attended).update(repeating: 0, count: count * heads * shape.headSize)
         AttentionRun.cut(pass.rows, limit: Self.tokensAtOnce, into: &scratch.runs)
-        let runs = scratch.runs
-        let positions = runs.reduce(0) { $0 + $1.count * ($1.position + $1.count) }
-        forEach(runs.count * shape.keyValueHeadCount, work: 2 * positions * heads * shape.headSize) { item in
+        let positions = scratch.runs.reduce(0) { $0 + $1.count * ($1.position + $1.count) }
+        forEach(scratch.runs.count * shape.keyValueHeadCount, work: 2 * positions * heads * shape.headSize) { item in
             let (index, group) = item.quotientAndRemainder(dividingBy: shape.keyValueHeadCount)
-            let run = runs[index]
+            let run = scratch.runs[index]
             let cached = unsafe CachedLayer(pass.rows[run.firstRow].blocks, layer: layer, of: cache)
             // What lies before the first row's window lies before everybody's.
             let first = max(0, run.position + 1 - (weights.window ?? Int.max))

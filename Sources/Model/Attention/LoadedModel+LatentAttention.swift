@@ -4,11 +4,11 @@ import Container
 /// Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434, §2.1). The cache keeps a position's latent after its norm
 /// and its rotary key after the rotation.
 extension LoadedModel {
-    /// From `scratch.input`, the normed rows, into `attended`: [rows, heads, value].
+    /// From `input`, the normed rows, into `attended`: [rows, heads, value].
     func attend(_ weights: ResidentTensors.LatentAttention, layer: Int, _ pass: ForwardPass, _ cache: KeyValueCache) {
         let shape = weights.shape
         let count = pass.count
-        unsafe multiply(weights.keyValueDown, scratch.input, tokens: count, into: scratch.floats(.keyValue))
+        unsafe multiply(weights.keyValueDown, input, tokens: count, into: scratch.floats(.keyValue))
         projectQueries(weights.query, layer: layer, count: count, shape)
         unsafe rotateAndStore(weights.keyValueLatentNorm, layer: layer, pass, cache, shape)
         let rank = shape.keyValueLatentRank
@@ -21,26 +21,26 @@ extension LoadedModel {
         }
     }
 
-    /// queries: [rows, heads, plain + rope], before the rotation. `scratch.input` holds the normed rows.
+    /// queries: [rows, heads, plain + rope], before the rotation. `input` holds the normed rows.
     private func projectQueries(
         _ query: ResidentTensors.Query, layer: Int, count: Int, _ shape: ModelConfiguration.LatentAttention
     ) {
         let queries = unsafe scratch.floats(.queries)
         switch query {
         case .direct(let matrix):
-            unsafe multiply(matrix, scratch.input, tokens: count, into: queries)
+            unsafe multiply(matrix, input, tokens: count, into: queries)
         case .latent(let down, let norm, let up):
             let rank = down.shape.rows
             let latent = unsafe scratch.floats(.queryLatent)
-            unsafe multiply(down, scratch.input, tokens: count, into: latent)
+            unsafe multiply(down, input, tokens: count, into: latent)
             forEach(count, work: count * rank) { row in
                 let values = unsafe latent + row * rank
                 unsafe kernels.rmsNorm(
                     values, weight: norm, epsilon: shape.latentNormEpsilon, count: rank, into: values)
             }
             unsafe showInputs(latent, count: count, columns: rank, of: .queryLatent(layer: layer))
-            unsafe load(scratch.input, latent, tokens: count, columns: rank)
-            unsafe multiply(up, scratch.input, tokens: count, into: queries)
+            unsafe load(input, latent, tokens: count, columns: rank)
+            unsafe multiply(up, input, tokens: count, into: queries)
         }
     }
 
