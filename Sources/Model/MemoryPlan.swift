@@ -16,7 +16,7 @@ package struct MemoryPlan: Sendable {
         package var isDirect = false
         /// nil: bf16, or f32 for a container in f32.
         package var cacheFormat: CacheFormat?
-        /// Tokens of a prompt that are computed together; nil for the most, up to 256, whose scratch takes no more than
+        /// Tokens of a prompt that are computed together; nil for the most, up to 512, whose scratch takes no more than
         /// an eighth of the memory.
         package var chunk: Int?
         /// Sequences that step together at most; nil for one for every 512 positions of the KV cache, up to 8.
@@ -82,7 +82,7 @@ package struct MemoryPlan: Sendable {
 
     package var byteCount: Int { denseByteCount + cacheByteCount + scratchByteCount + arenaByteCount }
 
-    static let defaultChunk = 256
+    static let defaultChunk = 512
     /// A default context isn't made smaller than this to make room for the rest.
     static let leastContext = 512
     /// A default chunk isn't made smaller than this.

@@ -53,7 +53,7 @@ struct BenchCommand: ParsableCommand {
     @Option(help: "Read experts at so many bytes a second at most, such as 90M, to see what slower storage would give.")
     var storageRate: MemorySize?
 
-    @Option(help: "Tokens of a prompt that are computed together (default: up to 256, as the memory allows).")
+    @Option(help: "Tokens of a prompt that are computed together (default: up to 512, as the memory allows).")
     var chunk: Int?
 
     @Option(

@@ -26,7 +26,7 @@ struct PlanCommand: ParsableCommand {
     @Option(help: "Tokens of prompt and answer together (default: what a quarter of the memory holds).")
     var context: Int?
 
-    @Option(help: "Tokens of a prompt that are computed together (default: up to 256, as the memory allows).")
+    @Option(help: "Tokens of a prompt that are computed together (default: up to 512, as the memory allows).")
     var chunk: Int?
 
     @Option(name: .customLong("kv"), help: "Format of the KV cache, f32 or bf16 (default: f32 for an f32 model).")

@@ -35,7 +35,7 @@ struct ServeOptions: ParsableArguments {
     @Option(name: .customLong("kv"), help: "Format of the KV cache, bf16 or f32 (default: f32 for an f32 model).")
     var cacheFormat: CacheFormat?
 
-    @Option(help: "Tokens of a prompt that are computed together (default: up to 256, as the memory allows).")
+    @Option(help: "Tokens of a prompt that are computed together (default: up to 512, as the memory allows).")
     var chunk: Int?
 
     @Option(help: "Exactly so many experts in memory, whatever the budget would hold.")

@@ -38,7 +38,7 @@ struct TraceCommand: ParsableCommand {
     @Option(help: "Memory to use at most, such as 900M or 2G (default: what the system leaves).")
     var memory: MemorySize?
 
-    @Option(help: "Tokens of the input that are computed together (default: up to 256, as the memory allows).")
+    @Option(help: "Tokens of the input that are computed together (default: up to 512, as the memory allows).")
     var chunk: Int?
 
     @Flag(help: "Compute one token a step, as when text is generated.")
