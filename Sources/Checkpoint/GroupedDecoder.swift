@@ -50,7 +50,7 @@ enum GroupedDecoder {
         let configuration = ModelConfiguration(
             family: modelType, vocabularySize: vocabularySize, hiddenSize: hiddenSize, layerCount: layerCount,
             contextLength: contextLength, normEpsilon: Float(try reader.number("rms_norm_eps")),
-            attention: .grouped(attention), rotary: rotary.rotary, activation: .silu,
+            attention: .grouped(attention), rotary: rotary.rotary(headSize: attention.ropeHeadSize), activation: .silu,
             denseIntermediateSize: feedForward.sparseLayers.contains(false) ? feedForward.denseIntermediateSize : 0,
             sparseLayers: feedForward.sparseLayers, experts: isSparse ? feedForward.experts : nil,
             beginToken: try reader.tokens("bos_token_id", below: vocabularySize).first,

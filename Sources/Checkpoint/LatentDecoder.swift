@@ -34,7 +34,7 @@ enum LatentDecoder {
             family: modelType, vocabularySize: vocabularySize,
             hiddenSize: try reader.count("hidden_size", in: 1...1 << 20), layerCount: layerCount,
             contextLength: contextLength, normEpsilon: Float(try reader.number("rms_norm_eps")),
-            attention: .latent(attention), rotary: rotary.rotary, activation: .silu,
+            attention: .latent(attention), rotary: rotary.rotary(headSize: attention.ropeHeadSize), activation: .silu,
             denseIntermediateSize: sparseLayers.contains(false) ? denseWidth : 0, sparseLayers: sparseLayers,
             experts: sparseLayers.contains(true) ? experts : nil,
             beginToken: try reader.tokens("bos_token_id", below: vocabularySize).first,

@@ -1,7 +1,7 @@
 import Container
 import JSON
 
-/// Llama 2 and its dense successors without scaled frequencies.
+/// Llama 2 and its dense successors.
 enum Llama: Family {
     static let modelTypes = ["llama"]
 

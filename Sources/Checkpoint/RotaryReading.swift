@@ -5,7 +5,8 @@ import JSON
 /// Reads the rotary embedding's keys, in the older spelling (`rope_theta` beside `rope_scaling` with `type`) and the
 /// newer one (all in `rope_parameters`, with `rope_type`).
 struct RotaryReading {
-    var rotary: ModelConfiguration.Rotary
+    private var rotary: ModelConfiguration.Rotary
+    private var frequencies: FrequencyScaling?
     /// m(factor, mscale_all_dim)², which multiplies the softmax scale; 1 without YaRN.
     var softmaxFactor: Double
     /// The part of a head that is rotated.
@@ -39,10 +40,17 @@ struct RotaryReading {
         if let scaling { try readScaling(scaling, contextLength: contextLength) }
     }
 
+    /// - Parameter headSize: the rotated part of a head.
+    func rotary(headSize: Int) -> ModelConfiguration.Rotary {
+        var rotary = rotary
+        rotary.divisors = frequencies?.divisors(theta: rotary.theta, headSize: headSize)
+        return rotary
+    }
+
     private mutating func readScaling(
         _ scaling: ConfigurationReader, contextLength: Int
     ) throws(CheckpointError) {
-        let accepted = ["yarn", "default"]
+        let accepted = ["yarn", "linear", "llama3", "default"]
         let newerType = try scaling.name("rope_type", accepted: accepted)
         let olderType = try scaling.name("type", accepted: accepted)
         if let newerType, let olderType, newerType != olderType {
@@ -56,7 +64,10 @@ struct RotaryReading {
         switch newerType ?? olderType {
         case "yarn": try readYaRN(scaling, contextLength: contextLength)
         case "default": try scaling.mustBe("truncate", .bool(true))
-        default: throw scaling.failure("rope_type", "this key is missing", expected: "\"yarn\" or \"default\"")
+        case let type?: frequencies = try FrequencyScaling(type, scaling)
+        case nil:
+            throw scaling.failure(
+                "rope_type", "this key is missing", expected: accepted.map { "\"\($0)\"" }.joined(separator: " or "))
         }
         try scaling.finish()
     }

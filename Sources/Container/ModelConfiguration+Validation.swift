@@ -64,7 +64,7 @@ extension ModelConfiguration {
             check.require(
                 "rotary", rotary != nil, "a rotary embedding, for the attention has no other positions", "none")
             check.require("encoder", encoder == nil, "none, for the attention isn't an encoder-decoder's", "an encoder")
-            rotary?.check(&check)
+            rotary?.check(&check, pairCount: (attention.ropeHeadSize ?? 0) / 2)
             return
         }
         check.require("rotary", rotary == nil, "none, for the attention is relative", "a rotary embedding")
@@ -115,8 +115,13 @@ extension ModelConfiguration.GroupedAttention {
 }
 
 extension ModelConfiguration.Rotary {
-    fileprivate func check(_ check: inout ConfigurationCheck) {
+    fileprivate func check(_ check: inout ConfigurationCheck, pairCount: Int) {
         check.positive("rotary.theta", theta, below: 1e15)
+        if let divisors {
+            check.range("rotary.divisors.count", divisors.count, pairCount...pairCount)
+            for divisor in divisors { check.positive("rotary.divisors", Double(divisor), below: 1e9) }
+            check.require("rotary.divisors", yarn == nil, "either these or yarn", "both")
+        }
         guard let yarn else { return }
         check.positive("rotary.yarn.factor", yarn.factor, below: 1e9)
         check.range("rotary.yarn.originalContextLength", yarn.originalContextLength, 1...1 << 28)

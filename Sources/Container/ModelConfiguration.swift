@@ -93,6 +93,15 @@ package struct ModelConfiguration: Codable, Sendable, Equatable {
         case latent(LatentAttention)
         case grouped(GroupedAttention)
         case relative(RelativeAttention)
+
+        /// Elements of a head that the rotary embedding turns; nil where there is none.
+        package var ropeHeadSize: Int? {
+            switch self {
+            case .latent(let attention): attention.ropeHeadSize
+            case .grouped(let attention): attention.ropeHeadSize
+            case .relative: nil
+            }
+        }
     }
 
     /// What stands before the decoder in an encoder-decoder (T5, arXiv 1910.10683). The first layers are the encoder's, in
@@ -225,8 +234,10 @@ package struct ModelConfiguration: Codable, Sendable, Equatable {
     package struct Rotary: Codable, Sendable, Equatable {
         package var theta: Double
         package var pairing: Pairing
-        /// nil without position scaling.
+        /// nil without position scaling of this kind.
         package var yarn: YaRN?
+        /// What each pair's frequency is divided by, [ropeHeadSize / 2], for scaling of other kinds; nil: by nothing.
+        package var divisors: [Float]?
 
         package init(theta: Double, pairing: Pairing, yarn: YaRN?) {
             self.theta = theta

@@ -1,7 +1,8 @@
 package import Container
 import Glibc
 
-/// The rotary embedding's frequencies, YaRN's interpolation included (arXiv 2309.00071, §3.2).
+/// The rotary embedding's frequencies, scaled where the model's are: divided one by one, or by YaRN's interpolation
+/// (arXiv 2309.00071, §3.2).
 package struct RotaryTable: Sendable {
     package let pairing: ModelConfiguration.Rotary.Pairing
     /// Radians a position, one for each pair: [ropeHeadSize / 2].
@@ -21,6 +22,7 @@ package struct RotaryTable: Sendable {
         magnitude = rotary.yarn?.magnitude ?? 1
         frequencies = (0..<headSize / 2).map { pair in
             let plain = pow(rotary.theta, -2 * Double(pair) / Double(headSize))
+            if let divisors = rotary.divisors { return plain / Double(divisors[pair]) }
             guard let yarn = rotary.yarn else { return plain }
             let ramp = Self.ramp(pair, yarn, theta: rotary.theta, headSize: headSize)
             return plain * ((1 - ramp) + ramp / yarn.factor)

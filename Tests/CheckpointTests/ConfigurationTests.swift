@@ -141,7 +141,7 @@ struct ConfigurationTests {
         ("\"hidden_act\": \"silu\"", "\"hidden_act\": \"gelu\"", "hidden_act"),
         ("\"topk_method\": \"noaux_tc\"", "\"topk_method\": \"greedy\"", "topk_method"),
         ("\"scoring_func\": \"sigmoid\"", "\"scoring_func\": \"softmax\"", "scoring_func"),
-        ("\"type\": \"yarn\"", "\"type\": \"linear\"", "rope_scaling.type"),
+        ("\"type\": \"yarn\"", "\"type\": \"dynamic\"", "rope_scaling.type"),
         ("\"type\": \"yarn\"", "\"type\": \"yarn\", \"long_factor\": 2", "rope_scaling.long_factor"),
         ("\"factor\": 40,", "", "rope_scaling.factor"),
         ("\"factor\": 40,", "\"factor\": \"40\",", "rope_scaling.factor"),

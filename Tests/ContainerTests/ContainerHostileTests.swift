@@ -28,7 +28,7 @@ import Testing
 
     static let changes: [Change] = [
         Change("major version", .unsupported, "version") { $0.bytes[8] = 2 },
-        Change("minor version", .unsupported, "version") { $0.bytes[10] = 4 },
+        Change("minor version", .unsupported, "version") { $0.bytes[10] = UInt8(ContainerFormat.minorVersion) + 1 },
         Change("superblock's size", .malformed, "superblock.byteCount") { $0.bytes[13] = 0x20 },
         Change("reserved bytes of the superblock", .malformed, "superblock.reserved") { $0.bytes[100] = 1 },
         Change("file length", .truncated, "file.byteCount") { $0[16] += 1 },

@@ -15,6 +15,8 @@ import Testing
                 headCount: 4, keyValueHeadCount: 2, headSize: 16, ropeHeadSize: 8, hasBias: hasBias,
                 headNorm: headNorm, softmaxScale: 0.25))
         model.configuration.rotary?.pairing = .halves
+        model.configuration.rotary?.yarn = nil
+        model.configuration.rotary?.divisors = [1, 1.5, 8, 8]
         return model
     }
 
@@ -48,6 +50,11 @@ import Testing
         (#""hasBias":true"#, #""hasBias":false"#), (#""headNorm":"perHead""#, #""headNorm":"none""#),
         (#""headNorm":"perHead""#, #""headNorm":"whole""#), (#""headNorm":"perHead""#, #""headNorm":"each""#),
         (#""softmaxScale":0.25"#, #""softmaxScale":-1"#), (#""grouped":"#, #""latent":"#),
+        (#"[1,1.5,8,8]"#, #"[1,1.5,8]"#), (#"[1,1.5,8,8]"#, #"[1,1.5,8,0]"#), (#"[1,1.5,8,8]"#, #"[1,1.5,8,-1]"#),
+        (
+            #"[1,1.5,8,8]"#,
+            #"[1,1.5,8,8],"yarn":{"betaFast":32,"betaSlow":1,"factor":2,"magnitude":1,"originalContextLength":64}"#
+        ),
     ])
     func aSenselessConfigurationIsRefused(find: String, replacement: String) throws {
         var image = try ContainerImage(Self.model())

@@ -25,6 +25,13 @@ import Testing
         }
     }
 
+    @Test func frequenciesAreDividedOneByOne() {
+        var rotary = ModelConfiguration.Rotary(theta: 10000, pairing: .halves, yarn: nil)
+        rotary.divisors = [1, 2, 8, 8]
+        let frequencies = RotaryTable(rotary, headSize: 8).frequencies
+        #expect(zip(frequencies, [1, 0.05, 0.00125, 0.000125]).allSatisfy { abs($0 - $1) < 1e-15 })
+    }
+
     @Test func magnitudeScalesBothFunctions() {
         var yarn = YaRNCase.all[0].yarn
         yarn.magnitude = 1.5
