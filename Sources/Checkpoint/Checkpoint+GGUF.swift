@@ -22,6 +22,7 @@ extension Checkpoint {
         var file = try GGUFConfiguration(model, architecture: architecture.name)
         try file.readCommon()
         let modelType = try architecture.read(&file)
+        try file.readPositions()
         file.set("model_type", .string(modelType), from: "general.architecture")
         try file.keys.finish()
         var reading: FamilyReading
@@ -55,19 +56,38 @@ extension FamilyReading {
         // A name that no tensor has is missed by the role's own.
         nameOfTensor = { architecture.name(of: $0, sharesEmbedding: sharesEmbedding) ?? "\($0)" }
         nameOfExpert = GGUFNames.name(of:_:)
+        partOfTensor = { _ in nil }
+        partOfExpert = { _, _ in nil }
         let layerCount = configuration.layerCount
         skipped = (layerCount..<layerCount + 64).map { layer in
             SkippedSource(
                 prefix: GGUFNames.prefix(ofLayer: layer), reason: "layer \(layer) (multi-token prediction)")
         }
-        if let factors = model.entries[GGUFNames.frequencyFactors] {
-            guard try factors.file.floats(of: factors.tensor).allSatisfy({ $0 == 1 }) else {
-                throw CheckpointError(
-                    .unsupportedFamily, "rotary frequencies that are scaled one by one aren't supported",
-                    path: factors.file.path, offset: factors.tensor.offset, tensor: factors.tensor.name,
-                    expected: "factors of 1")
-            }
-            skipped.append(SkippedSource(prefix: GGUFNames.frequencyFactors, reason: "factors of 1"))
+        if let factors = model.entries[GGUFNames.frequencyFactors] { try takeFactors(factors) }
+    }
+
+    /// The converter writes what each frequency is divided by, and not how that came about.
+    private mutating func takeFactors(_ entry: GGUFModel.Entry) throws(CheckpointError) {
+        func failure(_ message: String, expected: String, found: String) -> CheckpointError {
+            CheckpointError(
+                .wrongTensor, message, path: entry.file.path, offset: entry.tensor.offset, tensor: entry.tensor.name,
+                expected: expected, found: found)
         }
+        let count = (configuration.attention.ropeHeadSize ?? 0) / 2
+        guard entry.tensor.dimensions == [count] else {
+            throw failure(
+                "not a factor for each rotated pair", expected: "\([count])", found: "\(entry.tensor.dimensions)")
+        }
+        let factors = try entry.file.floats(of: entry.tensor)
+        if let factor = factors.first(where: { !($0 > 0 && $0 < 1e9) }) {
+            throw failure("a factor that no frequency has", expected: "numbers above 0", found: "\(factor)")
+        }
+        let isOne = factors.allSatisfy { $0 == 1 }
+        guard isOne || (configuration.rotary?.yarn == nil && configuration.rotary?.divisors == nil) else {
+            throw failure(
+                "rotary frequencies that are scaled twice", expected: "factors of 1, for rope.scaling.type scales too",
+                found: "others")
+        }
+        if !isOne { configuration.rotary?.divisors = factors }
     }
 }

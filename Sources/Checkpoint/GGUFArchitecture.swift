@@ -19,8 +19,12 @@ struct GGUFArchitecture: Sendable {
         GGUFArchitecture(name: "olmoe", read: readOLMoE),
         GGUFArchitecture(name: "deepseek", alternatesHalves: true, read: readDeepSeekV1),
         GGUFArchitecture(name: "deepseek2", read: readDeepSeek),
-        GGUFArchitecture(name: "glm4moe", names: [.feedForwardNorm: "post_attention_norm.weight"], read: readGLM4MoE),
+        GGUFArchitecture(name: "glm4moe", names: normBehindAttention, read: readGLM4MoE),
+        GGUFArchitecture(name: "dots1", read: readDots1),
+        GGUFArchitecture(name: "gpt-oss", names: normBehindAttention, read: readGPTOSS),
     ]
+
+    private static let normBehindAttention = [TensorRole.feedForwardNorm: "post_attention_norm.weight"]
 
     static func of(_ model: GGUFModel) throws(CheckpointError) -> GGUFArchitecture {
         let name = model.files[0].text("general.architecture")
@@ -108,16 +112,30 @@ struct GGUFArchitecture: Sendable {
 
     private static func readGLM4MoE(_ file: inout GGUFConfiguration) throws(CheckpointError) -> String {
         try file.readGrouped(takesPartialRotation: true)
-        file.readSharedAndRouted()
-        file.copy("expert_group_count", to: "n_group", absent: .integer(1))
-        file.copy("expert_group_used_count", to: "topk_group", absent: .integer(1))
-        file.copy("expert_weights_norm", to: "norm_topk_prob", absent: .bool(false))
-        file.copy("expert_weights_scale", to: "routed_scaling_factor", absent: .integer(1))
-        try file.mustScoreBy(.sigmoid)
+        try file.readBiasedChoice()
         // The smaller models have the one, the larger ones the other.
         file.set("attention_bias", .bool(file.has("blk.0.attn_q.bias")))
         file.set("use_qk_norm", .bool(file.has("blk.0.attn_q_norm.weight")))
         return "glm4_moe"
+    }
+
+    private static func readDots1(_ file: inout GGUFConfiguration) throws(CheckpointError) -> String {
+        try file.readGrouped()
+        try file.readBiasedChoice()
+        return "dots1"
+    }
+
+    private static func readGPTOSS(_ file: inout GGUFConfiguration) throws(CheckpointError) -> String {
+        try file.readGrouped()
+        try file.keys.mustBe("expert_feed_forward_length", file.json["intermediate_size"] ?? .null)
+        file.copy([
+            "attention.sliding_window": "sliding_window", "expert_count": "num_local_experts",
+            "expert_used_count": "num_experts_per_tok",
+        ])
+        // Published configurations say it, and files don't.
+        file.hasExactRamp = true
+        file.endAnswers(with: ["<|return|>", "<|endoftext|>", "<|call|>"])
+        return "gpt_oss"
     }
 }
 
@@ -146,6 +164,16 @@ extension GGUFConfiguration {
             "expert_count": "n_routed_experts", "expert_used_count": "num_experts_per_tok",
             "expert_shared_count": "n_shared_experts", "expert_feed_forward_length": "moe_intermediate_size",
         ])
+    }
+
+    /// Routing as DeepSeek-V3's, in files that may leave out what does nothing.
+    mutating func readBiasedChoice() throws(CheckpointError) {
+        readSharedAndRouted()
+        copy("expert_group_count", to: "n_group", absent: .integer(1))
+        copy("expert_group_used_count", to: "topk_group", absent: .integer(1))
+        copy("expert_weights_norm", to: "norm_topk_prob", absent: .bool(false))
+        copy("expert_weights_scale", to: "routed_scaling_factor", absent: .integer(1))
+        try mustScoreBy(.sigmoid)
     }
 
     /// The newer files describe latent attention as if all heads had one key and value, the latent, and have the real

@@ -12,6 +12,8 @@ struct GGUFConfiguration {
     private var origins: [String: String] = [:]
     /// What a person should know, each a sentence.
     var warnings: [String] = []
+    /// Whether YaRN's ramp isn't rounded to whole pairs.
+    var hasExactRamp = false
 
     init(_ model: GGUFModel, architecture: String) throws(CheckpointError) {
         self.model = model
@@ -64,9 +66,24 @@ extension GGUFConfiguration {
             "feed_forward_length": "intermediate_size", "attention.head_count": "num_attention_heads",
             "attention.layer_norm_rms_epsilon": "rms_norm_eps",
         ])
+    }
+
+    /// What an architecture leaves of how tokens see one another, and the rotary embedding.
+    mutating func readPositions() throws(CheckpointError) {
         try readRotary()
         try keys.mustBe("attention.causal", .bool(true))
         try keys.mustBe("attention.sliding_window", .integer(0))
+    }
+
+    /// Ends answers with these tokens too, where there are such.
+    mutating func endAnswers(with names: [String]) {
+        let tokens = model.files[0].texts("tokenizer.ggml.tokens") ?? []
+        var ends = json["eos_token_id"]?.array ?? []
+        for id in names.compactMap({ tokens.firstIndex(of: $0) }) where !ends.contains(.integer(id)) {
+            ends.append(.integer(id))
+        }
+        members.removeAll { $0.name == "eos_token_id" }
+        set("eos_token_id", .array(ends), from: "tokenizer.ggml.eos_token_id")
     }
 
     private mutating func readVocabulary() throws(CheckpointError) {
@@ -95,10 +112,10 @@ extension GGUFConfiguration {
         copy("rope.freq_base", to: "rope_theta", absent: .integer(10000))
         // How the context was extended; the values that count stand beside it.
         keys.ignore(["rope.scaling.finetuned"])
+        let type = try keys.name("rope.scaling.type", accepted: ["none", "linear", "yarn"])
+        if type == nil || type == "linear" { try readLinearScaling() }
         try keys.mustBe("rope.scale_linear", .integer(1))
-        guard try keys.name("rope.scaling.type", accepted: ["none", "linear", "yarn"]) == "yarn" else {
-            return try keys.mustBe("rope.scaling.factor", .integer(1))
-        }
+        guard type == "yarn" else { return try keys.mustBe("rope.scaling.factor", .integer(1)) }
         try keys.mustBe("rope.scaling.yarn_ext_factor", .integer(1))
         try keys.mustBe("rope.scaling.attn_factor", .integer(1))
         var scaling: [JSONValue.Member] = [.init(name: "type", value: .string("yarn"))]
@@ -116,7 +133,16 @@ extension GGUFConfiguration {
                 scaling.append(.init(name: name, value: .number(multiplier * 10)))
             }
         }
+        if hasExactRamp { scaling.append(.init(name: "truncate", value: .bool(false))) }
         set("rope_scaling", .object(scaling))
+    }
+
+    /// A factor alone means it, as does the key that older files have.
+    private mutating func readLinearScaling() throws(CheckpointError) {
+        let key = keys.has("rope.scaling.factor") ? "rope.scaling.factor" : "rope.scale_linear"
+        guard let factor = try keys.numberIfPresent(key), factor != 1 else { return }
+        set("rope_scaling", ["type": "linear", "factor": .number(factor)])
+        origins["rope_scaling.factor"] = keys.path(of: key)
     }
 
     /// Attention whose heads share keys and values in groups.

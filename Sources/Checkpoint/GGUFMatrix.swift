@@ -68,6 +68,7 @@ struct GGUFMatrix: StoredMatrix {
     func readPacked(
         _ range: Range<Int>, codes: UnsafeMutableBufferPointer<UInt8>, scales: UnsafeMutableBufferPointer<UInt16>
     ) throws(CheckpointError) {
+        guard let scaleFormat = importFormat?.scaleFormat else { preconditionFailure("\(name) isn't packed") }
         let groups = columns / BlockFormat.groupSize
         try forEachPart(of: range) { (part, rows, place) throws(CheckpointError) in
             let type = part.entry.tensor.type
@@ -81,7 +82,7 @@ struct GGUFMatrix: StoredMatrix {
             let partScales = unsafe UnsafeMutableBufferPointer(rebasing: scales[first..<first + count])
             unsafe type.unpack(UnsafeRawBufferPointer(raw), codes: partCodes, scales: partScales)
             for index in 0..<count {
-                let scale = unsafe NumberFormat.float(f16: partScales[index])
+                let scale = unsafe NumberFormat.float(scale: partScales[index], scaleFormat)
                 guard scale.isFinite else {
                     throw part.notFinite(
                         "\(scale)", "scale", row: range.lowerBound + place + index / groups, "group \(index % groups)")

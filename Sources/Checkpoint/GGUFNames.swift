@@ -10,10 +10,13 @@ enum GGUFNames {
         .keyValueLatentNorm: "attn_kv_a_norm.weight", .keyValueUp: "attn_kv_b.weight",
         .attentionOutput: "attn_output.weight", .key: "attn_k.weight", .value: "attn_v.weight",
         .queryBias: "attn_q.bias", .keyBias: "attn_k.bias", .valueBias: "attn_v.bias",
+        .attentionOutputBias: "attn_output.bias", .sinks: "attn_sinks.weight",
         .queryNorm: "attn_q_norm.weight", .keyNorm: "attn_k_norm.weight", .feedForwardNorm: "ffn_norm.weight",
         .denseGate: "ffn_gate.weight", .denseUp: "ffn_up.weight", .denseDown: "ffn_down.weight",
         .router: "ffn_gate_inp.weight", .routerBias: "exp_probs_b.bias", .sharedGate: "ffn_gate_shexp.weight",
         .sharedUp: "ffn_up_shexp.weight", .sharedDown: "ffn_down_shexp.weight",
+        .routerLogitBias: "ffn_gate_inp.bias", .expertGateBias: "ffn_gate_exps.bias",
+        .expertUpBias: "ffn_up_exps.bias", .expertDownBias: "ffn_down_exps.bias",
     ]
 
     static let embedding = "token_embd.weight"

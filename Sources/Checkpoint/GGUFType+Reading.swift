@@ -3,12 +3,13 @@ import Container
 
 /// What the bytes of a type stand for.
 extension GGUFType {
-    /// In which format the container can hold such blocks code for code. Their scales are binary16.
+    /// In which format the container can hold such blocks code for code.
     var importFormat: ImportFormat? {
         switch self {
         case .q8_0: ImportFormat(format: .q8, scaleFormat: .f16)
         case .q4_0: ImportFormat(format: .q4, table: .linear, scaleFormat: .f16)
         case .iq4_nl: ImportFormat(format: .q4, table: .nonLinear, scaleFormat: .f16)
+        case .mxfp4: Microscaling.importFormat
         default: nil
         }
     }
@@ -18,10 +19,10 @@ extension GGUFType {
     ///   - values: as many as the blocks have.
     func decode(_ raw: UnsafeRawBufferPointer, into values: UnsafeMutableBufferPointer<Float>) {
         precondition(raw.count / blockByteCount * blockLength == values.count)
-        if let superBlock = unsafe superBlock {
+        if let blockDecoding = unsafe blockDecoding {
             for block in 0..<raw.count / blockByteCount {
                 let (bytes, first) = (block * blockByteCount, block * blockLength)
-                unsafe superBlock(
+                unsafe blockDecoding(
                     UnsafeRawBufferPointer(rebasing: raw[bytes..<bytes + blockByteCount]),
                     UnsafeMutableBufferPointer(rebasing: values[first..<first + blockLength]))
             }
@@ -38,7 +39,7 @@ extension GGUFType {
         unsafe unpack(raw, codes: codes, scales: scales)
         let table = importFormat.table.values.map(Float.init)
         for group in scales.indices {
-            let scale = unsafe NumberFormat.float(f16: scales[group])
+            let scale = unsafe NumberFormat.float(scale: scales[group], importFormat.scaleFormat)
             for index in group * blockLength..<(group + 1) * blockLength {
                 let code = unsafe codes[index]
                 let value = importFormat.format == .q8 ? Float(Int8(bitPattern: code)) : table[Int(code)]
@@ -47,21 +48,24 @@ extension GGUFType {
         }
     }
 
-    /// Takes blocks of a type that has an `importFormat` apart: a scale, then 32 signed bytes, or 16 bytes of which byte i
-    /// holds element i in the low and 16 + i in the high half.
+    /// Takes blocks of a type that has an `importFormat` apart: a scale (of MXFP4 an exponent, a byte), then 32 signed
+    /// bytes, or 16 bytes of which byte i holds element i in the low and 16 + i in the high half.
     func unpack(
         _ raw: UnsafeRawBufferPointer, codes: UnsafeMutableBufferPointer<UInt8>,
         scales: UnsafeMutableBufferPointer<UInt16>
     ) {
+        let scaleByteCount = self == .mxfp4 ? 1 : 2
         for group in scales.indices {
             let block = group * blockByteCount
-            unsafe scales[group] = UInt16(raw[block]) | UInt16(raw[block + 1]) << 8
+            unsafe scales[group] =
+                scaleByteCount == 1
+                ? Microscaling.halfScale(raw[block]) : UInt16(raw[block]) | UInt16(raw[block + 1]) << 8
             let first = group * blockLength
             if self == .q8_0 {
                 for index in 0..<32 { unsafe codes[first + index] = raw[block + 2 + index] }
             } else {
                 for index in 0..<16 {
-                    let byte = unsafe raw[block + 2 + index]
+                    let byte = unsafe raw[block + scaleByteCount + index]
                     unsafe codes[first + index] = byte & 15
                     unsafe codes[first + 16 + index] = byte >> 4
                 }

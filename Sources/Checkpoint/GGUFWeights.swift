@@ -14,7 +14,8 @@ struct GGUFWeights: WeightSource {
     }
 
     var listed: [ListedTensor] {
-        model.entries.values.map { entry in
+        // The configuration has what the factors say.
+        model.entries.values.filter { $0.tensor.name != GGUFNames.frequencyFactors }.map { entry in
             ListedTensor(
                 name: entry.tensor.name, path: entry.file.path, offset: entry.tensor.offset,
                 byteCount: entry.tensor.byteCount, form: "\(entry.tensor.type.name) \(entry.tensor.dimensions)")

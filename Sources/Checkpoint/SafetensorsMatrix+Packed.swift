@@ -25,8 +25,7 @@ extension SafetensorsMatrix {
         switch (packedScale?.kind, packedScale?.tensor.element) {
         case (.excess8, .bf16): ImportFormat(format: .q4, scaleFormat: .bf16)
         case (.excess8, .f16): ImportFormat(format: .q4, scaleFormat: .f16)
-        // Any power of two down to 2^-128.
-        case (.e2m1, _): ImportFormat(format: .q4, table: .e2m1, scaleFormat: .bf16)
+        case (.e2m1, _): Microscaling.importFormat
         default: nil
         }
     }
@@ -40,7 +39,7 @@ extension SafetensorsMatrix {
         try unsafe readCodes(range, into: codes)
         if packedScale.kind == .e2m1 {
             let powers = try readPowers(range, packedScale)
-            for index in scales.indices { unsafe scales[index] = Self.halfPower(powers[index]) }
+            for index in scales.indices { unsafe scales[index] = Microscaling.halfScale(powers[index]) }
             return
         }
         let place = scalePlace(range, packedScale)
@@ -62,7 +61,7 @@ extension SafetensorsMatrix {
             let powers = try readPowers(range, scale)
             let table = CodeTable.e2m1.values.map(Float.init)
             for index in destination.indices {
-                let bits = Self.halfPower(powers[index / Self.packedGroupSize])
+                let bits = Microscaling.halfScale(powers[index / Self.packedGroupSize])
                 unsafe destination[index] = table[Int(codes[index])] * NumberFormat.float(bf16: bits)
             }
             return
@@ -124,23 +123,17 @@ extension SafetensorsMatrix {
             }
         }
         if let failure { throw failure }
-        if let index = powers.firstIndex(where: { $0 > Self.greatestPower }) {
+        if let index = powers.firstIndex(where: { $0 > Microscaling.greatestExponent }) {
             let row = range.lowerBound + index / groups
             throw CheckpointError(
                 .notFinite, "the weights have a scale that isn't finite", path: scale.file.path,
                 offset: scale.tensor.offset + row * rowStride / Self.packedGroupSize + index % groups,
-                tensor: scale.tensor.name, expected: "at most \(Self.greatestPower), so that 6 · 2^(n − 127) is finite",
+                tensor: scale.tensor.name,
+                expected: "at most \(Microscaling.greatestExponent), so that 6 · 2^(n − 127) is finite",
                 found: "\(powers[index]) in row \(row), group \(index % groups)",
                 advice: "The checkpoint is damaged; get the file again")
         }
         return powers
-    }
-
-    private static let greatestPower: UInt8 = 252
-
-    /// The bf16 bits of 2^(exponent − 128), subnormal for the two least.
-    private static func halfPower(_ exponent: UInt8) -> UInt16 {
-        exponent >= 2 ? UInt16(exponent - 1) << 7 : UInt16(32) << exponent
     }
 
     /// The first scale of a range's rows, from the start of its file.

@@ -133,12 +133,12 @@ import Testing
         if let place = damage.place { #expect(error.tensor == place || error.key == place, "\(error)") }
     }
 
-    /// Q5_0, whose blocks fit the rows.
+    /// Q8_1, whose blocks fit the rows.
     @Test func aTypeThatCannotBeReadIsCalledByName() throws {
         var image = try GGUFFixture("llama", .f32).image
-        image[tensor: "blk.0.ffn_up.weight"]?.kind = 6
+        image[tensor: "blk.0.ffn_up.weight"]?.kind = 9
         let error = try failure(image.bytes)
-        #expect(error.code == .wrongTensor && error.found == "Q5_0")
+        #expect(error.code == .wrongTensor && error.found == "Q8_1")
         #expect(error.expected?.contains("Q8_0") == true)
     }
 

@@ -17,7 +17,13 @@ import Testing
     }
 
     private func expectSame(_ checkpoint: Checkpoint, _ name: String) throws {
-        let original = try Checkpoint(directory: Fixtures.checkpoint(name))
+        try expectSame(checkpoint, directory: Fixtures.checkpoint(name))
+    }
+
+    private func expectSame(
+        _ checkpoint: Checkpoint, directory: String, takesPrediction: Bool = true
+    ) throws {
+        let original = try Checkpoint(directory: directory, takesPrediction: takesPrediction)
         #expect(checkpoint.configuration == original.configuration)
         #expect(checkpoint.tensors.map(\.requirement) == original.tensors.map(\.requirement))
         for (tensor, other) in zip(checkpoint.tensors, original.tensors) {
@@ -28,8 +34,9 @@ import Testing
             #expect(try bits(expert.gate) == bits(other.gate), "\(expert.key)")
             #expect(try bits(expert.up) == bits(other.up), "\(expert.key)")
             #expect(try bits(expert.down) == bits(other.down), "\(expert.key)")
+            #expect(expert.matrices.map(\.importFormat) == other.matrices.map(\.importFormat))
         }
-        #expect(checkpoint.skipped.isEmpty)
+        #expect(checkpoint.skipped.isEmpty == original.skipped.isEmpty)
     }
 
     private func bits(_ matrix: SourceMatrix) throws -> [UInt32] {
@@ -172,18 +179,58 @@ import Testing
     }
 
     @Test func factorsOfOneChangeNothing() throws {
+        let checkpoint = try open(withFactors([Float](repeating: 1, count: 8)))
+        try expectSame(checkpoint, "llama")
+        #expect(checkpoint.configuration.rotary?.divisors == nil)
+    }
+
+    private func withFactors(_ factors: [Float]) throws -> GGUFImage {
         var image = try GGUFFixture("llama", .f32).image
-        var factors = [Float](repeating: 1, count: 8)
-        func add() {
-            image[tensor: "rope_freqs.weight"] = .init(
-                name: "rope_freqs.weight", dimensions: [8], kind: 0, bytes: BlockWriting.f32.bytes(factors))
+        image[tensor: "rope_freqs.weight"] = .init(
+            name: "rope_freqs.weight", dimensions: [factors.count], kind: 0, bytes: BlockWriting.f32.bytes(factors))
+        return image
+    }
+
+    /// The factors are those that the converter wrote for the same scaling.
+    @Test func factorsScaleAsTheConfigurationThatTheyWereMadeFrom() throws {
+        var edited = try EditedCheckpoint("llama")
+        edited.replace(
+            "\"rope_type\": \"default\"",
+            with: """
+                "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+                "original_max_position_embeddings": 64
+                """)
+        let original = try edited.open().configuration.rotary
+        let factors: [Float] = [1, 1.293975830078125, 7.667385101318359, 8, 8, 8, 8, 8]
+        #expect(original?.divisors == factors)
+        #expect(try open(withFactors(factors)).configuration.rotary == original)
+    }
+
+    @Test func linearScalingDividesAlike() throws {
+        var edited = try EditedCheckpoint("llama")
+        edited.replace("\"rope_type\": \"default\"", with: "\"rope_type\": \"linear\", \"factor\": 2.5")
+        try edited.write(to: directory)
+        var image = try GGUFFixture(directory: directory.path, .f32).image
+        try expectSame(try open(image), directory: directory.path)
+        #expect(try open(image).configuration.rotary?.divisors == Array(repeating: 2.5, count: 8))
+        // Older files have another key.
+        image["llama.rope.scaling.type"] = nil
+        image["llama.rope.scaling.factor"] = nil
+        image["llama.rope.scale_linear"] = .float32(2.5)
+        try expectSame(try open(image), directory: directory.path)
+    }
+
+    @Test func factorsThatDoNotFitAreRefused() throws {
+        var scaledTwice = try withFactors([Float](repeating: 4, count: 8))
+        scaledTwice["llama.rope.scaling.type"] = .text("linear")
+        scaledTwice["llama.rope.scaling.factor"] = .float32(2)
+        for image in [
+            try withFactors([Float](repeating: 4, count: 7)), try withFactors([1, 1, 1, 1, 1, 1, 1, 0]),
+            try withFactors([1, 1, 1, 1, 1, 1, 1, .nan]), scaledTwice,
+        ] {
+            let error = #expect(throws: CheckpointError.self) { try open(image) }
+            #expect(error?.code == .wrongTensor && error?.tensor == "rope_freqs.weight")
         }
-        add()
-        #expect(try open(image).skipped.map(\.tensorCount) == [1])
-        factors[7] = 8
-        add()
-        let error = #expect(throws: CheckpointError.self) { try open(image) }
-        #expect(error?.code == .unsupportedFamily && error?.tensor == "rope_freqs.weight")
     }
 
     /// Files from before the key have no groups in their metadata, but the published models' shapes tell.
@@ -245,7 +292,9 @@ import Testing
         let checkpoint = try open(GGUFFixture("olmoe", type).image)
         let original = try Checkpoint(directory: Fixtures.checkpoint("olmoe"))
         // Half of a step of the largest value's code, against that value, and what rounding the scale adds.
-        let limits: [BlockWriting: Float] = [.f32: 0, .f16: 1 / 2048, .bf16: 1 / 256, .q8_0: 1 / 220, .q4_0: 1 / 7]
+        let limits: [BlockWriting: Float] = [
+            .f32: 0, .f16: 1 / 2048, .bf16: 1 / 256, .q8_0: 1 / 220, .q4_0: 1 / 7, .mxfp4: 1 / 4,
+        ]
         for (expert, other) in zip(checkpoint.experts, original.experts) {
             let (values, expected) = (
                 try expert.down.values(rows: 0..<64), try other.down.values(rows: 0..<64)
@@ -259,14 +308,27 @@ import Testing
         }
     }
 
-    /// XXH3-64 of what the public `gguf` package makes of the same bytes, as binary32.
-    @Test(arguments: [
-        (12 as UInt32, 144, [0, 2], 0x277d_093f_a357_8dfe as UInt64), (13, 176, [0, 2], 0xa8d0_d141_3ef3_20d8),
-        (14, 210, [208], 0xbbee_459f_0bf5_8769),
-    ])
-    func blocksWithScalesOfScalesStandForTheirValues(
-        kind: UInt32, byteCount: Int, scales: [Int], checksum: UInt64
-    ) throws {
+    /// Of one kind, so many a row of 256 values, with binary16 numbers at these bytes.
+    struct Blocks: Sendable {
+        var kind: UInt32
+        var count = 1
+        var byteCount: Int
+        var scales: [Int]
+        /// XXH3-64 of what the public `gguf` package makes of the same rows, as binary32.
+        var checksum: UInt64
+
+        static let all = [
+            Blocks(kind: 12, byteCount: 144, scales: [0, 2], checksum: 0x277d_093f_a357_8dfe),
+            Blocks(kind: 13, byteCount: 176, scales: [0, 2], checksum: 0xa8d0_d141_3ef3_20d8),
+            Blocks(kind: 14, byteCount: 210, scales: [208], checksum: 0xbbee_459f_0bf5_8769),
+            Blocks(kind: 3, count: 8, byteCount: 20, scales: [0, 2], checksum: 0x10e1_8166_2fe8_5faa),
+            Blocks(kind: 6, count: 8, byteCount: 22, scales: [0], checksum: 0x5d8a_5f8a_6c93_078a),
+            Blocks(kind: 7, count: 8, byteCount: 24, scales: [0, 2], checksum: 0x0ba5_6443_68e8_1057),
+        ]
+    }
+
+    @Test(arguments: Blocks.all) func blocksThatTheContainerDoesNotHaveStandForTheirValues(blocks: Blocks) throws {
+        let scales = (0..<blocks.count).flatMap { block in blocks.scales.map { block * blocks.byteCount + $0 } }
         var image = GGUFImage()
         image["general.architecture"] = .text("llama")
         for (key, value) in [
@@ -284,17 +346,19 @@ import Testing
             let zeros = [UInt8](repeating: 0, count: 4 * dimensions.reduce(1, *))
             image.tensors.append(.init(name: "\(name).weight", dimensions: dimensions, kind: 0, bytes: zeros))
         }
-        let blocks = (0..<4).flatMap { row in
-            var block = (0..<byteCount).map { UInt8(truncatingIfNeeded: $0 * 37 + row * 91 + 11) }
-            for (number, place) in scales.enumerated() {
-                block[place] = UInt8(0x1F + row)
-                block[place + 1] = UInt8(0x21 + 4 * number)
+        let bytes = (0..<4).flatMap { row in
+            var bytes = (0..<blocks.count * blocks.byteCount).map {
+                UInt8(truncatingIfNeeded: $0 * 37 + row * 91 + 11)
             }
-            return block
+            for (number, place) in scales.enumerated() {
+                bytes[place] = UInt8(0x1F + row)
+                bytes[place + 1] = UInt8(0x21 + 4 * number)
+            }
+            return bytes
         }
-        image.tensors.append(.init(name: "token_embd.weight", dimensions: [256, 4], kind: kind, bytes: blocks))
+        image.tensors.append(.init(name: "token_embd.weight", dimensions: [256, 4], kind: blocks.kind, bytes: bytes))
         let matrix = try #require(try open(image).tensors.first).matrix
-        #expect(try XXH3.hash(matrix.values(rows: 0..<4).flatMap { little($0.bitPattern) }) == checksum)
+        #expect(try XXH3.hash(matrix.values(rows: 0..<4).flatMap { little($0.bitPattern) }) == blocks.checksum)
         #expect(try matrix.values(rows: 2..<3) == Array(matrix.values(rows: 0..<4)[512..<768]))
     }
 }

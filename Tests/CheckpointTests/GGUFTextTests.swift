@@ -10,8 +10,8 @@ import Tokenizer
 
     init() throws { directory = try TemporaryDirectory() }
 
-    private func open(_ edit: (inout GGUFImage) -> Void) throws -> Checkpoint {
-        var image = try GGUFFixture("llama", .f32).image
+    private func open(of name: String = "llama", _ edit: (inout GGUFImage) -> Void) throws -> Checkpoint {
+        var image = try GGUFFixture(name, .f32).image
         // What the converter made of a byte-level tokenizer.
         let file = try GGUFFile(InputFile(path: Fixtures.gguf("llama-q8_0")))
         image["tokenizer.ggml.model"] = .text("gpt2")
@@ -62,6 +62,19 @@ import Tokenizer
             $0["tokenizer.ggml.eom_token_id"] = .uint32(1)
         }
         #expect(checkpoint.configuration.endTokens == [1, 7])
+    }
+
+    /// gpt-oss ends an answer in three ways, of which files name the first.
+    @Test func callsOfToolsEndAnswersOfGPTOSS() throws {
+        let names = ["<|startoftext|>", "<|return|>", "<|call|>", "<|end|>", "<|endoftext|>"]
+        let checkpoint = try open(of: "gpt-oss") {
+            guard case .texts(var tokens) = $0["tokenizer.ggml.tokens"] else { return }
+            tokens.replaceSubrange(0..<names.count, with: names)
+            $0["tokenizer.ggml.tokens"] = .texts(tokens)
+            $0["tokenizer.ggml.merges"] = .texts([])
+            $0["tokenizer.ggml.pre"] = .text("gpt-4o")
+        }
+        #expect(checkpoint.configuration.endTokens == [1, 4, 2])
     }
 
     @Test func samplersAreSetAsTheFileSays() throws {

@@ -107,8 +107,8 @@ struct GGUFModelTarget: FuzzTarget {
 
     private static func addExperts(to image: inout GGUFImage) {
         add("blk.0.ffn_gate_inp.weight", [32, 2], .f32, to: &image)
-        for part in ["gate", "up", "down"] {
-            add("blk.0.ffn_\(part)_exps.weight", [32, 32, 2], part == "down" ? .iq4_nl : .q4_0, to: &image)
+        for (part, type) in [("gate", BlockWriting.q4_0), ("up", .mxfp4), ("down", .iq4_nl)] {
+            add("blk.0.ffn_\(part)_exps.weight", [32, 32, 2], type, to: &image)
         }
     }
 

@@ -8,13 +8,14 @@ package enum BlockWriting: UInt32, Sendable, CaseIterable {
     case q8_0 = 8
     case iq4_nl = 20
     case bf16 = 30
+    case mxfp4 = 39
 
     package func bytes(_ values: [Float]) -> [UInt8] {
         switch self {
         case .f32: values.flatMap { little($0.bitPattern) }
         case .f16: values.flatMap { little(NumberFormat.f16($0)) }
         case .bf16: values.flatMap { little(NumberFormat.bf16($0)) }
-        case .q4_0, .q8_0, .iq4_nl:
+        case .q4_0, .q8_0, .iq4_nl, .mxfp4:
             stride(from: 0, to: values.count, by: 32).flatMap { block(Array(values[$0..<$0 + 32])) }
         }
     }
@@ -31,18 +32,27 @@ package enum BlockWriting: UInt32, Sendable, CaseIterable {
         case .q4_0:
             let scale = extreme / -8
             let inverse = scale == 0 ? 0 : 1 / scale
-            return packed(scale, values.map { UInt8(min(15, max(0, Int($0 * inverse + 8.5)))) })
+            let codes = values.map { UInt8(min(15, max(0, Int($0 * inverse + 8.5)))) }
+            return packed(little(NumberFormat.f16(scale)), codes)
+        case .mxfp4:
+            // The greatest value is 4 to 8 times the scale.
+            let exponent = extreme == 0 ? -127 : Int(abs(extreme).exponent) - 2
+            let scale = Float(sign: .plus, exponent: exponent - 1, significand: 1)
+            return packed([UInt8(exponent + 127)], nearest(values, .e2m1, scale))
         default:
             let scale = extreme / -127
-            let codes = values.map { value in
-                let levels = CodeTable.nonLinear.values.map { abs(Float($0) * scale - value) }
-                return UInt8(levels.indices.min { levels[$0] < levels[$1] } ?? 0)
-            }
-            return packed(scale, codes)
+            return packed(little(NumberFormat.f16(scale)), nearest(values, .nonLinear, scale))
         }
     }
 
-    private func packed(_ scale: Float, _ codes: [UInt8]) -> [UInt8] {
-        little(NumberFormat.f16(scale)) + (0..<16).map { codes[$0] | codes[$0 + 16] << 4 }
+    private func nearest(_ values: [Float], _ table: CodeTable, _ scale: Float) -> [UInt8] {
+        values.map { value in
+            let levels = table.values.map { abs(Float($0) * scale - value) }
+            return UInt8(levels.indices.min { levels[$0] < levels[$1] } ?? 0)
+        }
+    }
+
+    private func packed(_ scale: [UInt8], _ codes: [UInt8]) -> [UInt8] {
+        scale + (0..<16).map { codes[$0] | codes[$0 + 16] << 4 }
     }
 }

@@ -4,7 +4,7 @@ import JSON
 import TestSupport
 
 /// A small checkpoint in the form that llama.cpp's converter gives it: its names, stacks of experts, keys and values of
-/// latent attention apart, the rows of queries and keys in another order, and the metadata.
+/// latent attention apart, the rows of queries and keys in another order, gate and up that took turns apart, and the metadata.
 package struct GGUFFixture {
     package var image = GGUFImage()
     private let configuration: JSONValue
@@ -13,13 +13,16 @@ package struct GGUFFixture {
 
     /// The checkpoints that this can write.
     package static let names = [
-        "deepseek-v1", "deepseek-v2", "deepseek-v2-lite", "deepseek-v3", "glm4-moe", "llama", "mixtral", "moonlight",
-        "olmoe", "qwen3", "qwen3-moe",
+        "deepseek-v1", "deepseek-v2", "deepseek-v2-lite", "deepseek-v3", "dots1", "glm4-moe", "glm4-moe-lite",
+        "gpt-oss", "gpt-oss-mxfp4", "llama", "mixtral", "moonlight", "olmoe", "qwen3", "qwen3-moe",
     ]
 
-    /// - Parameter type: of the matrices; norms, biases and routers are F32.
     package init(_ name: String, _ type: BlockWriting) throws {
-        let directory = Fixtures.checkpoint(name)
+        try self.init(directory: Fixtures.checkpoint(name), type)
+    }
+
+    /// - Parameter type: of the matrices; norms, biases and routers are F32, and MXFP4 stays what it is.
+    package init(directory: String, _ type: BlockWriting) throws {
         self.type = type
         configuration = try JSONValue(
             parsing: [UInt8](try Data(contentsOf: URL(filePath: "\(directory)/config.json"))),
@@ -27,9 +30,10 @@ package struct GGUFFixture {
         architecture =
             switch configuration["model_type"]?.string {
             case "mixtral": "llama"
-            case "deepseek_v2", "deepseek_v3": "deepseek2"
+            case "deepseek_v2", "deepseek_v3", "glm4_moe_lite": "deepseek2"
             case "qwen3_moe": "qwen3moe"
             case "glm4_moe": "glm4moe"
+            case "gpt_oss": "gpt-oss"
             case let other: other ?? ""
             }
         addMetadata()
@@ -37,7 +41,10 @@ package struct GGUFFixture {
         for file in try FileManager.default.contentsOfDirectory(atPath: directory)
         where file.hasPrefix("model") && file.hasSuffix(".safetensors") {
             let file = try SafetensorsFile(path: "\(directory)/\(file)")
-            for tensor in file.header.tensors { floats[tensor.name] = (tensor.shape, try file.floats(of: tensor)) }
+            for tensor in file.header.tensors where tensor.element != .u8 {
+                floats[tensor.name] = (tensor.shape, try file.floats(of: tensor))
+            }
+            try addMicroscaled(file)
         }
         for (name, tensor) in floats.sorted(by: { $0.key < $1.key }) where expert(name) == nil {
             add(name, tensor.shape, tensor.values)
@@ -58,7 +65,9 @@ package struct GGUFFixture {
         "self_attn.kv_b_proj": "attn_kv_b", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up",
         "mlp.down_proj": "ffn_down", "mlp.gate": "ffn_gate_inp", "block_sparse_moe.gate": "ffn_gate_inp",
         "mlp.shared_experts.gate_proj": "ffn_gate_shexp", "mlp.shared_experts.up_proj": "ffn_up_shexp",
-        "mlp.shared_experts.down_proj": "ffn_down_shexp",
+        "mlp.shared_experts.down_proj": "ffn_down_shexp", "mlp.router": "ffn_gate_inp", "enorm": "nextn.enorm",
+        "hnorm": "nextn.hnorm", "eh_proj": "nextn.eh_proj", "shared_head.norm": "nextn.shared_head_norm",
+        "embed_tokens": "nextn.embed_tokens", "shared_head.head": "nextn.shared_head_head",
     ]
 
     private mutating func add(_ name: String, _ shape: [Int], _ values: [Float]) {
@@ -74,18 +83,21 @@ package struct GGUFFixture {
         let inner = words[3..<words.count - 1].joined(separator: ".")
         if suffix == "e_score_correction_bias" { return put(layer + "exp_probs_b.bias", shape, values) }
         if inner == "self_attn.kv_b_proj" { return addSplit(layer, values) }
+        if suffix == "sinks" { return put(layer + "attn_sinks.weight", shape, values) }
+        if inner == "mlp.experts" { return addFused(layer, suffix, shape, values) }
         var values = values
         let alternates = ["llama", "deepseek"].contains(architecture)
         if alternates, inner == "self_attn.q_proj" || inner == "self_attn.k_proj" {
             values = alternating(values, columns: shape[1])
         }
         var target = Self.layerNames[inner] ?? inner
-        if architecture == "glm4moe", target == "ffn_norm" { target = "post_attention_norm" }
+        if ["glm4moe", "gpt-oss"].contains(architecture), target == "ffn_norm" { target = "post_attention_norm" }
         put("\(layer)\(target).\(suffix)", shape, values)
     }
 
-    private mutating func put(_ name: String, _ shape: [Int], _ values: [Float]) {
-        let isFloat = shape.count == 1 || name.contains("_norm.") || name.contains("gate_inp")
+    mutating func put(_ name: String, _ shape: [Int], _ values: [Float]) {
+        let isFloat =
+            shape.count == 1 || name.contains("_norm.") || name.contains("gate_inp") || name.hasSuffix(".bias")
         let kind = isFloat ? BlockWriting.f32 : type
         image.tensors.append(
             .init(
@@ -166,11 +178,16 @@ package struct GGUFFixture {
         }
         if architecture != "deepseek2", architecture != "glm4moe" { set("nextn_predict_layers", nil) }
         if architecture == "deepseek2", integer("num_nextn_predict_layers") == 0 { set("nextn_predict_layers", nil) }
+        if architecture == "gpt-oss" {
+            set("expert_feed_forward_length", integer("intermediate_size"))
+            set("attention.sliding_window", integer("sliding_window"))
+        }
         image["\(architecture).attention.layer_norm_rms_epsilon"] = float("rms_norm_eps")
         addRotary()
         addAttention()
         addRouter()
         image["tokenizer.ggml.model"] = .text("none")
+        if configuration["model_type"]?.string == "glm4_moe_lite" { image["tokenizer.ggml.pre"] = .text("glm4") }
         image["tokenizer.ggml.bos_token_id"] = .uint32(0)
         image["tokenizer.ggml.eos_token_id"] = .uint32(1)
     }
@@ -189,8 +206,14 @@ package struct GGUFFixture {
         let head = integer("head_dim") ?? (integer("hidden_size") ?? 0) / (integer("num_attention_heads") ?? 1)
         let factor = parameters?["partial_rotary_factor"]?.number ?? 1
         set("rope.dimension_count", integer("qk_rope_head_dim") ?? Int(Double(head) * factor))
-        guard let scaling = configuration["rope_scaling"], scaling["type"]?.string == "yarn" else { return }
+        guard let scaling = configuration["rope_scaling"] ?? parameters else { return }
         let prefix = "\(architecture).rope.scaling"
+        let kind = scaling["type"]?.string ?? scaling["rope_type"]?.string
+        if kind == "linear" {
+            image["\(prefix).type"] = .text("linear")
+            image["\(prefix).factor"] = float("factor", in: scaling)
+        }
+        guard kind == "yarn" else { return }
         image["\(prefix).type"] = .text("yarn")
         image["\(prefix).factor"] = float("factor", in: scaling)
         image["\(prefix).yarn_beta_fast"] = float("beta_fast", in: scaling)
@@ -211,9 +234,10 @@ package struct GGUFFixture {
     }
 
     private mutating func addRouter() {
-        let isSigmoid = configuration["scoring_func"]?.string == "sigmoid" || architecture == "glm4moe"
+        let isGLM = configuration["model_type"]?.string?.hasPrefix("glm4_moe") == true
+        let isSigmoid = configuration["scoring_func"]?.string == "sigmoid" || isGLM
         if isSigmoid || configuration["scoring_func"] != nil { set("expert_gating_func", isSigmoid ? 2 : 1) }
-        if ["deepseek2", "glm4moe"].contains(architecture) {
+        if ["deepseek2", "dots1", "glm4moe"].contains(architecture) {
             image["\(architecture).expert_weights_scale"] = float("routed_scaling_factor")
             if configuration["norm_topk_prob"] == .bool(true) {
                 image["\(architecture).expert_weights_norm"] = .bool(true)

@@ -6,7 +6,7 @@ import Quantizer
 import TestSupport
 import Testing
 
-/// Which values of a GGUF file survive exactly: those of Q8_0 as int8, of Q4_0 and IQ4_NL as int4.
+/// Which values of a GGUF file survive exactly: those of Q8_0 as int8, of Q4_0, IQ4_NL and MXFP4 as int4.
 @Suite("Blocks of GGUF files that are taken over") struct GGUFImportTests {
     private let directory: TemporaryDirectory
 
@@ -18,10 +18,12 @@ import Testing
         return try Checkpoint(path: path)
     }
 
-    private func convert(_ checkpoint: Checkpoint, _ type: ConversionType) throws -> ContainerReader {
-        let path = "\(directory.path)/model.moe"
+    private func convert(
+        _ checkpoint: Checkpoint, _ type: ConversionType, name: String = "model", isPure: Bool = true
+    ) throws -> ContainerReader {
+        let path = "\(directory.path)/\(name).moe"
         let conversion = Conversion(
-            checkpoint, plan: FormatPlan(checkpoint.configuration, type: type, isPure: true), packing: .never,
+            checkpoint, plan: FormatPlan(checkpoint.configuration, type: type, isPure: isPure), packing: .never,
             threadCount: 2, progress: ConversionProgress(totalByteCount: 1, hashByteCount: 1))
         _ = try conversion.run(into: try ContainerWriter(path: path, replacing: true), tool: "test")
         return try ContainerReader(path: path)
@@ -43,6 +45,7 @@ import Testing
     static let cases: [(String, BlockWriting, ConversionType, CodeTable)] = [
         ("mixtral", .q8_0, .int8, .linear), ("mixtral", .q4_0, .int4, .linear),
         ("mixtral", .iq4_nl, .int4, .nonLinear), ("qwen3-moe", .q8_0, .int8, .linear),
+        ("mixtral", .mxfp4, .int4, .e2m1),
     ]
 
     @Test(arguments: cases) func everyValueIsTheSameBitForBit(
@@ -50,12 +53,13 @@ import Testing
     ) throws {
         let checkpoint = try source(name, type)
         let reader = try convert(checkpoint, target)
+        let scaleFormat = type == .mxfp4 ? ScaleFormat.bf16 : .f16
         for expert in checkpoint.experts {
             let record = try #require(reader.experts[expert.key])
             let layout = record.layout
             let memory = try AlignedMemory(byteCount: record.byteCount)
             try reader.readExpert(record, into: memory.base, scratch: .init(start: nil, count: 0), verify: true)
-            #expect(layout.gateUpScaleFormat == .f16 && layout.downScaleFormat == .f16)
+            #expect(layout.gateUpScaleFormat == scaleFormat && layout.downScaleFormat == scaleFormat)
             #expect(layout.gateUpTable == table && layout.downTable == table)
             let stride = layout.gateUpStride
             let gate = values(layout.gateShape, memory.base, table, stride: stride)
@@ -67,12 +71,40 @@ import Testing
         // Rows in another order and the embedding's layout too.
         for tensor in checkpoint.tensors where !tensor.requirement.mustBeF32 {
             let record = try #require(reader.tensors[tensor.requirement.key])
-            #expect(record.shape.format == (target == .int8 ? .q8 : .q4) && record.shape.scaleFormat == .f16)
+            #expect(record.shape.format == (target == .int8 ? .q8 : .q4))
+            #expect(record.shape.scaleFormat == scaleFormat)
             let memory = try AlignedMemory(byteCount: record.shape.byteCount)
             try reader.readTensor(record, into: memory.base)
             let stored = values(record.shape, memory.base, record.table, stride: record.shape.strideByteCount)
             #expect(try stored == values(tensor.matrix), "\(tensor.requirement.key)")
         }
+    }
+
+    /// The same arrays, whatever the weights came in, and the same configuration.
+    @Test(arguments: [
+        ("gpt-oss-mxfp4", ConversionType.int4), ("gpt-oss-mxfp4", .int8), ("gpt-oss", .int4), ("glm4-moe-lite", .bf16),
+    ])
+    func theContainerIsTheOneOfTheCheckpoint(name: String, type: ConversionType) throws {
+        let reader = try convert(try source(name, .f32), type, isPure: false)
+        let original = try convert(
+            Checkpoint(directory: Fixtures.checkpoint(name)), type, name: "original", isPure: false)
+        #expect(reader.metadata.configuration == original.metadata.configuration)
+        #expect(reader.tensors == original.tensors && reader.experts == original.experts)
+    }
+
+    /// 2^127 and more times 6 is no binary32, and 255 means NaN.
+    @Test(arguments: [253, 254, 255] as [UInt8], [ConversionType.int4, .bf16])
+    func exponentsThatAreTooLargeAreRefused(exponent: UInt8, type: ConversionType) throws {
+        let path = "\(directory.path)/model.gguf"
+        var image = try GGUFFixture("gpt-oss-mxfp4", .f32).image
+        let name = "blk.1.ffn_down_exps.weight"
+        // Row 2, the second group.
+        image[tensor: name]?.bytes[17 * (2 * 2 + 1)] = exponent
+        try image.write(to: path)
+        let checkpoint = try Checkpoint(path: path)
+        let error = #expect(throws: CheckpointError.self) { try convert(checkpoint, type) }
+        #expect(error?.code == .notFinite && error?.tensor == name)
+        #expect(error?.found?.contains("row 2, \(type == .int4 ? "group 1" : "column 32")") == true)
     }
 
     /// Keys' and values' parts of latent attention become one matrix, which has to be quantised.

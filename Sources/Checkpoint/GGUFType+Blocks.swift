@@ -1,10 +1,14 @@
 import Compute
 
-/// The types whose blocks have 256 elements, in groups with scales that are multiples of the block's own.
+/// The types whose blocks the container has no format for: those of 256 elements, in groups with scales that are multiples
+/// of the block's own, and those of 32 with an offset or a fifth bit.
 extension GGUFType {
-    /// The arithmetic of one such type: a block's bytes into 256 values. nil for other types.
-    var superBlock: ((UnsafeRawBufferPointer, UnsafeMutableBufferPointer<Float>) -> Void)? {
+    /// The arithmetic of one such type: a block's bytes into its values. nil for other types.
+    var blockDecoding: ((UnsafeRawBufferPointer, UnsafeMutableBufferPointer<Float>) -> Void)? {
         switch self {
+        case .q4_1: { unsafe Self.decodeSmall($0, hasOffset: true, high: nil, into: $1) }
+        case .q5_0: { unsafe Self.decodeSmall($0, hasOffset: false, high: 2, into: $1) }
+        case .q5_1: { unsafe Self.decodeSmall($0, hasOffset: true, high: 4, into: $1) }
         case .q4_k: { unsafe Self.decodeOffset($0, high: nil, into: $1) }
         case .q5_k: { unsafe Self.decodeOffset($0, high: 16, into: $1) }
         case .q6_k: { unsafe Self.decodeSigned($0, into: $1) }
@@ -58,6 +62,24 @@ extension GGUFType {
                 let multiple = unsafe Float(Int8(bitPattern: block[192 + element / 16]))
                 unsafe values[element] = scale * multiple * Float(Int(low | high << 4) - 32)
             }
+        }
+    }
+
+    /// Q4_1, Q5_0 and Q5_1: `d · q + m`, or `d · (q − 16)` without an m. A block has d, m, the codes' fifth bits, bit e of
+    /// 32 for element e, and their lower four: byte i has element i in the low and 16 + i in the high half.
+    ///
+    /// - Parameter high: where the fifth bits begin.
+    private static func decodeSmall(
+        _ block: UnsafeRawBufferPointer, hasOffset: Bool, high: Int?, into values: UnsafeMutableBufferPointer<Float>
+    ) {
+        let scale = unsafe half(block, 0)
+        let offset = hasOffset ? unsafe half(block, 2) : 0
+        let codes = (high.map { $0 + 4 }) ?? 4
+        for element in 0..<32 {
+            let byte = unsafe block[codes + element % 16]
+            var code = Int(element < 16 ? byte & 15 : byte >> 4)
+            if let high { code |= unsafe Int(block[high + element / 8] >> UInt8(element % 8) & 1) << 4 }
+            unsafe values[element] = hasOffset ? scale * Float(code) + offset : scale * Float(code - 16)
         }
     }
 
