@@ -4,11 +4,10 @@ import JSON
 extension Checkpoint {
     /// Opens what somebody named: the folder of a published model, or a GGUF file (of several parts the first).
     ///
-    /// - Parameter takesPrediction: whether a folder's layers for multi-token prediction are taken too. A GGUF file's never
-    ///   are.
+    /// - Parameter takesPrediction: whether layers for multi-token prediction are taken too.
     package init(path: String, takesPrediction: Bool = true) throws(CheckpointError) {
         if InputFile.isRegular(path: path) {
-            try self.init(gguf: path)
+            try self.init(gguf: path, takesPrediction: takesPrediction)
         } else {
             try self.init(directory: path, takesPrediction: takesPrediction)
         }
@@ -16,7 +15,7 @@ extension Checkpoint {
 
     /// Opens a model in GGUF, with its tokenizer, and checks that every tensor that its metadata call for is there in its
     /// shape, and no other.
-    private init(gguf path: String) throws(CheckpointError) {
+    private init(gguf path: String, takesPrediction: Bool) throws(CheckpointError) {
         let model = try GGUFModel(path: path)
         let architecture = try GGUFArchitecture.of(model)
         var file = try GGUFConfiguration(model, architecture: architecture.name)
@@ -35,6 +34,7 @@ extension Checkpoint {
         try reading.take(architecture, model)
         let weights = GGUFWeights(
             model, reading.configuration, alternatesHalves: architecture.alternatesHalves)
+        let notes = try reading.addPrediction(weights, isTaken: takesPrediction)
         let map = try TensorMap(reading, weights)
 
         self.path = path
@@ -44,7 +44,7 @@ extension Checkpoint {
         tensors = map.tensors
         experts = map.experts
         skipped = map.skipped
-        warnings = file.warnings + text.warnings
+        warnings = file.warnings + text.warnings + notes
         files = model.files.map(\.file)
     }
 }
@@ -58,11 +58,8 @@ extension FamilyReading {
         nameOfExpert = GGUFNames.name(of:_:)
         partOfTensor = { _ in nil }
         partOfExpert = { _, _ in nil }
-        let layerCount = configuration.layerCount
-        skipped = (layerCount..<layerCount + 64).map { layer in
-            SkippedSource(
-                prefix: GGUFNames.prefix(ofLayer: layer), reason: "layer \(layer) (multi-token prediction)")
-        }
+        prefixOfLayer = GGUFNames.prefix(ofLayer:)
+        skipped = []
         if let factors = model.entries[GGUFNames.frequencyFactors] { try takeFactors(factors) }
     }
 

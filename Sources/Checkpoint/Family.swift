@@ -18,6 +18,8 @@ struct FamilyReading {
     var nameOfTensor: (TensorKey) -> String
     /// The checkpoint's name of one of a routed expert's matrices.
     var nameOfExpert: (ExpertPart, ExpertKey) -> String
+    /// The beginning of the checkpoint's names of a layer's tensors.
+    var prefixOfLayer: (Int) -> String = CommonNames.prefix(ofLayer:)
     /// Tensors that may be there and aren't wanted.
     var skipped: [SkippedSource]
     /// Layers behind the last one that predict more than one token at once, as the configuration has it.

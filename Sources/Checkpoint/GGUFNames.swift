@@ -17,6 +17,9 @@ enum GGUFNames {
         .sharedUp: "ffn_up_shexp.weight", .sharedDown: "ffn_down_shexp.weight",
         .routerLogitBias: "ffn_gate_inp.bias", .expertGateBias: "ffn_gate_exps.bias",
         .expertUpBias: "ffn_up_exps.bias", .expertDownBias: "ffn_down_exps.bias",
+        .predictionEmbeddingNorm: "nextn.enorm.weight", .predictionHiddenNorm: "nextn.hnorm.weight",
+        .predictionProjection: "nextn.eh_proj.weight", .predictionOutputNorm: "nextn.shared_head_norm.weight",
+        .predictionEmbedding: "nextn.embed_tokens.weight", .predictionHead: "nextn.shared_head_head.weight",
     ]
 
     static let embedding = "token_embd.weight"

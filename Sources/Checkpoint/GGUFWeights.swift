@@ -47,6 +47,14 @@ struct GGUFWeights: WeightSource {
         return SourceMatrix(GGUFMatrix(name: name, rows: rows, columns: columns, parts: parts))
     }
 
+    func isCopy(_ name: String, of original: String) throws(CheckpointError) -> Bool {
+        guard let copy = model.entries[name], let own = model.entries[original], copy.tensor.type == own.tensor.type,
+            copy.tensor.dimensions == own.tensor.dimensions
+        else { return false }
+        return try copy.file.file.hasBytes(
+            copy.tensor.byteCount, at: copy.tensor.offset, of: own.file.file, at: own.tensor.offset)
+    }
+
     /// A head's rows are stored in the order 0, d/2, 1, d/2 + 1, … where rotation takes neighbours.
     private func rowParts(_ entry: GGUFModel.Entry, _ name: String, _ rows: Int) -> [GGUFMatrix.Part] {
         guard alternatesHalves, name.hasSuffix(".attn_q.weight") || name.hasSuffix(".attn_k.weight"),

@@ -71,6 +71,21 @@ package final class InputFile: Sendable {
         return bytes
     }
 
+    private static let comparedByteCount = 4 << 20
+
+    /// Whether so many bytes from `offset` on are those of another file, or of another place; the caller has checked that
+    /// all are there.
+    func hasBytes(
+        _ count: Int, at offset: Int, of other: InputFile, at otherOffset: Int
+    ) throws(CheckpointError) -> Bool {
+        for start in stride(from: 0, to: count, by: Self.comparedByteCount) {
+            let length = min(Self.comparedByteCount, count - start)
+            let own = try bytes(offset + start..<offset + start + length)
+            guard try own == other.bytes(otherOffset + start..<otherOffset + start + length) else { return false }
+        }
+        return true
+    }
+
     /// The whole of a file that has no business being larger than `limit`.
     package func allBytes(atMost limit: Int) throws(CheckpointError) -> [UInt8] {
         guard byteCount <= limit else {

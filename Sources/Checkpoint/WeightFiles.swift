@@ -84,6 +84,14 @@ struct WeightFiles: WeightSource {
                 columnStride: place.columnStride, scale: scale, packedScale: nil))
     }
 
+    func isCopy(_ name: String, of original: String) throws(CheckpointError) -> Bool {
+        guard let copy = entries[name], let own = entries[original], copy.tensor.element == own.tensor.element,
+            copy.tensor.shape == own.tensor.shape
+        else { return false }
+        return try copy.file.file.hasBytes(
+            copy.tensor.byteCount, at: copy.tensor.offset, of: own.file.file, at: own.tensor.offset)
+    }
+
     private static let scaleSuffix = "_scale_inv"
 
     private func scale(

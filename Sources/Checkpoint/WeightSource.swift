@@ -10,6 +10,9 @@ protocol WeightSource {
         used: inout Set<String>
     ) throws(CheckpointError) -> SourceMatrix
 
+    /// Whether a tensor is of the same type and shape as another and the same to the last bit.
+    func isCopy(_ name: String, of original: String) throws(CheckpointError) -> Bool
+
     /// Everything that is there.
     var listed: [ListedTensor] { get }
 }

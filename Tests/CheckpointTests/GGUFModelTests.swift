@@ -168,14 +168,33 @@ import Testing
         #expect(head.matrix.name == "token_embd.weight")
     }
 
-    @Test func layersThatPredictMoreAreSkippedAndSaidSo() throws {
-        var image = try GGUFFixture("glm4-moe", .f32).image
-        let norm = try #require(image[tensor: "output_norm.weight"])
-        image.tensors.append(
-            .init(name: "blk.3.nextn.enorm.weight", dimensions: [64], kind: norm.kind, bytes: norm.bytes))
-        let checkpoint = try open(image)
-        #expect(checkpoint.skipped.map(\.tensorCount) == [1])
-        #expect(checkpoint.skipped[0].reason.contains("layer 3"))
+    /// A layer like the last one, with norms and a projection of its own, a copy of the embedding and another head.
+    @Test(arguments: ["glm4-moe", "glm4-moe-lite"], [true, false])
+    func layersThatPredictMoreAreTaken(name: String, takesPrediction: Bool) throws {
+        var edited = try EditedCheckpoint(name)
+        let count = 3
+        if name != "glm4-moe" {
+            edited.replace("\"num_nextn_predict_layers\": 0", with: "\"num_nextn_predict_layers\": 1")
+        }
+        let (last, added) = ("model.layers.\(count - 1).", "model.layers.\(count).")
+        for (name, tensor) in edited.tensors where name.hasPrefix(last) {
+            edited.tensors[name.replacing(last, with: added)] = tensor
+        }
+        let norm = try #require(edited.tensors["model.norm.weight"])
+        for name in ["enorm", "hnorm", "shared_head.norm"] { edited.tensors["\(added)\(name).weight"] = norm }
+        let projection = (0..<64 * 128).map { Float($0 % 7 - 3) }
+        edited.tensors[added + "eh_proj.weight"] = .init(
+            element: .f32, shape: [64, 128], bytes: BlockWriting.f32.bytes(projection))
+        edited.tensors[added + "embed_tokens.weight"] = edited.tensors["model.embed_tokens.weight"]
+        edited.tensors[added + "shared_head.head.weight"] = edited.tensors["model.embed_tokens.weight"]
+        try edited.write(to: directory)
+
+        try GGUFFixture(directory: directory.path, .f32).image.write(to: "\(directory.path)/model.gguf")
+        let checkpoint = try Checkpoint(path: "\(directory.path)/model.gguf", takesPrediction: takesPrediction)
+        try expectSame(checkpoint, directory: directory.path, takesPrediction: takesPrediction)
+        let layers = checkpoint.configuration.predictionLayers
+        #expect(layers == (takesPrediction ? [.init(hasOwnEmbedding: false, hasOwnHead: true)] : nil))
+        #expect(checkpoint.skipped.map(\.reason).contains { $0.contains("layer \(count)") })
     }
 
     @Test func factorsOfOneChangeNothing() throws {
