@@ -37,6 +37,9 @@ extension SafetensorsMatrix {
     func readRows(
         _ range: Range<Int>, into destination: UnsafeMutableBufferPointer<Float>
     ) throws(CheckpointError) {
+        if isTransposed {
+            return try unsafe readTransposed([range], into: destination)
+        }
         if let packedScale {
             try unsafe unpack(range, packedScale, into: destination)
         } else if element == .f32 {
@@ -49,14 +52,21 @@ extension SafetensorsMatrix {
             unsafe FloatReading.convert(element, UnsafeRawBufferPointer(raw), into: destination)
         }
         if let scale { try unsafe multiply(destination, of: range, by: scale) }
-        if let place = unsafe FloatReading.firstNotFinite(in: UnsafeBufferPointer(destination)) {
-            let row = range.lowerBound + place / columns
+        try unsafe checkFinite(destination, of: [range])
+    }
+
+    /// - Parameter ranges: the rows whose values these are.
+    func checkFinite(
+        _ values: UnsafeMutableBufferPointer<Float>, of ranges: [Range<Int>]
+    ) throws(CheckpointError) {
+        if let place = unsafe FloatReading.firstNotFinite(in: UnsafeBufferPointer(values)) {
+            let row = Array(ranges.joined())[place / columns]
             let element = row * rowStride + place % columns * columnStride
             let byte = packedScale == nil ? element * self.element.byteCount : element / 2
             throw CheckpointError(
                 .notFinite, "the weights have a value that isn't finite", path: file.path,
                 offset: offset + byte, tensor: name, expected: "finite numbers",
-                found: "\(unsafe destination[place]) in row \(row), column \(place % columns)",
+                found: "\(unsafe values[place]) in row \(row), column \(place % columns)",
                 advice: "The checkpoint is damaged; get the file again")
         }
     }
@@ -69,22 +79,15 @@ extension SafetensorsMatrix {
         guard !isContiguous else {
             return try unsafe file.file.read(into: raw, at: offset + range.lowerBound * rowStride * size)
         }
-        // What is read at once lies in the direction in which the elements are nearer to each other.
-        let goesByRow = columnStride <= rowStride
-        let (lines, length) = goesByRow ? (range.count, columns) : (columns, range.count)
-        let (lineStride, step) = goesByRow ? (rowStride, columnStride) : (columnStride, rowStride)
-        let (targetLine, targetStep) = goesByRow ? (columns, 1) : (1, columns)
-        guard length > 0 else { return }
         let line = UnsafeMutableRawBufferPointer.allocate(
-            byteCount: ((length - 1) * step + 1) * size, alignment: 64)
+            byteCount: ((columns - 1) * columnStride + 1) * size, alignment: 64)
         defer { unsafe line.deallocate() }
-        for index in 0..<lines {
-            try unsafe file.file.read(
-                into: line, at: offset + (range.lowerBound * rowStride + index * lineStride) * size)
-            for place in 0..<length {
-                let from = place * step * size
+        for row in range {
+            try unsafe file.file.read(into: line, at: offset + row * rowStride * size)
+            for column in 0..<columns {
+                let from = column * columnStride * size
                 let source = unsafe UnsafeRawBufferPointer(rebasing: line[from..<from + size])
-                let target = (index * targetLine + place * targetStep) * size
+                let target = ((row - range.lowerBound) * columns + column) * size
                 unsafe UnsafeMutableRawBufferPointer(rebasing: raw[target..<target + size]).copyMemory(from: source)
             }
         }

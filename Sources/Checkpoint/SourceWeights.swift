@@ -33,6 +33,21 @@ package struct SourceMatrix: Sendable {
         try unsafe stored.readRows(range, into: destination)
     }
 
+    /// Whether reading rows goes through the whole matrix in the file, so that few rows cost nearly what all cost.
+    package var isTransposed: Bool { stored.isTransposed }
+
+    /// Reads the rows of several ranges one behind the other, as `readRows` does, and in one pass through the file.
+    ///
+    /// - Parameter ranges: in ascending order, none of them empty.
+    package func readRows(
+        _ ranges: [Range<Int>], into destination: UnsafeMutableBufferPointer<Float>
+    ) throws(CheckpointError) {
+        precondition(destination.count == ranges.reduce(0) { $0 + $1.count } * columns)
+        precondition(zip(ranges, ranges.dropFirst()).allSatisfy { $0.upperBound <= $1.lowerBound })
+        precondition(ranges.allSatisfy { !$0.isEmpty } && ranges.last?.upperBound ?? 0 <= rows)
+        try unsafe stored.readRows(ranges, into: destination)
+    }
+
     /// In which format the container can hold this matrix code for code; nil where it has to be quantised.
     package var importFormat: ImportFormat? { stored.importFormat }
 

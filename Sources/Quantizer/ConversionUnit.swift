@@ -187,13 +187,16 @@ struct ConversionTask {
     /// Weights that a task has at most, if they are more than one panel: small enough to keep every thread busy to the
     /// end of a batch, large enough for reads of half a megabyte.
     private static let weightLimit = 1 << 18
+    /// The same of a matrix whose rows are columns in the file, where few rows are many small reads.
+    private static let transposedWeightLimit = 1 << 21
 
     /// The tasks of a batch, in the order of its units, parts and rows.
     static func tasks(of batch: some Collection<ConversionUnit>) -> [ConversionTask] {
         var tasks: [ConversionTask] = []
         for (unit, content) in batch.enumerated() {
             for (part, matrix) in content.parts.enumerated() {
-                let panels = weightLimit / max(1, matrix.source.columns * MatrixShape.panelRows)
+                let limit = matrix.source.isTransposed ? transposedWeightLimit : weightLimit
+                let panels = limit / max(1, matrix.source.columns * MatrixShape.panelRows)
                 let step = max(1, panels) * MatrixShape.panelRows
                 for start in stride(from: 0, to: matrix.rows.count, by: step) {
                     let rows = start..<min(start + step, matrix.rows.count)

@@ -44,14 +44,10 @@ struct EncoderSettings {
         let candidates = CodeTable.searched.map { encoder($0, .search) }
         var losses = [Double](repeating: 0, count: candidates.count)
         for matrix in matrices {
-            for rows in sample {
-                let values = UnsafeMutableBufferPointer<Float>.allocate(capacity: rows.count * matrix.columns)
-                defer { unsafe values.deallocate() }
-                try unsafe matrix.readRows(rows, into: values)
-                guard let start = values.baseAddress else { continue }
+            try unsafe matrix.forEach(of: sample) { start, rowCount in
                 for (index, candidate) in candidates.enumerated() {
                     // What can't be encoded is reported, with its name, where it is encoded.
-                    losses[index] += unsafe candidate.loss(of: start, rows: rows.count)?.weightedError ?? 0
+                    losses[index] += unsafe candidate.loss(of: start, rows: rowCount)?.weightedError ?? 0
                 }
             }
         }

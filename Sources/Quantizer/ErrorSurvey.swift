@@ -77,14 +77,9 @@ struct ErrorSurvey {
             let shape = MatrixShape(rows: source.rows, columns: source.columns, format: format, layout: .panels)
             let settings = EncoderSettings(shape, options, weights: sample.weights)
             let encoder = try settings.encoder(for: [source])
-            for rows in settings.sample {
-                let values = UnsafeMutableBufferPointer<Float>.allocate(capacity: rows.count * source.columns)
-                defer { unsafe values.deallocate() }
-                try unsafe source.readRows(rows, into: values)
+            try unsafe source.forEach(of: settings.sample) { start, rowCount in
                 // What no scale can hold is reported, with its name, where it is encoded.
-                if let start = values.baseAddress, let loss = unsafe encoder.loss(of: start, rows: rows.count) {
-                    sum += loss
-                }
+                if let loss = unsafe encoder.loss(of: start, rows: rowCount) { sum += loss }
             }
         }
         return sum.weightedEnergy > 0 ? sum.weightedError / sum.weightedEnergy : 0

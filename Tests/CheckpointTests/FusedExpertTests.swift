@@ -1,6 +1,7 @@
 import Checkpoint
 import Compute
 import Container
+import GGUFSupport
 import TestSupport
 import Testing
 
@@ -83,6 +84,50 @@ struct FusedExpertTests {
                 #expect(try matrix.values(rows: range) == Array(all[range.lowerBound * 64..<range.upperBound * 64]))
             }
         }
+    }
+
+    /// Wide enough for several blocks of columns, and rows that are read with what is between them and without.
+    @Test func transposedFloatsAreReadInBlocks() throws {
+        var edited = try EditedCheckpoint("gpt-oss")
+        let width = 2048
+        edited.replace("\"intermediate_size\": 64", with: "\"intermediate_size\": \(width)")
+        edited.replace("\"num_hidden_layers\": 4", with: "\"num_hidden_layers\": 1")
+        edited.replace("\"num_local_experts\": 8", with: "\"num_local_experts\": 1")
+        edited.replace("\"num_experts_per_tok\": 4", with: "\"num_experts_per_tok\": 1")
+        edited.configuration = edited.configuration.replacing(
+            /"layer_types": \[[^\]]*\]/, with: "\"layer_types\": [\"full_attention\"]")
+        edited.tensors = edited.tensors.filter { name, _ in
+            !(1...3).contains { name.hasPrefix("model.layers.\($0).") }
+        }
+        func put(_ name: String, _ shape: [Int]) {
+            let count = shape.reduce(1, *)
+            edited.tensors["model.layers.0.mlp.\(name)"] = .init(
+                element: .bf16, shape: shape,
+                bytes: (0..<count).flatMap { little(UInt16($0 % 251 + 0x3F00)) })
+        }
+        put("experts.gate_up_proj", [1, 64, 2 * width])
+        put("experts.down_proj", [1, width, 64])
+        put("experts.gate_up_proj_bias", [1, 2 * width])
+        put("experts.down_proj_bias", [1, 64])
+        put("router.weight", [1, 64])
+        put("router.bias", [1])
+        let directory = try TemporaryDirectory()
+        try edited.write(to: directory)
+        let expert = try #require(try Checkpoint(directory: directory.path).experts.first)
+        func value(_ place: Int) -> Float { NumberFormat.float(bf16: UInt16(place % 251 + 0x3F00)) }
+        for (turn, matrix) in [expert.gate, expert.up].enumerated() {
+            #expect(matrix.isTransposed)
+            for ranges in [[0..<width], [0..<8], [8..<16, 2040..<2048], [0..<1, 1..<2, 700..<1100]] {
+                let rows = Array(ranges.joined())
+                var values = [Float](repeating: .nan, count: rows.count * 64)
+                try values.withUnsafeMutableBufferPointer { try matrix.readRows(ranges, into: $0) }
+                let expected = rows.flatMap { row in (0..<64).map { value($0 * 2 * width + 2 * row + turn) } }
+                #expect(values == expected, "\(ranges)")
+            }
+        }
+        #expect(
+            try expert.down.values(rows: 0..<64)
+                == (0..<64).flatMap { row in (0..<width).map { value($0 * 64 + row) } })
     }
 
     /// The least scales are subnormal in bf16, and the greatest keep 6 times themselves finite.
