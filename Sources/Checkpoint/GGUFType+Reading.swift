@@ -54,21 +54,21 @@ extension GGUFType {
         _ raw: UnsafeRawBufferPointer, codes: UnsafeMutableBufferPointer<UInt8>,
         scales: UnsafeMutableBufferPointer<UInt16>
     ) {
+        guard let blocks = raw.baseAddress, let target = UnsafeMutableRawPointer(codes.baseAddress) else { return }
         let scaleByteCount = self == .mxfp4 ? 1 : 2
+        let (blockByteCount, isByteWide) = (blockByteCount, self == .q8_0)
         for group in scales.indices {
-            let block = group * blockByteCount
+            let block = unsafe blocks + group * blockByteCount
             unsafe scales[group] =
                 scaleByteCount == 1
-                ? Microscaling.halfScale(raw[block]) : UInt16(raw[block]) | UInt16(raw[block + 1]) << 8
-            let first = group * blockLength
-            if self == .q8_0 {
-                for index in 0..<32 { unsafe codes[first + index] = raw[block + 2 + index] }
+                ? Microscaling.halfScale(block.load(as: UInt8.self)) : block.loadUnaligned(as: UInt16.self)
+            let first = unsafe target + group * BlockFormat.groupSize
+            if isByteWide {
+                unsafe first.copyMemory(from: block + scaleByteCount, byteCount: BlockFormat.groupSize)
             } else {
-                for index in 0..<16 {
-                    let byte = unsafe raw[block + scaleByteCount + index]
-                    unsafe codes[first + index] = byte & 15
-                    unsafe codes[first + 16 + index] = byte >> 4
-                }
+                let bytes = unsafe (block + scaleByteCount).loadUnaligned(as: SIMD16<UInt8>.self)
+                unsafe first.storeBytes(of: bytes & 15, as: SIMD16<UInt8>.self)
+                unsafe (first + 16).storeBytes(of: bytes &>> 4, as: SIMD16<UInt8>.self)
             }
         }
     }
