@@ -18,7 +18,7 @@ extension Verdict {
             case ("amx", _): 0.06
             case ("avx2", .linear): 0.35
             case ("avx2", _): 0.2
-            default: 0.35
+            default: 0.3
             }
         return Verdict(
             name: "\(kernels.name), \(table), 48 tokens", ratio: share, meaning: "of the int8 peak",
