@@ -153,7 +153,7 @@ struct ConvertCommand: ParsableCommand {
     private func tokenizerWarnings(_ source: Checkpoint) -> [String] {
         guard let json = source.text.tokenizerJSON else { return [] }
         do {
-            _ = try BytePairTokenizer(tokenizerJSON: json, configJSON: source.text.tokenizerConfigJSON)
+            _ = try Tokenizer(tokenizerJSON: json, configJSON: source.text.tokenizerConfigJSON)
             return []
         } catch {
             return ["The model can be traced, but neither measured on texts nor served: \(error)"]

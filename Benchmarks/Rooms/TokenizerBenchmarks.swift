@@ -6,7 +6,7 @@ import Tokenizer
 enum TokenizerBenchmarks {
     static func run(_ container: ContainerReader) throws -> [Verdict] {
         guard let json = container.text.tokenizerJSON else { return [] }
-        let tokenizer = try BytePairTokenizer(tokenizerJSON: json, configJSON: container.text.tokenizerConfigJSON)
+        let tokenizer = try Tokenizer(tokenizerJSON: json, configJSON: container.text.tokenizerConfigJSON)
         let sentence = "The old man walked 17 miles along the river, and thought: “it's time to go home!”\n"
         let text = String(repeating: sentence, count: 4000)
         let bytes = Array(text.utf8)

@@ -40,7 +40,7 @@ package struct EvaluationText: Sendable {
         guard let text = String(validating: bytes, as: UTF8.self) else {
             throw EvaluationError(.unusableText, "\(name) isn't UTF-8 text")
         }
-        let tokenizer = try BytePairTokenizer(tokenizerJSON: json, configJSON: container.text.tokenizerConfigJSON)
+        let tokenizer = try Tokenizer(tokenizerJSON: json, configJSON: container.text.tokenizerConfigJSON)
         let begin = tokenizer.prefix.first ?? tokenizer.beginToken
         let tokens =
             (begin.map { [$0] } ?? []) + (try tokenizer.encode(text, special: .literal, addBegin: false))

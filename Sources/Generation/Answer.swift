@@ -9,7 +9,7 @@ struct Answer {
     }
 
     private let request: GenerationRequest
-    private let tokenizer: BytePairTokenizer
+    private let tokenizer: Tokenizer
     private let endTokens: Set<Int32>
     private let mostTokens: Int
     private var sampler: Sampler
@@ -29,7 +29,7 @@ struct Answer {
     var seed: UInt64 { sampler.seed }
 
     init(
-        request: GenerationRequest, tokenizer: BytePairTokenizer, vocabularySize: Int, endTokens: Set<Int32>,
+        request: GenerationRequest, tokenizer: Tokenizer, vocabularySize: Int, endTokens: Set<Int32>,
         contextLength: Int
     ) {
         self.request = request

@@ -16,7 +16,7 @@ final class Batch {
 
     let model: any LanguageModel
     private let cache: KeyValueCache
-    private let tokenizer: BytePairTokenizer
+    private let tokenizer: Tokenizer
     private let endTokens: Set<Int32>
     private let ledger: EngineLedger
     private let shouldStop: (Job) -> Bool
@@ -45,7 +45,7 @@ final class Batch {
     }
 
     init(
-        model: any LanguageModel, cache: KeyValueCache, tokenizer: BytePairTokenizer, endTokens: Set<Int32>,
+        model: any LanguageModel, cache: KeyValueCache, tokenizer: Tokenizer, endTokens: Set<Int32>,
         ledger: EngineLedger, shouldStop: @escaping (Job) -> Bool
     ) {
         self.model = model

@@ -24,7 +24,7 @@ package final class Engine: Sendable {
     private let thread: WorkerThread
 
     /// Reserves the KV cache and starts the thread.
-    package init(model: any LanguageModel, tokenizer: BytePairTokenizer, options: Options) throws {
+    package init(model: any LanguageModel, tokenizer: Tokenizer, options: Options) throws {
         let loop = EngineLoop(
             model: model, cache: try model.makeCache(), tokenizer: tokenizer, endTokens: options.endTokens,
             queueLimit: options.queueLimit)

@@ -10,14 +10,14 @@ final class EngineLoop: Sendable {
     let ledger = EngineLedger()
     let stopped = Gate()
     private let cache: KeyValueCache
-    private let tokenizer: BytePairTokenizer
+    private let tokenizer: Tokenizer
     private let endTokens: Set<Int32>
     /// When running answers must end; nil while the engine isn't stopping.
     private let deadline = Mutex<ContinuousClock.Instant?>(nil)
     private let hasDeadline = Atomic(false)
 
     init(
-        model: any LanguageModel, cache: KeyValueCache, tokenizer: BytePairTokenizer, endTokens: Set<Int32>,
+        model: any LanguageModel, cache: KeyValueCache, tokenizer: Tokenizer, endTokens: Set<Int32>,
         queueLimit: Int
     ) {
         self.model = model

@@ -29,12 +29,12 @@ struct AnswerSyntax: Sendable {
     var spellsArguments: Bool { tools is DeepSeekSyntax }
 
     /// Tokens that end an answer beside the model's own: a call is the last thing before its result comes.
-    func endTokens(_ tokenizer: BytePairTokenizer) -> [Int32] {
+    func endTokens(_ tokenizer: Tokenizer) -> [Int32] {
         isHarmony ? HarmonyParser.lastMarkers.compactMap { tokenizer.id(of: $0) } : []
     }
 
     /// Special tokens that must be seen in an answer for it to be read.
-    func visibleTokens(_ tokenizer: BytePairTokenizer, usesTools: Bool) -> Set<Int32> {
+    func visibleTokens(_ tokenizer: Tokenizer, usesTools: Bool) -> Set<Int32> {
         var markers = mayThink ? [ChatTemplate.thinkMarker, ChatTemplate.endThinkMarker] : []
         if isHarmony { markers += HarmonyParser.markers }
         if usesTools, let tools { markers += tools.markers }

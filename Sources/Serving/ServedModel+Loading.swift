@@ -42,7 +42,7 @@ extension ServedModel {
                 description: "\(path): the container has no tokenizer, so its model can't be served; convert a "
                     + "checkpoint that has a tokenizer.json (moed trace takes this one)")
         }
-        let tokenizer = try BytePairTokenizer(
+        let tokenizer = try Tokenizer(
             tokenizerJSON: tokenizerJSON, configJSON: container.text.tokenizerConfigJSON)
         let template = template(
             container.text.chatTemplate, tokenizerConfigJSON: container.text.tokenizerConfigJSON,

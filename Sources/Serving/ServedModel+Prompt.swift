@@ -84,7 +84,7 @@ extension ServedModel {
 
     /// The template, which alone may write the vocabulary's added tokens.
     static func template(
-        _ source: String?, tokenizerConfigJSON: [UInt8]?, tokenizer: BytePairTokenizer
+        _ source: String?, tokenizerConfigJSON: [UInt8]?, tokenizer: Tokenizer
     ) -> Result<ChatTemplate, ChatTemplateError> {
         Result { () throws(ChatTemplateError) in
             try ChatTemplate(source, tokenizerConfigJSON: tokenizerConfigJSON, markers: tokenizer.addedTokenTexts)

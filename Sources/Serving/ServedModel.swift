@@ -12,7 +12,7 @@ package struct ServedModel: Sendable {
     package let id: String
     package let engine: Engine
     let container: ContainerReader
-    let tokenizer: BytePairTokenizer
+    let tokenizer: Tokenizer
     /// Without one, only plain completions can be had.
     let template: Result<ChatTemplate, ChatTemplateError>
     let syntax: AnswerSyntax

@@ -1,9 +1,9 @@
 /// Ids into text, one at a time, without ever giving out part of a character.
 ///
-/// What `append` and `finish` return, put together, is what `BytePairTokenizer.decode` gives for all ids at once. Each
+/// What `append` and `finish` return, put together, is what `Tokenizer.decode` gives for all ids at once. Each
 /// id costs its own bytes only.
 package struct StreamingDetokenizer: Sendable {
-    private let tokenizer: BytePairTokenizer
+    private let tokenizer: Tokenizer
     private let skipSpecial: Bool
     private let shown: Set<Int32>
     /// Bytes that aren't characters yet. Of a byte-level vocabulary the beginning of a UTF-8 sequence, at most three;
@@ -19,7 +19,7 @@ package struct StreamingDetokenizer: Sendable {
     /// - Parameter continuesText: the ids go on from a text, and so keep a space at their beginning that is taken from
     ///   the beginning of a text.
     package init(
-        _ tokenizer: BytePairTokenizer, skipSpecial: Bool, shown: Set<Int32> = [], continuesText: Bool = false
+        _ tokenizer: Tokenizer, skipSpecial: Bool, shown: Set<Int32> = [], continuesText: Bool = false
     ) {
         self.tokenizer = tokenizer
         self.skipSpecial = skipSpecial

@@ -54,7 +54,7 @@ import Tokenizer
 
     /// A whole answer with its text, its reader and its account. Retains aren't counted: short texts are among them.
     private static func reportEngine(_ container: ContainerReader, _ model: LoadedModel) async throws {
-        let tokenizer = try BytePairTokenizer(
+        let tokenizer = try Tokenizer(
             tokenizerJSON: container.text.tokenizerJSON ?? [], configJSON: container.text.tokenizerConfigJSON)
         let engine = try Engine(model: model, tokenizer: tokenizer, options: Engine.Options(endTokens: []))
         let request = GenerationRequest(

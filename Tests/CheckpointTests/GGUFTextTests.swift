@@ -31,7 +31,7 @@ import Tokenizer
     /// The ids are those of the tokenizer.json that the file was converted from.
     @Test(arguments: ["llama-q8_0", "deepseek-v2-lite-bf16"]) func theTokenizerIsTheOneThatWentIn(name: String) throws {
         let checkpoint = try Checkpoint(path: Fixtures.gguf(name))
-        let tokenizer = try BytePairTokenizer(
+        let tokenizer = try Tokenizer(
             tokenizerJSON: try #require(checkpoint.text.tokenizerJSON),
             configJSON: checkpoint.text.tokenizerConfigJSON)
         #expect(tokenizer.beginToken == 0 && tokenizer.endToken == 1)

@@ -87,7 +87,7 @@ struct TokenizerTarget: FuzzTarget {
     }
 
     func feed(_ bytes: [UInt8]) throws -> Bool {
-        guard let tokenizer = try? BytePairTokenizer(tokenizerJSON: bytes, configJSON: nil) else { return false }
+        guard let tokenizer = try? Tokenizer(tokenizerJSON: bytes, configJSON: nil) else { return false }
         for mode in [SpecialTokens.parsed, .asText, .literal] {
             guard
                 let ids = try? tokenizer.encode(

@@ -8,7 +8,7 @@ import Tokenizer
 struct DemoEngine {
     let engine: Engine
     let model: LoadedModel
-    let tokenizer: BytePairTokenizer
+    let tokenizer: Tokenizer
     let container: ContainerReader
 
     init(
@@ -21,7 +21,7 @@ struct DemoEngine {
         if !hasSpareMemory { options.memory = try MemoryPlan(container: container, options: options).leastByteCount }
         let plan = try MemoryPlan(container: container, options: options)
         model = try LoadedModel(container: container, plan: plan, threadCount: threads)
-        tokenizer = try BytePairTokenizer(
+        tokenizer = try Tokenizer(
             tokenizerJSON: container.text.tokenizerJSON ?? [], configJSON: container.text.tokenizerConfigJSON)
         engine = try Engine(
             model: model, tokenizer: tokenizer,

@@ -19,7 +19,7 @@ import Tokenizer
             container: reader, plan: MemoryPlan(container: reader, options: options), threadCount: 1)
         return try Engine(
             model: EncoderDecoderModel(model),
-            tokenizer: BytePairTokenizer(tokenizerJSON: reader.text.tokenizerJSON ?? [], configJSON: nil),
+            tokenizer: Tokenizer(tokenizerJSON: reader.text.tokenizerJSON ?? [], configJSON: nil),
             options: Engine.Options(endTokens: [1]))
     }
 

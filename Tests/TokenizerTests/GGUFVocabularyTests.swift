@@ -26,8 +26,8 @@ import Tokenizer
         return vocabulary
     }
 
-    private static func tokenizer(_ vocabulary: GGUFVocabulary) throws -> BytePairTokenizer {
-        try BytePairTokenizer(tokenizerJSON: vocabulary.tokenizerJSON(), configJSON: vocabulary.configJSON())
+    private static func tokenizer(_ vocabulary: GGUFVocabulary) throws -> Tokenizer {
+        try Tokenizer(tokenizerJSON: vocabulary.tokenizerJSON(), configJSON: vocabulary.configJSON())
     }
 
     /// The patterns that were collected under these names cut the same pieces.

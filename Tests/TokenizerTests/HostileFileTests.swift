@@ -5,8 +5,8 @@ import Tokenizer
 
 /// A bad `tokenizer.json` is an error that names the field; it never crashes or hangs.
 @Suite struct HostileFileTests {
-    private func load(_ json: [UInt8], config: String? = nil) throws -> BytePairTokenizer {
-        try BytePairTokenizer(tokenizerJSON: json, configJSON: config.map { Array($0.utf8) })
+    private func load(_ json: [UInt8], config: String? = nil) throws -> Tokenizer {
+        try Tokenizer(tokenizerJSON: json, configJSON: config.map { Array($0.utf8) })
     }
 
     private func expectError(

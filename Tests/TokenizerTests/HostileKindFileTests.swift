@@ -13,7 +13,7 @@ import Tokenizer
         let path = "\(Fixtures.root)/Tests/Fixtures/tokenizer/\(base).json"
         let json = try DemoTokenizer.json(overrides: Array(overrides.utf8), of: path)
         let error = #expect(throws: TokenizerError.self, "\(overrides)") {
-            try BytePairTokenizer(tokenizerJSON: json, configJSON: nil)
+            try Tokenizer(tokenizerJSON: json, configJSON: nil)
         }
         #expect(error?.code == code, "\(overrides): \(String(describing: error))")
         #expect(error?.field == "tokenizer.json \(field)", "\(overrides): \(String(describing: error))")
@@ -110,7 +110,7 @@ import Tokenizer
         var loaded = 0
         for seed in 0..<300 as Range<UInt64> {
             var mutator = Mutator(seed: seed)
-            guard let tokenizer = try? BytePairTokenizer(tokenizerJSON: mutator.mutate(json), configJSON: nil) else {
+            guard let tokenizer = try? Tokenizer(tokenizerJSON: mutator.mutate(json), configJSON: nil) else {
                 continue
             }
             loaded += 1

@@ -18,13 +18,13 @@ import Tokenizer
         #expect(DemoTokenizer.areIdentical(tokenizer.decode(ids, skipSpecial: false), text))
     }
 
-    private static func tokenizer(pattern: String) throws -> BytePairTokenizer {
+    private static func tokenizer(pattern: String) throws -> Tokenizer {
         let stage: [String: Any] = ["type": "Split", "pattern": ["Regex": pattern], "behavior": "Isolated"]
         let byteLevel: [String: Any] = ["type": "ByteLevel", "add_prefix_space": false, "use_regex": false]
         let json = try DemoTokenizer.json(overrides: [
             "pre_tokenizer": ["type": "Sequence", "pretokenizers": [stage, byteLevel]]
         ])
-        return try BytePairTokenizer(tokenizerJSON: json, configJSON: nil)
+        return try Tokenizer(tokenizerJSON: json, configJSON: nil)
     }
 
     /// Patterns that take quadratic or exponential time, or memory for each character, on a text made for them.
@@ -89,7 +89,7 @@ import Tokenizer
             #"{"type": "Replace", "pattern": {"String": "\#($0.0)"}, "content": "\#($0.1)"}"#
         }
         let overrides = #"{"normalizer": {"type": "Sequence", "normalizers": [\#(steps.joined(separator: ","))]}}"#
-        let tokenizer = try BytePairTokenizer(
+        let tokenizer = try Tokenizer(
             tokenizerJSON: DemoTokenizer.json(overrides: Array(overrides.utf8)), configJSON: nil)
         let text = String(repeating: "a", count: 10_000)
         let error = #expect(throws: TokenizerError.self) {

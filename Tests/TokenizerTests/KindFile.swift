@@ -19,19 +19,19 @@ struct KindFile {
         /// Whether its tokenizer is made of the third-party data beside the checkout.
         var isShared: Bool { base.hasPrefix("/") }
 
-        func tokenizer() throws -> BytePairTokenizer {
+        func tokenizer() throws -> Tokenizer {
             if base == "/pre-tokenizer" {
-                return try BytePairTokenizer(tokenizerJSON: SharedVocabulary.preTokenized(name), configJSON: nil)
+                return try Tokenizer(tokenizerJSON: SharedVocabulary.preTokenized(name), configJSON: nil)
             }
             if isShared {
                 let vocabulary = try SharedVocabulary.read(String(base.dropFirst()))
-                return try BytePairTokenizer(
+                return try Tokenizer(
                     tokenizerJSON: vocabulary.tokenizerJSON(), configJSON: vocabulary.configJSON())
             }
             let path =
                 base == "demo"
                 ? "\(Fixtures.demo)/tokenizer.json" : "\(Fixtures.root)/Tests/Fixtures/tokenizer/\(base).json"
-            return try BytePairTokenizer(
+            return try Tokenizer(
                 tokenizerJSON: DemoTokenizer.json(overrides: overrides, of: path), configJSON: nil)
         }
     }

@@ -85,7 +85,7 @@ import Tokenizer
     @Test(.enabled(if: SharedData.exists, "\(SharedData.reason)"), arguments: ["deepseek-llm", "deepseek-coder"])
     func publishedIDsComeOut(name: String) throws {
         let vocabulary = try SharedVocabulary.read(name)
-        let tokenizer = try BytePairTokenizer(
+        let tokenizer = try Tokenizer(
             tokenizerJSON: vocabulary.tokenizerJSON(), configJSON: vocabulary.configJSON())
         let path = "\(SharedData.directory)/data/ggml-vocab-\(name).gguf"
         let separator = "\n__ggml_vocab_test__\n"

@@ -15,7 +15,7 @@ import Tokenizer
     @Test(arguments: 0..<8)
     func idsEqualTheReference(variant index: Int) throws {
         let variant = file.variants[index]
-        let tokenizer = try BytePairTokenizer(
+        let tokenizer = try Tokenizer(
             tokenizerJSON: DemoTokenizer.json(overrides: variant.overrides), configJSON: nil)
         var failures: [String] = []
         for vector in variant.texts {
@@ -35,7 +35,7 @@ import Tokenizer
     @Test(arguments: 0..<8)
     func decodedTextEqualsTheReference(variant index: Int) throws {
         let variant = file.variants[index]
-        let tokenizer = try BytePairTokenizer(
+        let tokenizer = try Tokenizer(
             tokenizerJSON: DemoTokenizer.json(overrides: variant.overrides), configJSON: nil)
         let cases =
             variant.texts.map { VectorFile.Decoding(ids: $0.parsed, skipSpecial: false, text: $0.decoded) }

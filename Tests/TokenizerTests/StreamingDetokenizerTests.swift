@@ -3,7 +3,7 @@ import Testing
 import Tokenizer
 
 @Suite struct StreamingDetokenizerTests {
-    let tokenizer: BytePairTokenizer
+    let tokenizer: Tokenizer
     /// The token of each byte that has one.
     let byteTokens: [UInt8: Int32]
 
@@ -56,7 +56,7 @@ import Tokenizer
         }
     }
 
-    private static func characters() throws -> BytePairTokenizer {
+    private static func characters() throws -> Tokenizer {
         try #require(try KindFile.shared.get().kinds.first { $0.name == "characters" }).tokenizer()
     }
 

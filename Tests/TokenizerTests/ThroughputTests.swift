@@ -8,7 +8,7 @@ import Tokenizer
     private static let leastBytesPerSecond = 2e6
 
     private func measure(
-        _ text: String, _ name: String, _ tokenizer: BytePairTokenizer? = nil
+        _ text: String, _ name: String, _ tokenizer: Tokenizer? = nil
     ) throws -> Double {
         let tokenizer = try tokenizer ?? DemoTokenizer.load()
         var best = Duration.seconds(1000)

@@ -93,8 +93,8 @@ enum DemoTokenizer {
         [UInt8](try Data(contentsOf: URL(fileURLWithPath: "\(Fixtures.demo)/tokenizer_config.json")))
     }
 
-    static func load() throws -> BytePairTokenizer {
-        try BytePairTokenizer(tokenizerJSON: json(), configJSON: configJSON())
+    static func load() throws -> Tokenizer {
+        try Tokenizer(tokenizerJSON: json(), configJSON: configJSON())
     }
 
     /// Whether two strings are the same bytes; `==` would also accept another normalisation form.

@@ -1,4 +1,4 @@
-extension BytePairTokenizer {
+extension Tokenizer {
     /// The bytes that a token stands for, which may be part of a character; none for an id without a token.
     package func bytes(of id: Int32) -> [UInt8] {
         decoder.texts[id].map(Array.init) ?? []

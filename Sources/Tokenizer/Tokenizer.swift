@@ -6,7 +6,7 @@ import Synchronization
 /// The ids are those of the reference implementation (the `tokenizers` package): added tokens are split out first, the
 /// rest is normalised, the pre-tokenizer cuts it into pieces, and the model makes ids of each. Immutable after `init`;
 /// any number of threads may encode at once.
-package final class BytePairTokenizer: Sendable {
+package final class Tokenizer: Sendable {
     /// Tokens by what pieces are made of: bytes, or characters.
     let vocabulary: Vocabulary
     let isSpecial: [Bool]

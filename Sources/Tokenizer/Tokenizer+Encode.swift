@@ -1,6 +1,6 @@
 import Synchronization
 
-extension BytePairTokenizer {
+extension Tokenizer {
     /// The longest text that is encoded: positions are kept in 32 bits.
     private static let longestText = 1 << 30
     private static let keptWorkspaces = 8

@@ -3,8 +3,8 @@ import TestSupport
 import Testing
 import Tokenizer
 
-@Suite struct BytePairTokenizerTests {
-    let tokenizer: BytePairTokenizer
+@Suite struct TokenizerTests {
+    let tokenizer: Tokenizer
 
     init() throws { tokenizer = try DemoTokenizer.load() }
 
@@ -31,7 +31,7 @@ import Tokenizer
         let json = try DemoTokenizer.json(overrides: ["post_processor": NSNull()])
         for (value, count) in [("true", 1), ("false", 0)] {
             let config = #"{"add_bos_token": \#(value), "bos_token": {"content": "<｜begin▁of▁sentence｜>"}}"#
-            let tokenizer = try BytePairTokenizer(tokenizerJSON: json, configJSON: Array(config.utf8))
+            let tokenizer = try Tokenizer(tokenizerJSON: json, configJSON: Array(config.utf8))
             #expect(try tokenizer.encode("", special: .literal, addBegin: true).count == count)
         }
     }
@@ -88,9 +88,9 @@ import Tokenizer
         model["merges"] = merges
         definition["model"] = model
         let json = [UInt8](try JSONSerialization.data(withJSONObject: definition))
-        var loaded: BytePairTokenizer?
+        var loaded: Tokenizer?
         let duration = try ProcessorTime.measure {
-            loaded = try BytePairTokenizer(tokenizerJSON: json, configJSON: nil)
+            loaded = try Tokenizer(tokenizerJSON: json, configJSON: nil)
         }
         print("a vocabulary of 129,280 tokens loads in \(duration)")
         #expect(duration < .seconds(10))
