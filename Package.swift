@@ -158,7 +158,7 @@ let package = Package(
         tests(
             "GenerationTests",
             ["Generation", "EncoderDecoder", "Model", "ExpertPaging", "Tokenizer", "Container", "DemoSupport"]),
-        tests("TokenizerTests", ["Tokenizer", "Checkpoint"]),
+        tests("TokenizerTests", ["Tokenizer", "Quantizer", "Checkpoint", "Container"]),
         tests("ChatTemplateTests", ["ChatTemplate", "JSON"]),
         tests("ToolCallsTests", ["ToolCalls", "JSON"]),
         tests(
@@ -175,7 +175,7 @@ let package = Package(
                 "EncoderDecoder", "Model", "ExpertPaging", "Quantizer", "Checkpoint", "Container", "Compute",
                 "DemoSupport",
             ]),
-        tests("CheckpointTests", ["Checkpoint", "Container", "Compute", "Tokenizer", "GGUFSupport"]),
+        tests("CheckpointTests", ["Checkpoint", "Container", "Compute", "JSON", "Tokenizer", "GGUFSupport"]),
         tests(
             "EvaluationTests",
             ["moe-quantize", "Evaluation", "Model", "Quantizer", "Checkpoint", "Container", "Compute"]),

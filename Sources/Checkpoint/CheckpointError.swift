@@ -11,6 +11,8 @@ package struct CheckpointError: Error, Sendable, CustomStringConvertible {
         case malformedHeader
         /// An index that names shards or tensors that aren't there, or places outside the checkpoint.
         case malformedIndex
+        /// A `tiktoken.model` whose lines can't be read or contradict one another.
+        case malformedVocabulary
         case unsupportedFamily
         /// A key of the configuration that is missing, unknown, or has a value that isn't understood.
         case configuration

@@ -2,15 +2,10 @@ import JSON
 
 extension GGUFVocabulary {
     func bytePairMerges() throws(CheckpointError) -> [JSONValue] {
-        var pairs: [JSONValue] = []
-        for merge in merges {
-            let parts = merge.utf8.split(separator: UInt8(ascii: " "), omittingEmptySubsequences: false)
-            guard parts.count == 2 else {
-                throw failure("merges", "not two tokens", expected: "'left right'", found: "'\(merge)'")
-            }
-            pairs.append(.array(parts.map { .string(String(decoding: $0, as: UTF8.self)) }))
+        for merge in merges where merge.utf8.count(where: { $0 == UInt8(ascii: " ") }) != 1 {
+            throw failure("merges", "not two tokens", expected: "'left right'", found: "'\(merge)'")
         }
-        return pairs
+        return merges.map { .string($0) }
     }
 
     /// SentencePiece knows no merges: any two tokens merge that are together a third, the one of the highest score

@@ -133,12 +133,18 @@ package struct GGUFVocabulary: Sendable {
         return .string(tokens[id])
     }
 
-    private func model(_ settings: [String: JSONValue], merges: [JSONValue]) throws(CheckpointError) -> JSONValue {
+    /// The first token whose text an earlier one has, byte for byte, and the ids of both.
+    var firstRepetition: (token: String, one: Int, other: Int)? {
         var ids: [ArraySlice<UInt8>: Int] = [:]
         for (id, token) in tokens.enumerated() {
-            if let other = ids.updateValue(id, forKey: ArraySlice(token.utf8)) {
-                throw failure("tokens", "a token comes twice", found: "'\(token)' as \(other) and \(id)")
-            }
+            if let other = ids.updateValue(id, forKey: ArraySlice(token.utf8)) { return (token, other, id) }
+        }
+        return nil
+    }
+
+    private func model(_ settings: [String: JSONValue], merges: [JSONValue]) throws(CheckpointError) -> JSONValue {
+        if let (token, one, other) = firstRepetition {
+            throw failure("tokens", "a token comes twice", found: "'\(token)' as \(one) and \(other)")
         }
         let vocabulary = tokens.enumerated().map { JSONValue.Member(name: $1, value: .integer($0)) }
         let members = settings.sorted { $0.key < $1.key }.map { JSONValue.Member(name: $0.key, value: $0.value) }

@@ -16,7 +16,7 @@ struct TextReading {
 
     init(directory: String, vocabularySize: Int) throws(CheckpointError) {
         self.directory = directory
-        try readTokenizer()
+        try readTokenizer(vocabularySize: vocabularySize)
         try readGeneration(vocabularySize: vocabularySize)
     }
 
@@ -26,22 +26,37 @@ struct TextReading {
         return try file.allBytes(atMost: limit)
     }
 
-    private mutating func readTokenizer() throws(CheckpointError) {
+    private mutating func readTokenizer(vocabularySize: Int) throws(CheckpointError) {
+        let configPath = "\(directory)/tokenizer_config.json"
+        assets.tokenizerConfigJSON = try bytes("tokenizer_config.json", atMost: Self.smallLimit)
+        let config = try assets.tokenizerConfigJSON.map { (json) throws(CheckpointError) in
+            try JSONValue(file: json, path: configPath)
+        }
         assets.tokenizerJSON = try bytes("tokenizer.json", atMost: Self.tokenizerLimit)
+        if assets.tokenizerJSON == nil, let ranks = try bytes("tiktoken.model", atMost: Self.smallLimit) {
+            let model = try TiktokenModel(ranks, path: "\(directory)/tiktoken.model")
+            let (vocabulary, leftOut) = try model.vocabulary(
+                config: config, configPath: configPath, vocabularySize: vocabularySize)
+            assets.tokenizerJSON = try vocabulary.tokenizerJSON()
+            if !leftOut.isEmpty {
+                warnings.append(
+                    "The model has no place for these special tokens of its tokenizer_config.json, which are ordinary text "
+                        + "for it: \(leftOut.joined(separator: ", "))")
+            }
+        }
         if assets.tokenizerJSON == nil {
             warnings.append(
-                "There is no tokenizer.json: the model can be traced and measured, but not served.")
+                "There is no tokenizer.json and no tiktoken.model: the model can be traced and measured, but not served."
+            )
         }
-        assets.tokenizerConfigJSON = try bytes("tokenizer_config.json", atMost: Self.smallLimit)
         // The file of its own is the newer form and wins, as in the reference implementation.
         if let template = try bytes("chat_template.jinja", atMost: Self.smallLimit) {
             guard let text = String(validating: template, as: UTF8.self) else {
                 throw CheckpointError(.malformedJSON, "isn't UTF-8", path: "\(directory)/chat_template.jinja")
             }
             assets.chatTemplate = text
-        } else if let json = assets.tokenizerConfigJSON {
-            let path = "\(directory)/tokenizer_config.json"
-            assets.chatTemplate = try Self.template(in: try JSONValue(file: json, path: path), path: path)
+        } else if let config {
+            assets.chatTemplate = try Self.template(in: config, path: configPath)
         }
         if assets.tokenizerJSON != nil, assets.chatTemplate == nil {
             warnings.append("There is no chat template: the model can complete text, but not hold a conversation.")

@@ -34,8 +34,8 @@ package struct EvaluationText: Sendable {
         guard let json = container.text.tokenizerJSON else {
             throw EvaluationError(
                 .noTokenizer,
-                "\(container.path) has no tokenizer, so a text can't be given to it. Convert a checkpoint that has "
-                    + "tokenizer.json beside its weights")
+                "\(container.path) has no tokenizer, so a text can't be given to it. Convert a checkpoint that "
+                    + "has one")
         }
         guard let text = String(validating: bytes, as: UTF8.self) else {
             throw EvaluationError(.unusableText, "\(name) isn't UTF-8 text")

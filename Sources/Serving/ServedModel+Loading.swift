@@ -40,7 +40,7 @@ extension ServedModel {
         guard let tokenizerJSON = container.text.tokenizerJSON else {
             throw UnservableModel(
                 description: "\(path): the container has no tokenizer, so its model can't be served; convert a "
-                    + "checkpoint that has a tokenizer.json (moed trace takes this one)")
+                    + "checkpoint that has one (moed trace takes this one)")
         }
         let tokenizer = try Tokenizer(
             tokenizerJSON: tokenizerJSON, configJSON: container.text.tokenizerConfigJSON)

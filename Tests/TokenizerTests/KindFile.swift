@@ -20,6 +20,7 @@ struct KindFile {
         var isShared: Bool { base.hasPrefix("/") }
 
         func tokenizer() throws -> Tokenizer {
+            if base == "tiktoken" { return try ConvertedCheckpoint.ranks().tokenizer }
             if base == "/pre-tokenizer" {
                 return try Tokenizer(tokenizerJSON: SharedVocabulary.preTokenized(name), configJSON: nil)
             }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes what the reference implementation makes of many texts with tokenizers of every kind.
 
-    python3 -m venv venv && venv/bin/pip install tokenizers==0.23.3 sentencepiece==0.2.3
+    python3 -m venv venv && venv/bin/pip install tokenizers==0.23.3 sentencepiece==0.2.3 tiktoken==0.14.0
     venv/bin/python Tests/python/tokenizer_kinds.py          # writes kinds.bin and kinds.json
     venv/bin/python Tests/python/tokenizer_kinds.py train    # also trains the small vocabularies anew
 
@@ -13,158 +13,19 @@ The vocabularies are trained on texts of this project. The texts that are encode
     blob     = u32 length, bytes
 
 A u16 is the folded FNV-1a of ids and decoded text, so that each text has a check of its own; ids that are decoded come
-from SplitMix64. A kind whose base begins with a slash needs the third-party data in `../shared`, and is written only
-where they are. `kinds.json` has a few dozen readable ones.
+from SplitMix64. A base is a `tokenizer.json` of the fixtures, or one of the other forms in `tokenizer_vocabularies.py`. A kind
+whose base begins with a slash needs the third-party data in `../shared`, and is written only where they are. `kinds.json`
+has a few dozen readable ones.
 """
 import json
-import pathlib
 import random
 import struct
 import sys
-import tempfile
-import unicodedata
 
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizer_vocabularies import (COUNT, FIXTURES, METASPACE, ROOT, SHARED, Described, Ranks, gguf_values, special,
+                                    texts_of_vectors, train)
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-FIXTURES = ROOT / "Tests/Fixtures/tokenizer"
-SHARED = ROOT.parent / "shared/data"
-SAMPLES = (ROOT / "packaging/demo/samples.txt").read_text()
-FOREIGN = """Der Fuchs läuft über die Straße, größer als je zuvor. Über allen Gipfeln ist Ruh.
-L'été dernier, où étiez-vous ? Ça alors, un garçon naïf à Orléans : « Noël » déjà !
-Мы идём домой вечером, и снег падает на город. Что вы делаете завтра?
-Η θάλασσα είναι ήρεμη σήμερα. Πού πας;
-今天天气很好，我们去公园散步吧。你好，世界！
-東京の天気は晴れです。ありがとうございます。
-오늘은 날씨가 좋습니다. 안녕하세요.
-שלום עולם. مرحبا بالعالم، كيف حالك؟ नमस्ते दुनिया।
-Temperature: 21.5 °C — “quoted”, ‘single’ … 100 % of 1,234,567 € and 3×4=12.
-"""
-LINES = SAMPLES.splitlines() + FOREIGN.splitlines() * 4
-COUNT = 9200
 MASK = (1 << 64) - 1
-
-
-# MARK: vocabularies
-
-def mark_spaces(prepends=True):
-    steps = [normalizers.Prepend("▁")] if prepends else []
-    return normalizers.Sequence(steps + [normalizers.Replace(" ", "▁")])
-
-
-def special(id, content, **flags):
-    return dict(id=id, content=content, single_word=False, lstrip=False, rstrip=False, normalized=False,
-                special=True) | flags
-
-
-def train_characters(splits, size):
-    """Byte-pair encoding of characters with byte fallback, as Mixtral has it."""
-    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
-    tokenizer.normalizer = mark_spaces()
-    if splits:
-        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="never", split=True)
-    reserved = ["<unk>", "<s>", "</s>"] + [f"<0x{byte:02X}>" for byte in range(256)]
-    lines = [line for line in LINES if len(line) < 400]
-    tokenizer.train_from_iterator(lines, trainers.BpeTrainer(
-        vocab_size=size, special_tokens=reserved, limit_alphabet=110, show_progress=False))
-    definition = json.loads(tokenizer.to_str())
-    definition["pre_tokenizer"] = None
-    definition["added_tokens"] = [special(id, content) for id, content in enumerate(reserved[:3])]
-    definition["decoder"] = {"type": "Sequence", "decoders": [
-        {"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"},
-        {"type": "Strip", "content": " ", "start": 1, "stop": 0}]}
-    definition["post_processor"] = {
-        "type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}},
-                                                 {"Sequence": {"id": "A", "type_id": 0}}],
-        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
-        "special_tokens": {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}}}
-    return definition
-
-
-def charsmap():
-    """SentencePiece's compiled table of rules like those of NFKC, for the scripts that the vocabulary knows."""
-    import sentencepiece
-    rules = {}
-    for code in [*range(1, 0x3400), *range(0xFB00, 0xFB50), *range(0xFF01, 0xFFE7)]:
-        text = chr(code)
-        category = unicodedata.category(text)
-        if code in (0x200B, 0xFEFF, 0x200E, 0x200F) or (code < 32 and code not in (9, 10, 13)) or code == 127:
-            rules[text] = ""
-        elif category in ("Zs", "Zl", "Zp") or code in (9, 10, 13):
-            rules[text] = " "
-        elif unicodedata.normalize("NFKC", text) != text:
-            rules[text] = unicodedata.normalize("NFKC", text)
-        if len(unicodedata.normalize("NFD", text)) > 1:
-            rules[unicodedata.normalize("NFD", text)] = unicodedata.normalize("NFKC", text)
-    rules = {source: target for source, target in rules.items() if source != target}
-    with tempfile.TemporaryDirectory() as folder:
-        table = pathlib.Path(folder, "rules.tsv")
-        table.write_text("".join(
-            " ".join(f"{ord(c):X}" for c in source) + "\t" + " ".join(f"{ord(c):X}" for c in target) + "\n"
-            for source, target in sorted(rules.items())))
-        text = pathlib.Path(folder, "text.txt")
-        text.write_text(SAMPLES)
-        sentencepiece.SentencePieceTrainer.train(
-            input=str(text), model_prefix=f"{folder}/m", vocab_size=200, normalization_rule_tsv=str(table),
-            minloglevel=2)
-        return find_charsmap(pathlib.Path(folder, "m.model").read_bytes())
-
-
-def find_charsmap(model):
-    """Field 2 of field 3 of the model's protocol buffer."""
-    def fields(data):
-        position = 0
-        def number():
-            nonlocal position
-            value = shift = 0
-            while True:
-                byte = data[position]
-                position += 1
-                value |= (byte & 127) << shift
-                shift += 7
-                if byte < 128:
-                    return value
-        while position < len(data):
-            key = number()
-            if key & 7 == 2:
-                count = number()
-                yield key >> 3, data[position:position + count]
-                position += count
-            elif key & 7 == 0:
-                number()
-            else:
-                position += {1: 8, 5: 4}[key & 7]
-    specification = next(value for field, value in fields(model) if field == 3)
-    return next(value for field, value in fields(specification) if field == 2)
-
-
-def train_unigram():
-    import base64
-    tokenizer = Tokenizer(models.Unigram())
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    tokenizer.train_from_iterator(LINES, trainers.UnigramTrainer(
-        vocab_size=800, special_tokens=["<pad>", "</s>", "<unk>"], unk_token="<unk>", show_progress=False))
-    definition = json.loads(tokenizer.to_str())
-    vocabulary = definition["model"]["vocab"]
-    # Some that are equally likely, and the tokens that stand for spans.
-    vocabulary += [["ee", -9.5], ["eee", -9.5], ["eeee", -19.0], ["oo", -9.5], ["ooo", -14.25]]
-    definition["model"]["vocab"] = vocabulary + [[f"<extra_id_{i}>", 0.0] for i in range(4)]
-    count = len(vocabulary)
-    definition["added_tokens"] = [special(id, content) for id, content in enumerate(["<pad>", "</s>", "<unk>"])]
-    definition["added_tokens"] += [special(count + i, f"<extra_id_{i}>") for i in range(4)]
-    definition["normalizer"] = {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(charsmap()).decode()}
-    definition["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [
-        {"type": "WhitespaceSplit"}, METASPACE]}
-    definition["decoder"] = METASPACE
-    definition["post_processor"] = {
-        "type": "TemplateProcessing", "single": [{"Sequence": {"id": "A", "type_id": 0}},
-                                                 {"SpecialToken": {"id": "</s>", "type_id": 0}}],
-        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
-        "special_tokens": {"</s>": {"id": "</s>", "ids": [1], "tokens": ["</s>"]}}}
-    return definition
-
-
-METASPACE = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True}
 
 
 # MARK: kinds
@@ -227,6 +88,7 @@ def kinds(bases):
                                         split("an|[aeiou]", "MergedWithNext"), split("l", "Contiguous"))),
         ("marks before and after", "demo", stages(split(r"\s", "MergedWithNext"), split("[,.;!?]", "MergedWithPrevious"),
                                                   split("[0-9]", "Contiguous", True))),
+        ("ranks", "tiktoken", {}),
     ]
     if SHARED.exists():
         for name, patterns in json.loads((SHARED / "pretokenizer_regexes.json").read_text()).items():
@@ -239,26 +101,7 @@ def kinds(bases):
 
 def vocabulary_file(name):
     """`tokenizer.json` of a GGUF file, with the patterns as they were collected."""
-    data = (SHARED / f"ggml-vocab-{name}.gguf").read_bytes()
-    position = 24
-    sizes = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
-
-    def read(kind):
-        nonlocal position
-        if kind == 8:
-            count = read(10)
-            position += count
-            return data[position - count:position].decode()
-        if kind == 9:
-            element, count = read(4), read(10)
-            return [read(element) for _ in range(count)]
-        value, = struct.unpack_from("<" + sizes[kind], data, position)
-        position += struct.calcsize(sizes[kind])
-        return value
-    values = {}
-    for _ in range(struct.unpack_from("<Q", data, 16)[0]):
-        key = read(8)
-        values[key] = read(read(4))
+    values = gguf_values(SHARED / f"ggml-vocab-{name}.gguf")
     tokens, types = values["tokenizer.ggml.tokens"], values["tokenizer.ggml.token_type"]
     added = [special(id, token, special=types[id] == 3) for id, token in enumerate(tokens)
              if types[id] != 1 and token != f"[PAD{id}]"]
@@ -274,30 +117,6 @@ def vocabulary_file(name):
 
 
 # MARK: vectors
-
-def texts_of_vectors():
-    data = (FIXTURES / "vectors.bin").read_bytes()
-    position = 12
-
-    def blob(size=1):
-        nonlocal position
-        count, = struct.unpack_from("<I", data, position)
-        position += 4
-        if count == 0xFFFFFFFF:
-            return b""
-        position += size * count
-        return data[position - size * count:position]
-    blob()
-    count, = struct.unpack_from("<I", data, position)
-    position += 4
-    texts = []
-    for _ in range(count):
-        texts.append(blob().decode())
-        for _ in range(3):
-            blob(2)
-        blob()
-    return texts
-
 
 PARTS = ["▁", "▁▁", " ", "  ", "<s>", "</s>", "<unk>", "<pad>", "<0x0A>", "<0xE2>", "<tool>", "<end>", "<mask>", "Tim",
          "Timmy", "the dog", "<extra_id_0>", "<extra_id_1>", "<extra_id_2>", "é", "e\u0301", "E\u0323\u0302", "한국",
@@ -353,12 +172,14 @@ def laid_over(base, overrides):
     return definition | {"model": base["model"] | overrides.get("model", {})}
 
 
+def reference(base, definition):
+    return Ranks(FIXTURES / "tiktoken") if base == "tiktoken" else Described(definition)
+
+
 def main():
     FIXTURES.mkdir(exist_ok=True)
     if "train" in sys.argv:
-        for name, definition in [("characters", train_characters(True, 900)), ("phrases", train_characters(False, 700)),
-                                 ("unigram", train_unigram())]:
-            (FIXTURES / f"{name}.json").write_text(json.dumps(definition, ensure_ascii=False, indent=0) + "\n")
+        train()
     bases = {name: json.loads((FIXTURES / f"{name}.json").read_text()) for name in ("characters", "phrases", "unigram")}
     bases["demo"] = json.loads((ROOT / "packaging/demo/tokenizer.json").read_text())
     more = more_texts()
@@ -373,27 +194,25 @@ def main():
         elif base.startswith("/"):
             definition = vocabulary_file(base[1:])
         else:
-            definition = laid_over(bases[base], overrides)
-        reference = Tokenizer.from_str(json.dumps(definition))
-        for token in definition["added_tokens"]:
-            assert reference.token_to_id(token["content"]) == token["id"], token
+            definition = laid_over(bases[base], overrides) if base in bases else None
+        tokenizer = reference(base, definition)
         checks = []
         for text in texts:
-            ids = reference.encode(text, add_special_tokens=False).ids
-            checks.append(check(ids, reference.decode(ids, skip_special_tokens=False)))
-        size = max(reference.get_vocab().values()) + 1
-        decoded = [check(ids, reference.decode(ids, skip_special_tokens=index % 2 == 1))
-                   for index, ids in enumerate(decodings(size))]
+            ids = tokenizer.encode(text)
+            checks.append(check(ids, tokenizer.decode(ids, skip_special_tokens=False)))
+        decoded = [check(ids, tokenizer.decode(ids, skip_special_tokens=index % 2 == 1))
+                   for index, ids in enumerate(decodings(tokenizer.size))]
         hidden = base.startswith("/")
         out += [blob(name.encode()), blob(base.encode()), blob(b"{}" if hidden else json.dumps(overrides).encode())]
         out += [struct.pack(f"<I{len(checks)}H", len(checks), *checks)]
         out += [struct.pack(f"<I{len(decoded)}H", len(decoded), *decoded)]
-        if not hidden:
-            vocabulary = {id: token for token, id in reference.get_vocab().items()}
+        if definition and not hidden:
+            full = tokenizer.tokenizer
+            vocabulary = {id: token for token, id in full.get_vocab().items()}
             for text in READABLE:
-                encoding = reference.encode(text, add_special_tokens=True)
+                encoding = full.encode(text, add_special_tokens=True)
                 readable.append({"kind": name, "text": text, "tokens": [vocabulary[id] for id in encoding.ids],
-                                 "decoded": reference.decode(encoding.ids, skip_special_tokens=True)})
+                                 "decoded": full.decode(encoding.ids, skip_special_tokens=True)})
         print(name)
     (FIXTURES / "kinds.bin").write_bytes(b"".join(out))
     lines = ",\n".join(json.dumps(entry, ensure_ascii=False) for entry in readable)
