@@ -158,7 +158,7 @@ let package = Package(
         tests(
             "GenerationTests",
             ["Generation", "EncoderDecoder", "Model", "ExpertPaging", "Tokenizer", "Container", "DemoSupport"]),
-        tests("TokenizerTests", ["Tokenizer", "Quantizer", "Checkpoint", "Container"]),
+        tests("TokenizerTests", ["Tokenizer", "Quantizer", "Checkpoint", "Container", "GGUFSupport"]),
         tests("ChatTemplateTests", ["ChatTemplate", "JSON"]),
         tests("ToolCallsTests", ["ToolCalls", "JSON"]),
         tests(

@@ -1,6 +1,7 @@
 import Checkpoint
 import Container
 import Foundation
+import GGUFSupport
 import Quantizer
 import TestSupport
 import Tokenizer
@@ -50,6 +51,34 @@ struct ConvertedCheckpoint {
             }
             try writer.write(to: "\(directory)/model.safetensors")
             return directory
+        }
+    }
+
+    /// Llama as a GGUF file with SentencePiece's pieces inside, and a row for each of them.
+    static func pieces() throws -> ConvertedCheckpoint {
+        try ConvertedCheckpoint { directory in
+            var image = try GGUFFixture("llama", .f32).image
+            let vocabulary = try GGUFFile(InputFile(path: "\(fixtures)/pieces.gguf"))
+            for (key, value) in vocabulary.values {
+                image[key] =
+                    switch value {
+                    case .texts(let texts): .texts(texts)
+                    case .integers(let integers): .int32s(integers.map { Int32($0) })
+                    case .numbers(let numbers): .float32s(numbers)
+                    case .integer(let integer): .uint32(UInt32(integer))
+                    case .bool(let bool): .bool(bool)
+                    case .text(let text): .text(text)
+                    case .number, .list: nil
+                    }
+            }
+            let count = vocabulary.texts("tokenizer.ggml.tokens")?.count ?? 0
+            for name in ["token_embd.weight", "output.weight"] {
+                guard let tensor = image[tensor: name] else { continue }
+                image[tensor: name]?.bytes = rows(tensor.bytes, from: tensor.dimensions[1], to: count)
+                image[tensor: name]?.dimensions[1] = count
+            }
+            try image.write(to: "\(directory)/model.gguf")
+            return "\(directory)/model.gguf"
         }
     }
 

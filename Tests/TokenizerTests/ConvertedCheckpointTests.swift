@@ -32,4 +32,13 @@ import Tokenizer
         #expect(converted.checkpoint.text.chatTemplate?.contains("<|im_middle|>") == true)
         #expect(converted.checkpoint.files.contains { $0.name == "tiktoken.model" })
     }
+
+    @Test func piecesBeginWithASpaceAndFallBackToBytes() throws {
+        let tokenizer = try ConvertedCheckpoint.pieces().tokenizer
+        #expect(tokenizer.prefix == [1] && tokenizer.endToken == 2)
+        let ids = try tokenizer.encode("😀", special: .literal, addBegin: true)
+        // The space is a piece, the character is four bytes, which come behind <unk>, <s> and </s>.
+        #expect(ids.count == 6 && ids.suffix(4).elementsEqual("😀".utf8.map { 3 + Int32($0) }))
+        #expect(tokenizer.decode(ids, skipSpecial: true) == "😀")
+    }
 }

@@ -21,6 +21,7 @@ struct KindFile {
 
         func tokenizer() throws -> Tokenizer {
             if base == "tiktoken" { return try ConvertedCheckpoint.ranks().tokenizer }
+            if base == "pieces" { return try ConvertedCheckpoint.pieces().tokenizer }
             if base == "/pre-tokenizer" {
                 return try Tokenizer(tokenizerJSON: SharedVocabulary.preTokenized(name), configJSON: nil)
             }

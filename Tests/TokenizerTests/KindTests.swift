@@ -12,7 +12,7 @@ import Tokenizer
 
     @Test func thereAreEnoughTextsAndKinds() {
         #expect(file.texts.count >= 10_000)
-        #expect(KindFile.own.count == 18 && KindFile.foreign.count == 12)
+        #expect(KindFile.own.count == 19 && KindFile.foreign.count == 12)
         #expect(file.kinds.allSatisfy { $0.textChecks.count == file.texts.count && $0.decodingChecks.count == 1000 })
     }
 

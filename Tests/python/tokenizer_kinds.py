@@ -22,7 +22,7 @@ import random
 import struct
 import sys
 
-from tokenizer_vocabularies import (COUNT, FIXTURES, METASPACE, ROOT, SHARED, Described, Ranks, gguf_values, special,
+from tokenizer_vocabularies import (COUNT, FIXTURES, METASPACE, ROOT, SHARED, Described, Pieces, Ranks, gguf_values, special,
                                     texts_of_vectors, train)
 
 MASK = (1 << 64) - 1
@@ -89,6 +89,7 @@ def kinds(bases):
         ("marks before and after", "demo", stages(split(r"\s", "MergedWithNext"), split("[,.;!?]", "MergedWithPrevious"),
                                                   split("[0-9]", "Contiguous", True))),
         ("ranks", "tiktoken", {}),
+        ("pieces of a GGUF file", "pieces", {}),
     ]
     if SHARED.exists():
         for name, patterns in json.loads((SHARED / "pretokenizer_regexes.json").read_text()).items():
@@ -173,7 +174,9 @@ def laid_over(base, overrides):
 
 
 def reference(base, definition):
-    return Ranks(FIXTURES / "tiktoken") if base == "tiktoken" else Described(definition)
+    if base == "tiktoken":
+        return Ranks(FIXTURES / "tiktoken")
+    return Pieces() if base == "pieces" else Described(definition)
 
 
 def main():

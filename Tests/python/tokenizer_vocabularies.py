@@ -309,6 +309,75 @@ class Ranks:
         return len(self.ranks) + 256
 
 
+def train_pieces():
+    """A GGUF file that has only SentencePiece's byte-pair encoding, as the reference converter writes it."""
+    with tempfile.TemporaryDirectory() as folder:
+        text = pathlib.Path(folder, "text.txt")
+        text.write_text("\n".join(LINES))
+        sentencepiece.SentencePieceTrainer.train(
+            input=str(text), model_prefix=f"{folder}/m", model_type="bpe", vocab_size=900, byte_fallback=True,
+            character_coverage=0.999, normalization_rule_name="identity", add_dummy_prefix=True,
+            remove_extra_whitespaces=False, split_digits=True, max_sentence_length=1 << 16, minloglevel=2)
+        model = pathlib.Path(folder, "m.model").read_bytes()
+        pieces = sentencepiece.SentencePieceProcessor(model_file=f"{folder}/m.model")
+        assert pieces.get_piece_size() == 900
+    kinds = [2 if pieces.is_unknown(id) else 3 if pieces.is_control(id) else 6 if pieces.is_byte(id) else 1
+             for id in range(pieces.get_piece_size())]
+    string = lambda text: struct.pack("<Q", len(text.encode())) + text.encode()
+    values = [
+        ("tokenizer.ggml.model", 8, string("llama")), ("tokenizer.ggml.pre", 8, string("default")),
+        ("tokenizer.ggml.tokens", 9, struct.pack("<IQ", 8, len(kinds)) + b"".join(
+            string(pieces.id_to_piece(id)) for id in range(len(kinds)))),
+        ("tokenizer.ggml.scores", 9, struct.pack(f"<IQ{len(kinds)}f", 6, len(kinds), *map(pieces.get_score, range(len(kinds))))),
+        ("tokenizer.ggml.token_type", 9, struct.pack(f"<IQ{len(kinds)}i", 5, len(kinds), *kinds)),
+        ("tokenizer.ggml.bos_token_id", 4, struct.pack("<I", pieces.bos_id())),
+        ("tokenizer.ggml.eos_token_id", 4, struct.pack("<I", pieces.eos_id())),
+        ("tokenizer.ggml.unknown_token_id", 4, struct.pack("<I", pieces.unk_id())),
+        ("tokenizer.ggml.add_bos_token", 7, b"\1"), ("tokenizer.ggml.add_eos_token", 7, b"\0"),
+    ]
+    (FIXTURES / "pieces.gguf").write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, len(values)) + b"".join(
+        string(key) + struct.pack("<I", kind) + value for key, kind, value in values))
+    (FIXTURES / "pieces.model").write_bytes(model)
+
+
+class Pieces:
+    """The reference for `pieces.gguf`: the tokenizer that the reference converter makes of the same pieces. SentencePiece
+    itself must give the same, but doesn't look for control tokens in texts."""
+
+    def __init__(self):
+        self.pieces = sentencepiece.SentencePieceProcessor(model_file=str(FIXTURES / "pieces.model"))
+        values = gguf_values(FIXTURES / "pieces.gguf")
+        tokens, scores = values["tokenizer.ggml.tokens"], values["tokenizer.ggml.scores"]
+        kinds = values["tokenizer.ggml.token_type"]
+        ids = {token: id for id, token in enumerate(tokens)}
+        merges = []
+        for token, score, kind in zip(tokens, scores, kinds):
+            parts = [(token[:cut], token[cut:]) for cut in range(1, len(token))] if kind == 1 else []
+            parts = [pair for pair in parts if all(part in ids and kinds[ids[part]] == 1 for part in pair)]
+            merges += [(score, *pair) for pair in sorted(parts, key=lambda pair: (ids[pair[0]], ids[pair[1]]))]
+        merges.sort(key=lambda merge: (merge[0], len(merge[1]), len(merge[2])), reverse=True)
+        self.tokenizer = Tokenizer(models.BPE(vocab=ids, merges=[merge[1:] for merge in merges], unk_token="<unk>",
+                                              fuse_unk=True, byte_fallback=True))
+        self.tokenizer.normalizer = mark_spaces()
+        self.tokenizer.decoder = decoders.Sequence([
+            decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+        self.control = [token for token, kind in zip(tokens, kinds) if kind in (2, 3)]
+        self.tokenizer.add_special_tokens(self.control)
+
+    def encode(self, text):
+        ids = self.tokenizer.encode(text, add_special_tokens=False).ids
+        if text and not any(token in text for token in self.control):
+            assert self.pieces.encode(text) == ids, text
+        return ids
+
+    def decode(self, ids, skip_special_tokens):
+        return self.tokenizer.decode(ids, skip_special_tokens=skip_special_tokens)
+
+    @property
+    def size(self):
+        return self.pieces.get_piece_size()
+
+
 class Described:
     """The reference for a `tokenizer.json`."""
 
@@ -333,3 +402,4 @@ def train():
                              ("unigram", train_unigram())]:
         (FIXTURES / f"{name}.json").write_text(json.dumps(definition, ensure_ascii=False, indent=0) + "\n")
     train_ranks()
+    train_pieces()
