@@ -4,8 +4,8 @@ import Foundation
 package import Quantizer
 import TestSupport
 
-/// The Switch checkpoint with a tokenizer of its own, as a container: an encoder-decoder that can be served. What it says
-/// means nothing.
+/// The Switch checkpoint with a tokenizer, as a container: an encoder-decoder that can be served. What it says means
+/// nothing.
 package final class SwitchContainer: Sendable {
     package let path: String
     private let directory: TemporaryDirectory
@@ -27,7 +27,18 @@ package final class SwitchContainer: Sendable {
         return letters
     }()
 
-    package init(_ type: ConversionType = .f32) throws {
+    /// With `words.json`, a Unigram tokenizer: a prompt whose tokens are the same.
+    package static let words =
+        "the and was her The with said had you want for look that Timmy big play mom him day but girl see Lily could put "
+        + "did went were time like said happy star there friends thank not man know"
+
+    package enum Tokens: Sendable {
+        /// One for each byte.
+        case letters
+        case words
+    }
+
+    package init(_ type: ConversionType = .f32, tokens: Tokens = .letters) throws {
         directory = try TemporaryDirectory()
         path = "\(directory.path)/switch.moe"
         let folder = "\(directory.path)/checkpoint"
@@ -36,7 +47,13 @@ package final class SwitchContainer: Sendable {
             try FileManager.default.copyItem(
                 atPath: "\(Fixtures.checkpoint("switch"))/\(name)", toPath: "\(folder)/\(name)")
         }
-        try Data(Self.tokenizer().utf8).write(to: URL(fileURLWithPath: "\(folder)/tokenizer.json"))
+        switch tokens {
+        case .letters:
+            try Data(Self.tokenizer().utf8).write(to: URL(fileURLWithPath: "\(folder)/tokenizer.json"))
+        case .words:
+            try FileManager.default.copyItem(
+                atPath: "\(Fixtures.root)/Tests/Fixtures/tokenizer/words.json", toPath: "\(folder)/tokenizer.json")
+        }
         let source = try Checkpoint(directory: folder)
         let conversion = Conversion(
             source, plan: FormatPlan(source.configuration, type: type, isPure: false), packing: .never, threadCount: 1,

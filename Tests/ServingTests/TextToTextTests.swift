@@ -46,6 +46,28 @@ extension ServingSuite {
             }
         }
 
+        @Test("reads and writes words with a Unigram tokenizer")
+        func words() async throws {
+            let fields = #""max_tokens":24,"temperature":0,"logprobs":1"#
+            func whole(_ tokens: SwitchContainer.Tokens, _ prompt: String) async throws -> Completion {
+                let container = try SwitchContainer(tokens: tokens)
+                return try await TestDaemon.run(model: container.path) { daemon in
+                    let response = try await daemon.post("/v1/completions", Self.body(fields, prompt))
+                    #expect(response.status == 200, "\(response.body)")
+                    return try decode(Completion.self, response)
+                }
+            }
+            let letters = try await whole(.letters, SwitchContainer.prompt)
+            // As T5's tokenizers do, it passes over white space around words.
+            let words = try await whole(.words, " \(SwitchContainer.words.replacing(" said", with: "  said"))")
+            let choice = try #require(words.choices.first)
+            #expect(choice.text == Array(repeating: "time", count: 24).joined(separator: " "))
+            // The same tokens went in, to the last bit of what comes out.
+            #expect(words.usage == letters.usage && words.usage?.promptTokens == 40)
+            let expected = try #require(letters.choices.first?.logprobs?.tokenLogprobs)
+            #expect(choice.logprobs?.tokenLogprobs == expected && expected.count == 24)
+        }
+
         @Test("samples by the seed, stops, and depends on nobody beside it")
         func sampling() async throws {
             let container = try SwitchContainer()

@@ -197,6 +197,29 @@ def train_unigram():
 METASPACE = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True}
 
 
+def write_words():
+    """`words.json`: a Unigram vocabulary for the Switch checkpoint, in which a text of whole words gets the ids that the
+    checkpoint's reference outputs are of."""
+    unigram = json.loads((FIXTURES / "unigram.json").read_text())
+    golden = [83, 138, 123, 195, 41, 5, 248, 169, 95, 152, 17, 100, 24, 70, 16, 250, 162, 84, 208, 210, 219, 223, 102, 232,
+              180, 224, 139, 175, 174, 39, 248, 236, 142, 247, 26, 133, 158, 130, 55]
+    trained = unigram["model"]["vocab"][3:]
+    words = [entry for entry in trained if entry[0].startswith("▁") and len(entry[0]) > 3 and entry[0][1:].isalpha()]
+    chosen = dict(zip(dict.fromkeys(golden), words))
+    letters = [[chr(code), -12.0] for code in range(33, 127)]
+    known = {piece for piece, _ in list(chosen.values()) + letters}
+    rest = iter(letters + [entry for entry in trained if entry[0] not in known])
+    vocabulary = [*unigram["model"]["vocab"][:3]]
+    vocabulary += [chosen[id] if id in chosen else next(rest) for id in range(3, 256)]
+    definition = unigram | {"added_tokens": unigram["added_tokens"][:3],
+                            "model": unigram["model"] | {"vocab": vocabulary}}
+    tokenizer = Tokenizer.from_str(json.dumps(definition))
+    text = " ".join(chosen[id][0][1:] for id in golden)
+    assert tokenizer.encode(text).ids == golden + [1]
+    (FIXTURES / "words.json").write_text(json.dumps(definition, ensure_ascii=False, indent=0) + "\n")
+    print(text, "|", tokenizer.decode([174] * 24))
+
+
 # MARK: vocabularies in other forms
 
 # Moonlight's and Kimi-K2's.
@@ -403,3 +426,4 @@ def train():
         (FIXTURES / f"{name}.json").write_text(json.dumps(definition, ensure_ascii=False, indent=0) + "\n")
     train_ranks()
     train_pieces()
+    write_words()
