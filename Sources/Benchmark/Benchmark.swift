@@ -19,12 +19,19 @@ package final class Benchmark {
 
     /// Takes the probe's buffer, plans and loads the model, and reads in as many experts as have a place.
     ///
-    /// Throws `ModelError` or `ComputeError`.
+    /// Throws `ModelError` or `ComputeError`; an encoder-decoder is refused before anything is done.
     ///
     /// - Parameter note: told what goes on, a line at a time.
     package init(
         container: ContainerReader, options: BenchmarkOptions, note: @escaping (String) -> Void = { _ in }
     ) throws {
+        let configuration = container.metadata.configuration
+        guard configuration.encoder == nil else {
+            throw ModelError(
+                .unsupported,
+                "\(container.path): this model is an encoder-decoder, which has no prompts to read and continue: it can be "
+                    + "served and traced, but not measured")
+        }
         self.container = container
         self.options = options
         self.note = note
@@ -35,7 +42,6 @@ package final class Benchmark {
             kernels: options.kernels, threadCount: options.threadCount, byteCount: byteCount)
 
         var plan = options.plan
-        let configuration = container.metadata.configuration
         let longest = max(
             options.prefillLengths.max() ?? 0, (options.decodeDepths.max() ?? 0) + options.decodeTokenCount, 1)
         plan.context = plan.context ?? min(longest, configuration.contextLength)

@@ -46,6 +46,21 @@ struct BenchmarkTests {
         #expect(report.text.contains("decode 4 after 70") && report.text.contains("prefill 40"))
     }
 
+    @Test("An encoder-decoder is refused before the machine is measured or anything is loaded")
+    func encoderDecoder() throws {
+        let switchContainer = try SwitchContainer()
+        let container = try ContainerReader(path: switchContainer.path)
+        var options = options
+        // No machine has it.
+        options.bufferByteCount = 1 << 50
+        var notes: [String] = []
+        let error = #expect(throws: ModelError.self) {
+            _ = try Benchmark(container: container, options: options) { notes.append($0) }
+        }
+        #expect(error?.code == .unsupported && error?.message.contains(container.path) == true)
+        #expect(notes.isEmpty)
+    }
+
     @Test("Dense, every token goes through all experts, which costs what the configuration says")
     func dense() throws {
         let container = try demo()
