@@ -59,8 +59,7 @@ package final class Engine: Sendable {
             waitingCount: queue.waiting, queueLimit: loop.queue.limit, totals: entries.totals,
             prefillRate: entries.prefillRate,
             decodeRate: entries.decodeRate, contextLength: contextLength, paging: model.experts.counters,
-            residentExpertCount: model.experts.residentCount, slotCount: model.experts.slotCount,
-            memory: model.plan.lines)
+            residentExpertCount: model.experts.residentCount, slotCount: model.experts.slotCount)
     }
 
     package var heartbeat: Heartbeat {

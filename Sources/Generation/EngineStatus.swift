@@ -39,8 +39,6 @@ package struct EngineStatus: Sendable {
     package var paging: PagingCounters
     package var residentExpertCount: Int
     package var slotCount: Int
-    /// The memory plan, one line a part.
-    package var memory: [String]
 }
 
 /// Whether the engine moves, for a watchdog.

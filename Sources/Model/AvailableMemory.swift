@@ -1,5 +1,3 @@
-import Glibc
-
 /// What this process may still take: the least of what the system has available and what its control groups
 /// (versions 1 and 2) leave, less a margin.
 package struct AvailableMemory: Sendable, Equatable {
@@ -40,12 +38,11 @@ package struct AvailableMemory: Sendable, Equatable {
     /// What the machine has, whatever a control group may take of it.
     package static func machine(root: String = "") -> AvailableMemory? {
         let meminfo = "\(root)/proc/meminfo"
-        let lines = lines(of: meminfo)
-        guard let available = field("MemAvailable:", in: lines) else { return nil }
+        guard let file = KernelFile(meminfo), let available = file.number(after: "MemAvailable:") else { return nil }
         // It counts the page cache as free, and with it pages that processes have mapped and work with: their
         // code, or another program's model. Shared memory is among the mapped pages, but not in the figure.
-        let mapped = max((field("Mapped:", in: lines) ?? 0) - (field("Shmem:", in: lines) ?? 0), 0)
-        let total = field("MemTotal:", in: lines) ?? available
+        let mapped = max((file.number(after: "Mapped:") ?? 0) - (file.number(after: "Shmem:") ?? 0), 0)
+        let total = file.number(after: "MemTotal:") ?? available
         return AvailableMemory(
             byteCount: max(available - mapped, 0) * 1024, source: meminfo, limitByteCount: total * 1024)
     }
@@ -78,9 +75,9 @@ package struct AvailableMemory: Sendable, Equatable {
                 guard let limit = number(in: "\(directory)/\(file)"),
                     let usage = number(in: "\(directory)/\(files.usage)")
                 else { continue }
-                let lines = lines(of: "\(directory)/memory.stat")
-                let cached = files.reclaimable.reduce(0) { $0 + (field($1, in: lines) ?? 0) }
-                let reclaimable = max(cached - (field(files.mapped, in: lines) ?? 0), 0)
+                let stat = KernelFile("\(directory)/memory.stat")
+                let cached = files.reclaimable.reduce(0) { $0 + (stat?.number(after: $1) ?? 0) }
+                let reclaimable = max(cached - (stat?.number(after: files.mapped) ?? 0), 0)
                 let left = max(limit - max(usage - reclaimable, 0), 0)
                 found.append(
                     AvailableMemory(byteCount: left, source: "\(directory)/\(file)", limitByteCount: limit))
@@ -91,29 +88,6 @@ package struct AvailableMemory: Sendable, Equatable {
 
     /// nil for `max`, for version 1's "no limit" (2^63 less a page) and for what isn't there.
     private static func number(in path: String) -> Int? {
-        guard let line = lines(of: path).first, let value = Int(line), value < 1 << 60 else { return nil }
-        return value
-    }
-
-    private static func field(_ name: String, in lines: [Substring]) -> Int? {
-        for line in lines where line.hasPrefix(name) {
-            let words = line.split(separator: " ")
-            if words.count >= 2, words[0] == name { return Int(words[1]) }
-        }
-        return nil
-    }
-
-    /// The lines of a small text file; none if it can't be read.
-    static func lines(of path: String) -> [Substring] {
-        guard let file = unsafe fopen(path, "re") else { return [] }
-        defer { unsafe fclose(file) }
-        var bytes: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 4096)
-        while bytes.count < 1 << 20 {
-            let count = unsafe fread(&buffer, 1, buffer.count, file)
-            guard count > 0 else { break }
-            bytes += buffer[..<count]
-        }
-        return String(decoding: bytes, as: UTF8.self).split(separator: "\n")
+        KernelFile(path)?.number.flatMap { $0 < 1 << 60 ? $0 : nil }
     }
 }

@@ -12,7 +12,7 @@ package struct ControlGroup: Sendable, Equatable {
     ///
     /// - Parameter root: stands before `/proc` and `/sys`, for tests.
     package static func own(root: String = "") -> [ControlGroup] {
-        AvailableMemory.lines(of: "\(root)/proc/self/cgroup").compactMap { line in
+        (KernelFile("\(root)/proc/self/cgroup")?.lines ?? []).compactMap { line in
             let parts = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
             guard parts.count == 3 else { return nil }
             if parts[1].isEmpty {

@@ -45,7 +45,6 @@ package struct Daemon: Service {
             tasks.addTask { try await server.run() }
             tasks.addTask { try await reporter.run() }
             tasks.addTask { try await memory.run() }
-            tasks.addTask { try await watch.run() }
             tasks.addTask { try await model.keepPopularityRegularly(logger) }
             tasks.addTask { try await model.noteThatItLasts() }
             // The server ends when it is told to, the others only with it.

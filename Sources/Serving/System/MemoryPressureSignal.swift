@@ -94,7 +94,9 @@ final class MemoryPressureSignal: @unchecked Sendable {
                 }
             polled.append(pollfd(fd: descriptor, events: Int16(events), revents: 0))
         }
-        let count = poll(&polled, nfds_t(polled.count), Int32(clamping: Int(time / .milliseconds(1))))
+        // Rounded up: a wait that ends a fraction of a millisecond early would be begun again and again until the time is over.
+        let milliseconds = (time / .milliseconds(1)).rounded(.up)
+        let count = poll(&polled, nfds_t(polled.count), Int32(clamping: Int(milliseconds)))
         var report = Report()
         if count > 0, polled[0].revents != 0 { _ = Self.drain(wakeup) }
         for index in sources.indices.reversed() {

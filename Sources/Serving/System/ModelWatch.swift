@@ -7,6 +7,7 @@ import Synchronization
 
 /// Looks after the model's file and the storage below it, and says what is wrong with them while it is.
 final class ModelWatch: Sendable {
+    /// How often the file is looked at.
     static let interval = Duration.seconds(2)
 
     private let container: ContainerReader
@@ -14,6 +15,14 @@ final class ModelWatch: Sendable {
     private let memory: MemoryWatch
     private let logger: Logger
     private let condition = Mutex(FileCondition.same)
+    private let progress = Mutex(Progress())
+
+    private struct Progress {
+        var last = ContinuousClock.now
+        var isLooking = false
+        var wasSlow = false
+        var wasUnreadable = false
+    }
 
     init(model: ServedModel, memory: MemoryWatch, logger: Logger) {
         container = model.container
@@ -50,25 +59,36 @@ final class ModelWatch: Sendable {
         return usable < planned ? "memory is short: \(usable) of \(planned) expert slots in use" : nil
     }
 
-    /// Runs until it is cancelled.
-    func run() async throws {
-        var (wasSlow, wasUnreadable) = (false, false)
-        while true {
-            try await Task.sleep(for: Self.interval)
-            // It may wait for storage that hangs.
-            let now = try await NIOThreadPool.singleton.runIfActive { [container] in container.look() }
-            let before = condition.withLock { state in
-                defer { state = now }
-                return state
-            }
-            if let problem = now.problem, now != before {
-                logger.error("\(problem)")
-            } else if now == .same, before != .same {
-                logger.notice("the model's file is in its place again")
-            }
-            report(slowness, &wasSlow, end: "storage reads at its speed again")
-            report(unreadable, &wasUnreadable, end: "the experts that could not be read can be read again")
+    /// Looks, on another thread, if that wasn't done for a while. It may wait there for storage that hangs.
+    func lookIfDue() {
+        let isDue = progress.withLock { progress in
+            guard !progress.isLooking, progress.last.duration(to: .now) >= Self.interval else { return false }
+            progress.isLooking = true
+            progress.last = .now
+            return true
         }
+        guard isDue else { return }
+        NIOThreadPool.singleton.submit { [self] state in
+            if state == .active { look() }
+            progress.withLock { $0.isLooking = false }
+        }
+    }
+
+    private func look() {
+        let now = container.look()
+        let before = condition.withLock { state in
+            defer { state = now }
+            return state
+        }
+        if let problem = now.problem, now != before {
+            logger.error("\(problem)")
+        } else if now == .same, before != .same {
+            logger.notice("the model's file is in its place again")
+        }
+        var (wasSlow, wasUnreadable) = progress.withLock { ($0.wasSlow, $0.wasUnreadable) }
+        report(slowness, &wasSlow, end: "storage reads at its speed again")
+        report(unreadable, &wasUnreadable, end: "the experts that could not be read can be read again")
+        progress.withLock { ($0.wasSlow, $0.wasUnreadable) = (wasSlow, wasUnreadable) }
     }
 
     private func report(_ trouble: String?, _ wasThere: inout Bool, end: String) {

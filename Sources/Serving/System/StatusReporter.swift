@@ -2,17 +2,21 @@ import ExpertPaging
 import Generation
 import Logging
 
-/// Keeps `systemctl status` up to date, and pets systemd's watchdog for as long as the engine moves.
+/// Keeps `systemctl status` up to date, pets systemd's watchdog for as long as the engine moves, and has the model's file
+/// looked at: all that the daemon does regularly, in one place, because waking up is most of what an idle daemon costs.
 struct StatusReporter: Sendable {
     let model: ServedModel
     let watch: ModelWatch
     let manager: ServiceManager
     let logger: Logger
 
+    private static let interval = Duration.seconds(1)
+    private static let idleInterval = Duration.seconds(2)
+
     /// Runs until it is cancelled.
     func run() async throws {
         let watchdog = manager.watchdogTimeout
-        let interval = min(.seconds(1), (watchdog ?? .seconds(2)) / 2)
+        let longest = (watchdog ?? .seconds(4)) / 2
         var shown = Self.idleText(model)
         var wasAlive = true
         while !Task.isCancelled {
@@ -23,19 +27,22 @@ struct StatusReporter: Sendable {
                 if wasAlive, !isAlive { logger.critical("the engine doesn't move: systemd will restart the daemon") }
                 wasAlive = isAlive
             }
-            let text = text()
+            let status = model.engine.status()
+            let text = text(status)
             if text != shown {
                 shown = text
                 manager.status(text)
             }
-            do { try await Task.sleep(for: interval) } catch { return }
+            watch.lookIfDue()
+            let interval = min(status.activity == .idle ? Self.idleInterval : Self.interval, longest)
+            // Whatever else wakes up about then may wait for it, or this for that.
+            do { try await Task.sleep(for: interval, tolerance: interval / 10) } catch { return }
         }
     }
 
     static func idleText(_ model: ServedModel) -> String { "ready, \(model.id), \(model.contextLength) tokens" }
 
-    private func text() -> String {
-        let status = model.engine.status()
+    private func text(_ status: EngineStatus) -> String {
         var parts: [String]
         switch status.activity {
         case .idle:
