@@ -58,7 +58,7 @@ struct DeviceNeeds: Encodable {
             let plan = try? plan(budget)
             let share = plan.map { $0.expertCount > 0 ? Double($0.slotCount) / Double($0.expertCount) : 1 }
             devices.append(
-                Device(memoryByteCount: budget, expertsInMemory: share, planes: plan?.planes?.rawValue))
+                Device(memoryByteCount: budget, expertsInMemory: share, planes: plan?.planesInForce?.rawValue))
             if share == 1, plan?.planes != .coarse { break }
         }
         self.devices = devices

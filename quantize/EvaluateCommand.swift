@@ -1,6 +1,7 @@
 package import ArgumentParser
 import Container
 package import Evaluation
+import ExpertPaging
 import Model
 import Quantizer
 
@@ -36,9 +37,16 @@ struct EvaluateCommand: ParsableCommand {
 
     @Option(
         help: """
-            Which planes of experts that have two: coarse or both (default: both if every expert has room, else coarse).
+            Which planes of experts that have two: coarse, both, or heat, both of those that --state says are used most \
+            (default: both if every expert has room, else coarse).
             """)
-    var planes: ExpertPlanes?
+    var planes: PlaneChoice?
+
+    @Option(help: "With --planes heat: where the daemon keeps which experts are used most.")
+    var state: String?
+
+    @Option(help: "Memory for the model at most, such as 900M or 4G (default: what the system leaves).")
+    var memory: MemorySize?
 
     @Flag(
         help: ArgumentHelp(
@@ -72,6 +80,9 @@ struct EvaluateCommand: ParsableCommand {
                 throw ValidationError("\(name) needs --step: routers help only where one token is computed a step.")
             }
         }
+        if planes == .heat, state == nil {
+            throw ValidationError("--planes heat needs --state, where the daemon keeps which experts are used most.")
+        }
         if context < 4 { throw ValidationError("--context must be at least 4.") }
     }
 
@@ -96,8 +107,9 @@ struct EvaluateCommand: ParsableCommand {
         let isCalibrated = warnOfCalibration(container, text)
         let share = other == nil ? 1 : 0.5
         let loaded = try ModelOpening.load(
-            container, contextLength: context, cacheFormat: cacheFormat, planes: planes, threads: threads,
-            share: share, expertSlots: slots)
+            container, contextLength: context, cacheFormat: cacheFormat, planes: planes,
+            popularity: popularity(of: container), threads: threads, memory: memory?.byteCount, share: share,
+            expertSlots: slots)
         let expected = try other.map {
             try ModelOpening.load($0, contextLength: context, cacheFormat: cacheFormat, threads: threads, share: share)
         }
@@ -115,8 +127,16 @@ struct EvaluateCommand: ParsableCommand {
         let report = EvaluationReport(
             model: model, reference: reference, text: .init(text.identity), contextLength: context,
             chunkCount: text.chunks.count, reading: reading, preferResident: preferResident, dropCold: dropCold,
-            planes: loaded.plan.planes?.rawValue, isCalibratedOnText: isCalibrated, result: result)
+            planes: loaded.plan.planesInForce?.rawValue, refinedExpertCount: loaded.plan.heat?.refinedExpertCount,
+            refinedUse: loaded.plan.heat?.recordedUse, isCalibratedOnText: isCalibrated, result: result)
         print(json ? try report.json : report.lines)
+    }
+
+    private func popularity(of container: ContainerReader) throws -> PopularityFile? {
+        guard planes == .heat, let state else { return nil }
+        return try PopularityFile.read(
+            path: PopularityFile.path(in: state, identity: container.indexChecksum),
+            identity: container.indexChecksum, expertCount: container.experts.count)
     }
 
     /// A model that was fitted to the text looks better than it is.

@@ -23,8 +23,11 @@ struct EvaluationReport: Encodable {
     var reading: Evaluation.Reading
     var preferResident: Float
     var dropCold: Float
-    /// `coarse` or `both`, where experts have two planes.
+    /// `coarse`, `both` or `heat`, where experts have two planes.
     var planes: String?
+    /// With `heat`: experts that are used with both, and their part of the recorded use.
+    var refinedExpertCount: Int?
+    var refinedUse: Double?
     var isCalibratedOnText: Bool
     var result: Evaluation
 
@@ -45,7 +48,7 @@ struct EvaluationReport: Encodable {
                     + description(of: reading)),
             Self.row("perplexity", Self.amount(result.perplexity, 4)),
         ]
-        if let planes { lines.insert(Self.row("planes", planes == "both" ? "both" : "the coarse ones alone"), at: 1) }
+        if let planesInWords { lines.insert(Self.row("planes", planesInWords), at: 1) }
         if let reference, let comparison = result.comparison {
             let ratio = comparison.perplexityRatio
             let growth = Estimate(value: (ratio.value - 1) * 100, standardError: ratio.standardError * 100)
@@ -79,6 +82,16 @@ struct EvaluationReport: Encodable {
         }
         if let paging = result.paging, paging.choiceCount > 0 { lines += self.lines(paging) }
         return lines.joined(separator: "\n")
+    }
+
+    private var planesInWords: String? {
+        switch planes {
+        case nil: nil
+        case "both"?: "both"
+        case "heat"?:
+            "both of \(refinedExpertCount ?? 0) experts with \(Self.fixed(100 * (refinedUse ?? 0), 1)) % of the recorded use"
+        default: "the coarse ones alone"
+        }
     }
 
     private func lines(_ paging: Evaluation.Paging) -> [String] {

@@ -2,21 +2,24 @@ import ArgumentParser
 import Compute
 import Container
 import Evaluation
+import ExpertPaging
 import Model
 
 /// Models that are run here rather than served.
 enum ModelOpening {
-    /// - Parameter share: of the memory that the system leaves; less than all when another model runs beside it.
+    /// - Parameters:
+    ///   - memory: bytes to use at most, if that isn't for the system to say.
+    ///   - share: of the memory that the system leaves; less than all when another model runs beside it.
     static func load(
-        _ container: ContainerReader, contextLength: Int, cacheFormat: CacheFormat, planes: ExpertPlanes? = nil,
-        threads: Int?, share: Double = 1, expertSlots: Int? = nil
+        _ container: ContainerReader, contextLength: Int, cacheFormat: CacheFormat, planes: PlaneChoice? = nil,
+        popularity: PopularityFile? = nil, threads: Int?, memory: Int? = nil, share: Double = 1, expertSlots: Int? = nil
     ) throws -> LoadedModel {
         let budget = AvailableMemory.current()?.budget
         let plan = try MemoryPlan(
             container: container,
             options: MemoryPlan.Options(
-                memory: share < 1 ? budget.map { Int(Double($0) * share) } : nil, context: contextLength,
-                expertSlots: expertSlots, cacheFormat: cacheFormat, planes: planes))
+                memory: memory ?? (share < 1 ? budget.map { Int(Double($0) * share) } : nil), context: contextLength,
+                expertSlots: expertSlots, cacheFormat: cacheFormat, planes: planes, popularity: popularity))
         for warning in plan.warnings { Terminal.complain("warning: \(warning)") }
         return try LoadedModel(
             container: container, plan: plan, threadCount: threads ?? ThreadCount.available, kernels: .selected())
@@ -29,4 +32,4 @@ enum ModelOpening {
 }
 
 extension CacheFormat: ExpressibleByArgument {}
-extension ExpertPlanes: ExpressibleByArgument {}
+extension PlaneChoice: ExpressibleByArgument {}

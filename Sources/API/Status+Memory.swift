@@ -11,12 +11,17 @@ extension Status {
         package var expertCount: Int
         /// nil from daemons that don't say.
         package var pressure: Pressure?
-        /// `coarse` or `both` for experts that are stored in two planes; nil for others.
+        /// `coarse`, `both` or `heat` for experts that are stored in two planes; nil for others.
         package var expertPlanes: String?
+        /// With `heat`: experts that are used with both planes, and their part of the use that was recorded before the start,
+        /// 0…1, nil when nothing was.
+        package var refinedExpertCount: Int?
+        package var refinedUse: Double?
 
         package init(
             budgetByteCount: Int?, denseByteCount: Int, cacheByteCount: Int, scratchByteCount: Int,
-            arenaByteCount: Int, expertSlotCount: Int, expertCount: Int, expertPlanes: String? = nil
+            arenaByteCount: Int, expertSlotCount: Int, expertCount: Int, expertPlanes: String? = nil,
+            refinedExpertCount: Int? = nil, refinedUse: Double? = nil
         ) {
             self.budgetByteCount = budgetByteCount
             self.denseByteCount = denseByteCount
@@ -26,6 +31,8 @@ extension Status {
             self.expertSlotCount = expertSlotCount
             self.expertCount = expertCount
             self.expertPlanes = expertPlanes
+            self.refinedExpertCount = refinedExpertCount
+            self.refinedUse = refinedUse
         }
 
         private enum CodingKeys: String, CodingKey {
@@ -38,6 +45,8 @@ extension Status {
             case expertCount = "experts"
             case pressure
             case expertPlanes = "expert_planes"
+            case refinedExpertCount = "refined_experts"
+            case refinedUse = "refined_use"
         }
     }
 
@@ -63,6 +72,8 @@ extension Status {
         package var isReadingAhead: Bool?
         /// Layers with routed experts, in their order; nil from daemons that don't say.
         package var layers: [LayerPaging]?
+        /// Those of all uses whose expert is used with both planes; nil from daemons that don't say.
+        package var refinedUseCount: Int?
 
         /// The lossy help that answers get when they ask for none, and what help came to since the start; nil from daemons
         /// that don't say.
@@ -76,7 +87,7 @@ extension Status {
             readCount: Int? = nil, residentCount: Int? = nil, occupancy: Double? = nil, perToken: PerToken? = nil,
             prediction: Prediction? = nil, isReadingAhead: Bool? = nil, layers: [LayerPaging]? = nil,
             preferResident: Double? = nil, dropCold: Double? = nil, substitutedCount: Int? = nil,
-            droppedCount: Int? = nil
+            droppedCount: Int? = nil, refinedUseCount: Int? = nil
         ) {
             self.hitCount = hitCount
             self.missCount = missCount
@@ -94,6 +105,7 @@ extension Status {
             self.dropCold = dropCold
             self.substitutedCount = substitutedCount
             self.droppedCount = droppedCount
+            self.refinedUseCount = refinedUseCount
         }
 
         /// Hits among all uses; nil before the first.
@@ -119,6 +131,7 @@ extension Status {
             case dropCold = "drop_cold"
             case substitutedCount = "substituted"
             case droppedCount = "dropped"
+            case refinedUseCount = "refined_uses"
         }
     }
 }

@@ -214,7 +214,8 @@ package final class Benchmark {
             fileByteCount: container.fileByteCount, kernels: model.kernels.name, threadCount: model.threadCount,
             chunk: model.plan.chunk, contextLength: model.plan.contextLength,
             cacheFormat: model.plan.cacheFormat.rawValue, slotCount: model.plan.slotCount,
-            expertCount: model.plan.expertCount, planes: model.plan.planes?.rawValue,
+            expertCount: model.plan.expertCount, planes: model.plan.planesInForce?.rawValue,
+            refinedExpertCount: model.plan.heat?.refinedExpertCount, refinedUse: model.plan.heat?.recordedUse,
             storageBytesPerSecond: options.storageBytesPerSecond, isDense: options.isDense,
             routing: options.routingDescription)
     }

@@ -8,7 +8,14 @@ extension BenchmarkReport {
     private var modelLines: [String] {
         var experts =
             model.expertCount == 0 ? "no routed experts" : "\(model.slotCount) of \(model.expertCount) experts"
-        if let planes = model.planes { experts += planes == "both" ? ", both planes" : ", their coarse planes" }
+        switch model.planes {
+        case nil: break
+        case "both"?: experts += ", both planes"
+        case "heat"?:
+            let use = Int((100 * (model.refinedUse ?? 0)).rounded())
+            experts += ", both planes of \(model.refinedExpertCount ?? 0) with \(use) % of the recorded use"
+        default: experts += ", their coarse planes"
+        }
         if let rate = model.storageBytesPerSecond { experts += ", read at most at \(amount(Double(rate))) a second" }
         if model.isDense { experts += ", all active for every token" }
         return [

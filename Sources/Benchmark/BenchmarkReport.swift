@@ -14,8 +14,11 @@ package struct BenchmarkReport: Sendable, Codable {
         /// Experts in memory, of all there are.
         package var slotCount: Int
         package var expertCount: Int
-        /// `coarse` or `both`, where experts have two planes.
+        /// `coarse`, `both` or `heat`, where experts have two planes.
         package var planes: String?
+        /// With `heat`: experts that are used with both, and their part of the recorded use.
+        package var refinedExpertCount: Int?
+        package var refinedUse: Double?
         /// What reads were slowed down to, if they were.
         package var storageBytesPerSecond: Int?
         /// Whether every token goes through all experts.

@@ -57,6 +57,19 @@ package final class TraceRouting: RoutingSource, @unchecked Sendable {
         predicted = routed
     }
 
+    /// How often each of the model's experts is used in all, as a daemon would have recorded it.
+    ///
+    /// - Parameter identity: of the container.
+    package func popularity(identity: UInt64) -> PopularityFile {
+        var popularity: [Float] = []
+        for place in places where place.layer >= 0 {
+            var counts = Array(repeating: Float(0), count: trace.expertsPerLayer)
+            for token in trace.tokens { for expert in token[place.layer] { counts[Int(expert)] += 1 } }
+            popularity += counts
+        }
+        return PopularityFile(identity: identity, popularity: popularity)
+    }
+
     package func choose(layer: Int, position: Int, experts: inout MutableSpan<Int32>) {
         fill(layer, routed[layer], &experts)
         routed[layer] += 1

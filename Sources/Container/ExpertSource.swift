@@ -1,11 +1,38 @@
 internal import Compute
 
 /// Which planes of the experts are used. Experts without a second plane are the same either way.
-package enum ExpertPlanes: String, Sendable, CaseIterable, Codable {
+package enum ExpertPlanes: Sendable, Equatable {
     /// The blob as it stands in the file, at 4 bits.
     case coarse
     /// Blob and refinement, which together are a blob at 8 bits.
     case both
+    /// Both of these experts, and the coarse one of all others.
+    case heat(Set<ExpertKey>)
+
+    /// Those that treat all experts alike.
+    package static let alike: [ExpertPlanes] = [.coarse, .both]
+
+    /// The same for the same planes, and no other's: what an answer's bits may depend on.
+    package var identity: String {
+        switch self {
+        case .coarse: "coarse"
+        case .both: "both"
+        case .heat(let hot): "heat " + hexadecimal(Self.checksum(of: hot))
+        }
+    }
+
+    package func refines(_ key: ExpertKey) -> Bool {
+        switch self {
+        case .coarse: false
+        case .both: true
+        case .heat(let hot): hot.contains(key)
+        }
+    }
+
+    private static func checksum(of keys: Set<ExpertKey>) -> UInt64 {
+        let numbers = keys.map { UInt64($0.layer) << 32 | UInt64($0.expert) }.sorted()
+        return unsafe numbers.withUnsafeBytes { unsafe XXH3.hash($0) }
+    }
 }
 
 /// What is read for one expert, in one piece, and what becomes of it in memory.
@@ -53,11 +80,11 @@ package struct ExpertSource: Sendable, Equatable {
 extension ContainerReader {
     /// One expert's source; nil where the model has no such expert.
     package func source(of key: ExpertKey, planes: ExpertPlanes) -> ExpertSource? {
-        experts[key].map { ExpertSource($0, refinement: planes == .both ? refinements[key] : nil) }
+        experts[key].map { ExpertSource($0, refinement: planes.refines(key) ? refinements[key] : nil) }
     }
 
     /// Every expert's source, in no order.
     package func sources(planes: ExpertPlanes) -> [ExpertSource] {
-        experts.values.map { ExpertSource($0, refinement: planes == .both ? refinements[$0.key] : nil) }
+        experts.values.map { ExpertSource($0, refinement: planes.refines($0.key) ? refinements[$0.key] : nil) }
     }
 }

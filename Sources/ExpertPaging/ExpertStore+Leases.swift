@@ -60,6 +60,8 @@ extension ExpertStore {
         if !tickets.isEmpty {
             core.layerCounters[layer].uses += UInt64(tickets.count)
             core.layerCounters[layer].hits += UInt64(tickets.count - missing)
+            core.layerCounters[layer].refinedUses += UInt64(
+                tickets.count { core.sources[Int($0.index)].refinement != nil })
             core.layerCounters[layer].aheadUses += UInt64(core.table.usedAheadCount - usedAhead)
         }
         if core.table.hasReads || core.hasExpectations && core.busyCount == 0 { core.workArrived.broadcast() }

@@ -20,21 +20,13 @@ extension ExpertStore {
         guard file.identity == core.file.container.indexChecksum, file.popularity.count == core.sources.count else {
             return
         }
-        var rates: [(expert: Int32, rate: Float)] = []
-        for first in firstIndices where first >= 0 {
-            let its = first..<first + expertsPerLayer
-            let sum = file.popularity[its].reduce(0, +)
-            guard sum > 0, sum.isFinite else { continue }
-            for expert in its where file.popularity[expert] > 0 {
-                rates.append((Int32(expert), file.popularity[expert] / sum))
-            }
-        }
-        rates.sort { ($0.rate, $1.expert) < ($1.rate, $0.expert) }
+        let rates = file.rates(expertsPerLayer: expertsPerLayer)
+        let used = rates.indices.filter { rates[$0] > 0 }.sorted { (rates[$0], $1) < (rates[$1], $0) }
         core.monitor.lock()
         defer { core.monitor.unlock() }
         guard core.layerCounters.allSatisfy({ $0.uses == 0 }) else { return }
         core.table.restore(popularity: file.popularity)
-        core.guesses = rates.suffix(slotCount).map(\.expert)
+        core.guesses = used.suffix(slotCount).map { Int32(truncatingIfNeeded: $0) }
         core.lastDemand = .now - .seconds(1)
         core.workArrived.broadcast()
     }

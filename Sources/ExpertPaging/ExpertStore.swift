@@ -44,7 +44,7 @@ package final class ExpertStore: Sendable {
     /// Makes the arena and starts the lanes; reads nothing yet.
     ///
     /// - Parameters:
-    ///   - planes: of every expert alike.
+    ///   - planes: which are used of each expert as long as the store lives.
     ///   - isDirect: whether experts are read past the page cache.
     ///   - kept: has the arena in it, of exactly the size that so many slots take.
     ///   - willRead: called by a lane before each read.
@@ -185,6 +185,7 @@ package final class ExpertStore: Sendable {
         for layer in core.layerCounters {
             counters.hits += layer.hits
             counters.misses += layer.uses - layer.hits
+            counters.refinedUses += layer.refinedUses
             counters.reads += layer.reads
             counters.bytesRead += layer.bytesRead
             counters.stallDuration += .nanoseconds(layer.stallNanoseconds)

@@ -4,6 +4,8 @@ package struct PagingCounters: Sendable, Equatable {
     package var hits: UInt64 = 0
     /// Experts asked for whose blob had to be read.
     package var misses: UInt64 = 0
+    /// Of both, those whose expert is used with two planes.
+    package var refinedUses: UInt64 = 0
     /// Experts that gave up their slot to another.
     package var evictions: UInt64 = 0
     /// Experts that were read, well or badly.
@@ -47,6 +49,8 @@ package struct LayerCounters: Sendable, Equatable {
     /// Experts asked for, and how many of them were in memory or already on their way.
     package var uses: UInt64 = 0
     package var hits: UInt64 = 0
+    /// Those of the uses whose expert is used with two planes.
+    package var refinedUses: UInt64 = 0
     package var reads: UInt64 = 0
     package var bytesRead: UInt64 = 0
     package var stallNanoseconds: UInt64 = 0

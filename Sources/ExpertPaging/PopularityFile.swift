@@ -20,6 +20,27 @@ package struct PopularityFile: Sendable, Equatable {
         self.popularity = popularity
     }
 
+    /// The place of a container's file among those that a directory holds.
+    package static func path(in directory: String, identity: UInt64) -> String {
+        "\(directory)/\(hexadecimal(identity)).heat"
+    }
+
+    /// Each expert's part of its layer's uses, so that no layer counts for more than another; 0 where there are none.
+    /// [experts]
+    ///
+    /// - Parameter unseen: uses that each expert is given beside those that were recorded: after few tokens, an expert that
+    ///   wasn't used yet is no expert that is never used.
+    package func rates(expertsPerLayer: Int, unseen: Double = 0) -> [Double] {
+        var rates: [Double] = []
+        rates.reserveCapacity(popularity.count)
+        for first in stride(from: 0, to: popularity.count, by: max(expertsPerLayer, 1)) {
+            let its = popularity[first..<min(first + expertsPerLayer, popularity.count)]
+            let sum = its.reduce(0.0) { $0 + Double($1) + unseen }
+            rates += its.map { sum > 0 ? (Double($0) + unseen) / sum : 0 }
+        }
+        return rates
+    }
+
     private static let magic = Array("moedheat".utf8)
     private static let version: UInt32 = 1
     private static let headerByteCount = 24

@@ -66,6 +66,8 @@ struct SlotTable {
     /// [size classes]: stacks of free slots.
     var free: [[Int32]]
     let sizeClasses: [UInt8]
+    /// [size classes]: experts.
+    private let expertCounts: [Int]
     /// [experts]
     private let partCounts: [UInt8]
     /// Slots of a size class that prompts' chunks may go round in: those that are free are left to them.
@@ -93,6 +95,9 @@ struct SlotTable {
         partCounts: [UInt8]? = nil, passingReserve: Int = 0, tuning: ExpertPolicy.Tuning = .init()
     ) {
         self.sizeClasses = sizeClasses
+        var expertCounts = Array(repeating: 0, count: slotCounts.count)
+        for sizeClass in sizeClasses { expertCounts[Int(sizeClass)] += 1 }
+        self.expertCounts = expertCounts
         self.passingReserve = passingReserve
         self.partCounts = partCounts ?? Array(repeating: 1, count: sizeClasses.count)
         self.expertsPerToken = expertsPerToken
@@ -327,7 +332,8 @@ struct SlotTable {
         guard slots[slot].wasHeld else {
             return lists.append(slot, to: lists.expected(sizeClass), in: &slots)
         }
-        switch policy.settleOrPass(expert, hasRoom: free[sizeClass].count > passingReserve) {
+        let isWhole = usableCounts[sizeClass] == expertCounts[sizeClass]
+        switch policy.settleOrPass(expert, hasRoom: isWhole || free[sizeClass].count > passingReserve) {
         case .stays:
             slots[slot].isPassing = false
         case .passes:

@@ -24,12 +24,25 @@ extension MemoryPlan: CustomStringConvertible {
                     "expert arena", arenaByteCount,
                     ", \(slotCount) slots for \(expertCount) experts, \(Int((100 * slotFraction).rounded())) %"))
         }
-        if let planes {
-            let name = planes == .both ? "both planes, 8 bits a weight" : "the coarse planes, 4 bits a weight"
-            lines.append("experts       \(name): \(planesReason)")
-        }
+        if let planesName { lines.append("experts       \(planesName): \(planesReason)") }
         lines.append(line("in all", byteCount, " of \(MemorySize(byteCount: budget)) (\(budgetSource))"))
         return lines
+    }
+
+    private var planesName: String? {
+        switch planes {
+        case nil:
+            return nil
+        case .coarse?:
+            return "the coarse planes, 4 bits a weight"
+        case .both?:
+            return "both planes, 8 bits a weight"
+        case .heat(let hot)?:
+            let use = Int((100 * (heat?.recordedUse ?? 0)).rounded())
+            return
+                "both planes, 8 bits a weight, of \(hot.count) experts, which have \(use) % of the recorded use, and "
+                + "the coarse planes, 4 bits, of the others"
+        }
     }
 
     /// What the model needs, apart from what it is given.
@@ -68,12 +81,13 @@ extension MemoryPlan: CustomStringConvertible {
         }
         let hits = HitRateForecast.range(fraction: slotFraction)
         func rate(_ hitRate: Double) -> String {
-            let missed = (1 - hitRate) * Double(tokenByteCount)
+            let missed = (1 - hitRate) * Double(missedTokenByteCount)
             let rest = Double(denseByteCount + tokenByteCount) - missed
             return Self.rate(1 / (missed / best.bytesPerSecond + rest / readBandwidth))
         }
         func percent(_ part: Double) -> Int { Int((100 * part).rounded()) }
-        let missed = MemorySize(byteCount: Int((1 - (hits.lowerBound + hits.upperBound) / 2) * Double(tokenByteCount)))
+        let missed = MemorySize(
+            byteCount: Int((1 - (hits.lowerBound + hits.upperBound) / 2) * Double(missedTokenByteCount)))
         lines.append(
             "to expect: \(percent(hits.lowerBound)) to \(percent(hits.upperBound)) % of the experts in memory when asked "
                 + "for, about \(missed) read a token, \(rate(hits.lowerBound)) to \(rate(hits.upperBound)) tokens/s with "

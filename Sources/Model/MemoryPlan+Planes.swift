@@ -1,15 +1,16 @@
 import Container
 
 extension MemoryPlan {
-    /// Plans for experts that may have two planes. All of them are used alike, so that answers don't depend on which experts
-    /// happen to be in memory.
+    /// Plans for experts that may have two planes. Which are used is settled with the plan, so that answers don't depend on
+    /// which experts happen to be in memory.
     ///
     /// - Parameters:
     ///   - coarse: with the first planes alone.
     ///   - both: nil where the experts have one plane.
+    ///   - heat: what is recorded of the experts' use.
     package init(
-        coarse: ModelFootprint, both: ModelFootprint?, cacheFormat: CacheFormat, options: Options,
-        available: AvailableMemory?
+        coarse: ModelFootprint, both: ModelFootprint?, heat: ExpertHeat? = nil, cacheFormat: CacheFormat,
+        options: Options, available: AvailableMemory?
     ) throws(ModelError) {
         func plan(_ footprint: ModelFootprint) throws(ModelError) -> MemoryPlan {
             try MemoryPlan(footprint: footprint, cacheFormat: cacheFormat, options: options, available: available)
@@ -24,11 +25,17 @@ extension MemoryPlan {
             self = try plan(coarse)
             return
         }
-        if let planes = options.planes {
-            self = try plan(planes == .both ? both : coarse)
-            self.planes = planes
+        switch options.planes {
+        case .coarse?, .both?:
+            self = try plan(options.planes == .both ? both : coarse)
+            planes = options.planes == .both ? .both : .coarse
             planesReason = "as was asked for"
             return
+        case .heat?:
+            self = try .following(heat, coarse: coarse, both: both, planning: plan)
+            return
+        case nil:
+            break
         }
         let fine: MemoryPlan?
         let lack: String

@@ -1,5 +1,5 @@
 package import Container
-import ExpertPaging
+package import ExpertPaging
 
 /// How the memory that may be used is divided, decided before anything is loaded:
 /// dense weights + KV cache + scratch + expert arena ≤ budget. The process's own base isn't counted.
@@ -22,14 +22,17 @@ package struct MemoryPlan: Sendable {
         /// Sequences that step together at most; nil for one for every 512 positions of the KV cache, up to 8.
         package var sequences: Int?
         /// Planes of experts that have two; nil for both if all experts have room with both, and else the coarse one.
-        package var planes: ExpertPlanes?
+        package var planes: PlaneChoice?
+        /// What is recorded of the experts' use, for `.heat`.
+        package var popularity: PopularityFile?
         /// Routed experts that a token goes through instead of the model's own number, to measure with.
         package var expertsPerToken: Int?
 
         package init(
             memory: Int? = nil, context: Int? = nil, expertSlots: Int? = nil,
             laneCount: Int = ExpertStore.defaultLaneCount, cacheFormat: CacheFormat? = nil, chunk: Int? = nil,
-            sequences: Int? = nil, planes: ExpertPlanes? = nil, expertsPerToken: Int? = nil
+            sequences: Int? = nil, planes: PlaneChoice? = nil, popularity: PopularityFile? = nil,
+            expertsPerToken: Int? = nil
         ) {
             self.memory = memory
             self.context = context
@@ -39,6 +42,7 @@ package struct MemoryPlan: Sendable {
             self.chunk = chunk
             self.sequences = sequences
             self.planes = planes
+            self.popularity = popularity
             self.expertsPerToken = expertsPerToken
         }
     }
@@ -66,16 +70,20 @@ package struct MemoryPlan: Sendable {
     package let leastSlotCount: Int
     package let expertCount: Int
     /// Bytes of the experts that one token uses, all layers together, and how many those are.
-    package let tokenByteCount: Int
+    package internal(set) var tokenByteCount: Int
     package let tokenExpertCount: Int
+    /// Bytes of a token's experts as they are read if they aren't in memory.
+    package internal(set) var missedTokenByteCount: Int
     /// nil for the model's own.
     package let expertsPerToken: Int?
     /// Which planes of the experts are used; nil where they have only one.
     package internal(set) var planes: ExpertPlanes?
     /// Why, to be read after what.
     package internal(set) var planesReason = ""
+    /// nil unless the heat was to decide.
+    package internal(set) var heat: HeatShare?
     /// What the person should know before it starts.
-    package let warnings: [String]
+    package internal(set) var warnings: [String]
 
     /// Part of the experts that have a slot, 0…1.
     package var slotFraction: Double { expertCount == 0 ? 1 : Double(slotCount) / Double(expertCount) }
@@ -89,7 +97,10 @@ package struct MemoryPlan: Sendable {
     static let leastChunk = 16
     static let mostDefaultSequences = 8
 
-    package init(container: ContainerReader, options: Options) throws(ModelError) {
+    /// - Parameter available: what to plan with when the options don't say.
+    package init(
+        container: ContainerReader, options: Options, available: AvailableMemory? = .current()
+    ) throws(ModelError) {
         func footprint(_ planes: ExpertPlanes) -> ModelFootprint {
             ModelFootprint(
                 container: container, planes: planes, laneCount: options.laneCount,
@@ -97,8 +108,8 @@ package struct MemoryPlan: Sendable {
         }
         try self.init(
             coarse: footprint(.coarse), both: container.refinements.isEmpty ? nil : footprint(.both),
-            cacheFormat: options.cacheFormat ?? .default(for: container), options: options,
-            available: AvailableMemory.current())
+            heat: options.planes == .heat ? ExpertHeat(options.popularity, container: container) : nil,
+            cacheFormat: options.cacheFormat ?? .default(for: container), options: options, available: available)
     }
 
     /// - Parameter available: what to plan with when the options don't say.
@@ -180,6 +191,7 @@ package struct MemoryPlan: Sendable {
         leastSlotCount = arena.leastSlotCount
         expertCount = arena.expertCount
         tokenByteCount = footprint.expertBytesOfOneToken
+        missedTokenByteCount = footprint.expertBytesOfOneToken
         tokenExpertCount = footprint.expertsOfOneToken
         expertsPerToken = options.expertsPerToken
         warnings = Self.warnings(slots: min(slots, arena.expertCount), footprint)

@@ -30,6 +30,14 @@ package struct ModelFootprint: Sendable {
             laneByteCount: laneCount * BlobFile.scratchByteCount(of: container.sources(planes: planes)))
     }
 
+    /// The same with another number of lanes.
+    func reading(byLanes laneCount: Int) -> ModelFootprint {
+        ModelFootprint(
+            configuration: configuration, denseByteCount: denseByteCount,
+            arena: ArenaShape(classes: arena.classes, expertsPerToken: arena.expertsPerToken, laneCount: laneCount),
+            laneByteCount: laneByteCount / max(arena.laneCount, 1) * laneCount)
+    }
+
     /// Of whole blocks that hold so many tokens.
     func cacheByteCount(tokens: Int, format: CacheFormat) -> Int {
         KeyValueCache.byteCount(

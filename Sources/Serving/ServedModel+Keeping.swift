@@ -39,21 +39,15 @@ extension ServedModel {
         options.laneCount = claim.layout.laneCount
         options.isDirect = claim.layout.isDirect
         let available = AvailableMemory.current()?.adding(claim.residentByteCount)
-        let footprint = ModelFootprint(
-            container: container, laneCount: options.laneCount, expertsPerToken: options.expertsPerToken)
-        func plan(_ options: MemoryPlan.Options, _ available: AvailableMemory?) throws -> MemoryPlan {
-            try MemoryPlan(
-                footprint: footprint, cacheFormat: options.cacheFormat ?? .default(for: container), options: options,
-                available: available)
-        }
-        let fresh = try plan(options, available)
+        let fresh = try MemoryPlan(container: container, options: options, available: available)
         if fresh.keptLayout(of: container) == claim.layout { return fresh }
         guard options.memory == nil, options.expertSlots == nil, let available else { return nil }
         // What a machine has left is never twice the same: up to half of what the plan leaves to others may be missing.
         var same = options
         same.expertSlots = claim.layout.slotCount
         same.context = fresh.contextLength
-        let again = try? plan(same, available.adding(available.margin / 2))
+        let again = try? MemoryPlan(
+            container: container, options: same, available: available.adding(available.margin / 2))
         return again?.keptLayout(of: container) == claim.layout ? again : nil
     }
 }

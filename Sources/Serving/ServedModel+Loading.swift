@@ -50,7 +50,13 @@ extension ServedModel {
         let syntax = AnswerSyntax(template: container.text.chatTemplate)
         let kernels = try Kernels.selected()
         var notes: [String] = []
-        let (plan, kept, probe) = try prepare(container, options.plan, memory, notes: &notes)
+        let popularityPath = options.stateDirectory.map {
+            PopularityFile.path(in: $0, identity: container.indexChecksum)
+        }
+        let learnt = learnt(container, from: popularityPath, notes: &notes)
+        var planning = options.plan
+        planning.popularity = learnt
+        let (plan, kept, probe) = try prepare(container, planning, memory, notes: &notes)
         let model = try LoadedModel(
             container: container, plan: plan, threadCount: options.threadCount ?? ThreadCount.available,
             kernels: kernels, kept: kept)
@@ -62,10 +68,7 @@ extension ServedModel {
             model: isEncoderDecoder ? EncoderDecoderModel(model) : model, tokenizer: tokenizer,
             options: Engine.Options(queueLimit: options.queueLimit, endTokens: endTokens))
 
-        let popularityPath = options.stateDirectory.map {
-            "\($0)/\(hexadecimal(container.indexChecksum)).heat"
-        }
-        let unlearnt = warm(engine.experts, container, from: popularityPath)
+        if let learnt { engine.experts.warm(with: learnt) }
 
         let fingerprint = fingerprint(container, kernels: kernels, plan)
         return ServedModel(
@@ -78,7 +81,7 @@ extension ServedModel {
             facts: facts(container, contextLength: engine.contextLength, fingerprint: fingerprint),
             memory: Status.Memory(plan, isBudgeted: options.plan.memory != nil), created: modificationTime(path),
             planLines: plan.lines + plan.demandLines + forecast + adoptionLines(model.adoption),
-            warnings: plan.warnings + (isEncoderDecoder ? [] : template.problem) + unlearnt + options.lossy.warnings
+            warnings: plan.warnings + (isEncoderDecoder ? [] : template.problem) + options.lossy.warnings
                 + notes,
             popularityPath: popularityPath, kept: kept)
     }
@@ -98,7 +101,7 @@ extension ServedModel {
     private static func fingerprint(_ container: ContainerReader, kernels: Kernels, _ plan: MemoryPlan) -> String {
         let parts =
             [hexadecimal(container.indexChecksum), Version.current, kernels.name, plan.cacheFormat.rawValue]
-            + (plan.planes.map { [$0.rawValue] } ?? [])
+            + (plan.planes.map { [$0.identity] } ?? [])
         let hash = Array(parts.joined(separator: "/").utf8).withUnsafeBytes(XXH3.hash)
         return "moed-\(Version.current)-\(hexadecimal(hash).prefix(8))"
     }
@@ -147,6 +150,7 @@ extension Status.Memory {
             budgetByteCount: isBudgeted ? plan.budget : nil, denseByteCount: plan.denseByteCount,
             cacheByteCount: plan.cacheByteCount, scratchByteCount: plan.scratchByteCount,
             arenaByteCount: plan.arenaByteCount, expertSlotCount: plan.slotCount, expertCount: plan.expertCount,
-            expertPlanes: plan.planes?.rawValue)
+            expertPlanes: plan.planesInForce?.rawValue, refinedExpertCount: plan.heat?.refinedExpertCount,
+            refinedUse: plan.heat?.recordedUse)
     }
 }

@@ -4,17 +4,17 @@ import Generation
 import Logging
 
 extension ServedModel {
-    /// Begins with what earlier runs learnt. Returns what the person should know: a file that can't be used is no reason
-    /// not to serve.
-    static func warm(_ experts: ExpertStore, _ container: ContainerReader, from path: String?) -> [String] {
-        guard let path, !container.experts.isEmpty else { return [] }
+    /// What earlier runs learnt. A file that can't be used is no reason not to serve, and something to note.
+    static func learnt(
+        _ container: ContainerReader, from path: String?, notes: inout [String]
+    ) -> PopularityFile? {
+        guard let path, !container.experts.isEmpty else { return nil }
         do {
-            let file = try PopularityFile.read(
+            return try PopularityFile.read(
                 path: path, identity: container.indexChecksum, expertCount: container.experts.count)
-            if let file { experts.warm(with: file) }
-            return []
         } catch {
-            return ["\(error)"]
+            notes.append("\(error)")
+            return nil
         }
     }
 

@@ -40,9 +40,7 @@ package enum StatusReport {
         if let pressure = memory.pressure, pressure.usableSlotCount < memory.expertSlotCount {
             experts += ", \(pressure.usableSlotCount) while memory is short"
         }
-        if let planes = memory.expertPlanes {
-            experts += planes == "both" ? " with both planes" : ", coarse planes only"
-        }
+        if let planes = planes(memory, paging) { experts += planes }
         if let rate = paging.hitRate {
             experts += ", \(Quantity.percent(rate)) of uses were there, \(Quantity.bytes(paging.byteCount)) read, "
             experts += "\(Quantity.duration(seconds: paging.stallSeconds)) waited"
@@ -64,6 +62,26 @@ package enum StatusReport {
         for condition in status.conditions ?? [] { rows.append(("trouble", condition)) }
         if let help = lossyHelp(paging) { rows.append(("lossy help", help)) }
         return rows.map { (name: $0.0, value: $0.1) }
+    }
+
+    /// Of experts that have two planes.
+    private static func planes(_ memory: Status.Memory, _ paging: Status.Paging) -> String? {
+        switch memory.expertPlanes {
+        case nil:
+            return nil
+        case "both"?:
+            return " with both planes"
+        case "heat"?:
+            guard let count = memory.refinedExpertCount, let use = memory.refinedUse else {
+                return ", coarse planes only until the next start: nothing was recorded of their use"
+            }
+            let uses = paging.hitCount + paging.missCount
+            let since = uses > 0 ? paging.refinedUseCount.map { Double($0) / Double(uses) } : nil
+            return ", \(count) with both planes, which had \(Quantity.percent(use)) of the recorded uses"
+                + (since.map { " and \(Quantity.percent($0)) since the start" } ?? "")
+        default:
+            return ", coarse planes only"
+        }
     }
 
     /// nil where there is none and was none.

@@ -44,11 +44,7 @@ struct BenchCommand: ParsableCommand {
     @Option(help: "Memory for the model, such as 900M or 2G (default: what the system leaves).")
     var memory: MemorySize?
 
-    @Option(
-        help: """
-            Which planes of experts that have two: coarse or both (default: both if every expert has room, else coarse).
-            """)
-    var planes: ExpertPlanes?
+    @OptionGroup var planes: PlaneOptions
 
     @Option(help: "Read experts at so many bytes a second at most, such as 90M, to see what slower storage would give.")
     var storageRate: MemorySize?
@@ -65,7 +61,8 @@ struct BenchCommand: ParsableCommand {
             "What chooses the experts in place of the routers: a recorded trace, or made-up routing.",
             discussion: """
                 Random weights choose nearly evenly, which no real model does. TRACE is a file as for moed replay, or \
-                synthetic:NAME or synthetic:A=0.65,B=0,slow=1,fast=0.8 for made-up routing of the model's shape.
+                synthetic:NAME or synthetic:A=0.65,B=0,slow=1,fast=0.8 for made-up routing of the model's shape. \
+                With --planes heat and without --state, the heat is its own.
                 """, valueName: "trace"))
     var routing: String?
 
@@ -106,7 +103,7 @@ struct BenchCommand: ParsableCommand {
         options.threadCount = threads ?? ThreadCount.available
         options.plan.memory = memory?.byteCount
         options.plan.chunk = chunk
-        options.plan.planes = planes
+        options.plan.planes = planes.planes
         options.storageBytesPerSecond = storageRate?.byteCount
         options.bufferByteCount = buffer?.byteCount
         options.isDense = dense
@@ -115,7 +112,12 @@ struct BenchCommand: ParsableCommand {
             let source = try Self.routing(routing, container.metadata.configuration)
             options.routing = source
             options.routingDescription = source.description
+            // What isn't recorded is known here all the same.
+            if planes.state == nil {
+                options.plan.popularity = source.popularity(identity: container.indexChecksum)
+            }
         }
+        if options.plan.popularity == nil { options.plan.popularity = try planes.popularity(of: container) }
         return try Benchmark(container: container, options: options) { Self.report($0) }.run()
     }
 

@@ -18,7 +18,7 @@ enum ExitStatus {
             of(error)
         case is TokenizerError, is UnservableModel, is RoutingTraceError:
             EX_DATAERR
-        case is ComputeError:
+        case is ComputeError, is SettingError:
             EX_USAGE
         case let error as ServingError:
             of(error)

@@ -35,11 +35,7 @@ struct PlanCommand: ParsableCommand {
     @Option(help: "Exactly so many experts in memory, whatever the budget would hold.")
     var expertSlots: Int?
 
-    @Option(
-        help: """
-            Which planes of experts that have two: coarse or both (default: both if every expert has room, else coarse).
-            """)
-    var planes: ExpertPlanes?
+    @OptionGroup var planes: PlaneOptions
 
     @Flag(help: "Leave out the measurement of storage and memory.")
     var noProbe = false
@@ -52,7 +48,7 @@ struct PlanCommand: ParsableCommand {
             let container = try ContainerReader(path: model)
             let options = MemoryPlan.Options(
                 memory: memory?.byteCount, context: context, expertSlots: expertSlots, cacheFormat: cacheFormat,
-                chunk: chunk, planes: planes)
+                chunk: chunk, planes: planes.planes, popularity: try planes.popularity(of: container))
             let (plan, measured) =
                 noProbe
                 ? (try MemoryPlan(container: container, options: options), nil)

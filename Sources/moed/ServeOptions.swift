@@ -49,14 +49,7 @@ struct ServeOptions: ParsableArguments {
         help: "Lossy: leave out experts that aren't in memory below this part of the mean weight, 0 to 1 (default: 0).")
     var dropCold: Strength?
 
-    @Option(
-        help: """
-            Which planes of experts that have two: coarse or both (default: both if every expert has room, else coarse).
-            """)
-    var planes: ExpertPlanes?
-
-    @Option(help: "Where to keep which experts are used most (default: systemd's state directory, or nowhere).")
-    var state: String?
+    @OptionGroup var planes: PlaneOptions
 
     @Option(help: "trace, debug, info, notice, warning, error or critical (default: info).")
     var logLevel: LogLevel?
@@ -109,15 +102,16 @@ struct ServeSettings {
         serving.plan.cacheFormat = try setting(options.cacheFormat, "MOED_KV", "bf16 or f32")
         serving.plan.chunk = try setting(options.chunk, "MOED_CHUNK", "a number of tokens")
         serving.plan.expertSlots = try setting(options.expertSlots, "MOED_EXPERT_SLOTS", "a number of experts")
-        serving.plan.planes = try setting(options.planes, "MOED_PLANES", "coarse or both")
+        serving.plan.planes = try setting(options.planes.planes, "MOED_PLANES", "coarse, both or heat")
         serving.plan.sequences = try setting(options.parallel, "MOED_PARALLEL", "a number of answers")
         serving.lossy = LossyRouting(
             preferResident: try setting(options.preferResident, "MOED_PREFER_RESIDENT", Strength.range)?.value ?? 0,
             dropCold: try setting(options.dropCold, "MOED_DROP_COLD", Strength.range)?.value ?? 0)
         // systemd separates several directories by colons.
         serving.stateDirectory =
-            options.state
+            options.planes.state
             ?? variable("STATE_DIRECTORY").flatMap { $0.split(separator: ":").first.map(String.init) }
+        if serving.plan.planes == .heat, serving.stateDirectory == nil { throw SettingError.heatWithoutState }
         let threads = try setting(options.threads, "MOED_THREADS", "a number of threads")
         serving.threadCount = try bounded(threads, 1...1024, "threads")
         let queue = try setting(options.queue, "MOED_QUEUE", "a number of requests")

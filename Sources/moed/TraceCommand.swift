@@ -47,11 +47,7 @@ struct TraceCommand: ParsableCommand {
     @Option(help: "Exactly so many experts in memory.")
     var expertSlots: Int?
 
-    @Option(
-        help: """
-            Which planes of experts that have two: coarse or both (default: both if every expert has room, else coarse).
-            """)
-    var planes: ExpertPlanes?
+    @OptionGroup var planes: PlaneOptions
 
     @Option(name: .customLong("kv"), help: "Format of the KV cache, f32 or bf16 (default: f32 for an f32 model).")
     var cacheFormat: CacheFormat?
@@ -126,7 +122,8 @@ struct TraceCommand: ParsableCommand {
             container: container,
             options: MemoryPlan.Options(
                 memory: memory?.byteCount, context: contextLength, expertSlots: expertSlots,
-                cacheFormat: cacheFormat, chunk: chunk, planes: planes))
+                cacheFormat: cacheFormat, chunk: chunk, planes: planes.planes,
+                popularity: planes.popularity(of: container)))
         for warning in plan.warnings { report("warning: \(warning)") }
         return try LoadedModel(
             container: container, plan: plan, threadCount: threads ?? ThreadCount.available, kernels: .selected())
@@ -179,4 +176,3 @@ extension MemorySize: ExpressibleByArgument {
 }
 
 extension CacheFormat: ExpressibleByArgument {}
-extension ExpertPlanes: ExpressibleByArgument {}

@@ -1,27 +1,32 @@
 import Checkpoint
 import Container
 import Glibc
-import Quantizer
+package import Quantizer
 import Synchronization
 import TestSupport
 
-/// The demonstration model in int4, converted once a process.
+/// The demonstration model, converted once a process and type.
 package enum DemoContainer {
-    package static func path() throws -> String {
-        try made.withLock { directory in
-            if let existing = directory { return "\(existing.path)/demo.moe" }
-            let created = try TemporaryDirectory()
+    package static func path(_ type: ConversionType = .int4) throws -> String {
+        try made.withLock { made in
+            let directory: TemporaryDirectory
+            if let existing = made {
+                directory = existing
+            } else {
+                directory = try TemporaryDirectory()
+                made = directory
+                atexit { DemoContainer.made.withLock { $0 = nil } }
+            }
+            let path = "\(directory.path)/\(type == .int4 ? "demo" : "demo-\(type.rawValue)").moe"
+            guard access(path, F_OK) != 0 else { return path }
             let checkpoint = try Checkpoint(directory: Fixtures.demo)
             let conversion = Conversion(
-                checkpoint, plan: FormatPlan(checkpoint.configuration, type: .int4, isPure: false), packing: .auto,
+                checkpoint, plan: FormatPlan(checkpoint.configuration, type: type, isPure: false), packing: .auto,
                 threadCount: 2,
                 progress: ConversionProgress(
                     totalByteCount: Conversion.sourceByteCount(of: checkpoint), hashByteCount: 0))
-            _ = try conversion.run(
-                into: ContainerWriter(path: "\(created.path)/demo.moe", replacing: false), tool: "tests")
-            directory = created
-            atexit { DemoContainer.made.withLock { $0 = nil } }
-            return "\(created.path)/demo.moe"
+            _ = try conversion.run(into: ContainerWriter(path: path, replacing: false), tool: "tests")
+            return path
         }
     }
 

@@ -54,7 +54,7 @@ struct GoldenTests {
 
     @Test func bothPlanesAreCloserThanOne() throws {
         let golden = try SwitchModel.Golden()
-        let errors = try [ExpertPlanes.both, .coarse].map {
+        let errors = try [PlaneChoice.both, .coarse].map {
             let trace = try EncoderDecoderTrace(golden.request, model: SwitchModel.load(.nested, planes: $0))
             return relativeError(trace.logits, golden.logits)
         }

@@ -61,7 +61,7 @@ enum SwitchModel {
     /// A model as a test wants it.
     static func load(
         _ type: ConversionType = .f32, context: Int = 128, chunk: Int = 256, sequences: Int? = nil,
-        expertSlots: Int? = nil, cacheFormat: CacheFormat = .f32, planes: ExpertPlanes? = nil, threads: Int = 2,
+        expertSlots: Int? = nil, cacheFormat: CacheFormat = .f32, planes: PlaneChoice? = nil, threads: Int = 2,
         kernels: Kernels = .best, willRead: ReadObserver? = nil
     ) throws -> EncoderDecoderModel {
         let container = try container(type)

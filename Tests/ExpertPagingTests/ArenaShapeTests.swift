@@ -43,6 +43,21 @@ import Testing
         }
     }
 
+    @Test func whatComesFirstHasASlotForEachBeforeOthersHaveMoreThanTheirLeast() {
+        let blobs = Array(repeating: 4096, count: 100) + Array(repeating: 8192, count: 20) + [16_384, 16_384]
+        let shape = ArenaShape(blobByteCounts: blobs, hotByteCounts: [8000], expertsPerToken: 4, laneCount: 2)
+        #expect(shape.classes.map(\.comesFirst) == [false, true, false])
+        #expect(shape.leastSlotCount == 6 + 6 + 2)
+        #expect(shape.slotCounts(total: 14) == [6, 6, 2])
+        #expect(shape.slotCounts(total: 20) == [6, 12, 2] && !shape.holdsFirst(slotCount: 27))
+        #expect(shape.slotCounts(total: 28) == [6, 20, 2] && shape.holdsFirst(slotCount: 28))
+        #expect(shape.slotCounts(total: 50) == [28, 20, 2])
+        #expect(shape.slotCounts(total: 200) == [100, 20, 2])
+        for total in 14...122 { #expect(shape.slotCounts(total: total)?.reduce(0, +) == total) }
+        #expect(shape.byteCount(slotCount: 28) == 6 * 4096 + 20 * 8192 + 2 * 16_384)
+        #expect(shape.slotCount(byteCount: 6 * 4096 + 20 * 8192 + 2 * 16_384) == 28)
+    }
+
     @Test func aDenseModelNeedsNoSlots() {
         let shape = ArenaShape(blobByteCounts: [], expertsPerToken: 0, laneCount: 2)
         #expect(shape.leastSlotCount == 0)

@@ -2,6 +2,7 @@ import Compute
 import Container
 import ExpertPaging
 import Glibc
+import TestSupport
 import Testing
 
 /// Experts in two planes, paged: with the first alone, and with both, which a lane puts together.
@@ -20,6 +21,13 @@ import Testing
         }
         return blobs
     }
+
+    /// Alike, and both planes of some experts.
+    static let allPlanes: [ExpertPlanes] = ExpertPlanes.alike + [.heat(hot)]
+    static let hot: Set<ExpertKey> = [
+        ExpertKey(layer: 1, expert: 0), ExpertKey(layer: 1, expert: 7), ExpertKey(layer: 2, expert: 3),
+        ExpertKey(layer: 3, expert: 0), ExpertKey(layer: 3, expert: 1), ExpertKey(layer: 3, expert: 11),
+    ]
 
     private func use(_ store: ExpertStore, _ key: ExpertKey) throws -> [UInt8] {
         var tickets: [ExpertStore.Ticket] = []
@@ -46,20 +54,51 @@ import Testing
         #expect(store.counters.bytesRead >= UInt64(stored))
     }
 
-    @Test(arguments: ExpertPlanes.allCases, [false, true])
+    @Test(arguments: allPlanes, [false, true])
     func planesAreReadAndPutTogether(planes: ExpertPlanes, isLarge: Bool) throws {
         try expectTheRightBytes(planes, isLarge: isLarge, isDirect: false)
     }
 
     @Test(
         .enabled(if: PagedContainer.hasDirectReads, "the temporary directory's file system has no O_DIRECT"),
-        arguments: ExpertPlanes.allCases, [false, true])
+        arguments: allPlanes, [false, true])
     func planesArePutTogetherPastThePageCache(planes: ExpertPlanes, isLarge: Bool) throws {
         try expectTheRightBytes(planes, isLarge: isLarge, isDirect: true)
     }
 
+    /// Once it was read, an expert that comes first is there, whatever generated tokens and prompts want beside it, until
+    /// memory gets short; and what is used with both planes is counted.
+    @Test func theHottestStay() throws {
+        let file = try PagedContainer(isNested: true)
+        let reader = try ContainerReader(path: file.path)
+        let blobs = try blobs(reader, .heat(Self.hot))
+        let store = try ExpertStore(container: reader, slotCount: 12, laneCount: 2, planes: .heat(Self.hot))
+        #expect(store.shape.slotCounts(total: 12) == [6, 6])
+        for key in file.allKeys { #expect(try use(store, key) == blobs[key]) }
+        #expect(store.counters.refinedUses == 6)
+        var tickets: [ExpertStore.Ticket] = []
+        var random = SplitMix(seed: 3)
+        for round in 0..<200 {
+            let layer = 1 + round % PagedContainer.layerCount
+            let first = Int32(random.next() % 10)
+            try store.acquire(
+                layer: layer, experts: [first, first + 1].span, for: round / 50 % 2 == 0 ? .chunk : .step,
+                into: &tickets)
+            for ticket in tickets { _ = try store.wait(ticket) }
+            store.release(&tickets)
+            if round % 50 == 49 { store.endChunk() }
+        }
+        for layer in store.layers {
+            for key in Self.hot where key.layer == layer.layer { #expect(layer.isResident[key.expert]) }
+        }
+        // With 10 slots, the least of both, two of the hottest must go, and come back right.
+        while !store.use(slots: 10) {}
+        #expect(store.usableSlotCount == 10)
+        for key in file.allKeys { #expect(try use(store, key) == blobs[key]) }
+    }
+
     /// The coarse plane is read by parts like any blob. Of what is put together no part is of use before the whole is there.
-    @Test(arguments: ExpertPlanes.allCases) func onlyWhatIsUsedAsItIsStoredHasParts(planes: ExpertPlanes) throws {
+    @Test(arguments: ExpertPlanes.alike) func onlyWhatIsUsedAsItIsStoredHasParts(planes: ExpertPlanes) throws {
         let file = try PagedContainer(isLarge: true, isNested: true)
         let reader = try ContainerReader(path: file.path)
         let key = ExpertKey(layer: 1, expert: 4)
@@ -145,7 +184,7 @@ import Testing
     @Test func throttledStorageIsAsSlowAsItShouldBe() throws {
         let file = try PagedContainer(isLarge: true, isNested: true)
         let reader = try ContainerReader(path: file.path)
-        for planes in ExpertPlanes.allCases {
+        for planes in ExpertPlanes.alike {
             let bytes = reader.sources(planes: planes).prefix(4).reduce(0) { $0 + $1.storedByteCount }
             let store = try ExpertStore(
                 container: reader, slotCount: 20, laneCount: 2, planes: planes,

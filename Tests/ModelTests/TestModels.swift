@@ -100,7 +100,7 @@ enum TestContainers {
 /// A model as a test wants it.
 func load(
     _ model: ReferenceModel, _ type: ConversionType = .f32, context: Int = 256, chunk: Int = 256,
-    expertSlots: Int? = nil, cacheFormat: CacheFormat = .f32, planes: ExpertPlanes? = nil, threads: Int = 2,
+    expertSlots: Int? = nil, cacheFormat: CacheFormat = .f32, planes: PlaneChoice? = nil, threads: Int = 2,
     kernels: Kernels = .best, willRead: ReadObserver? = nil
 ) throws -> LoadedModel {
     let container = try TestContainers.container(model, type)
@@ -111,14 +111,14 @@ func load(
 
 func load(
     _ container: ContainerReader, context: Int = 256, chunk: Int = 256, expertSlots: Int? = nil,
-    cacheFormat: CacheFormat = .f32, planes: ExpertPlanes? = nil, threads: Int = 2, kernels: Kernels = .best,
-    willRead: ReadObserver? = nil
+    cacheFormat: CacheFormat = .f32, planes: PlaneChoice? = nil, popularity: PopularityFile? = nil, threads: Int = 2,
+    kernels: Kernels = .best, willRead: ReadObserver? = nil
 ) throws -> LoadedModel {
     let plan = try MemoryPlan(
         container: container,
         options: MemoryPlan.Options(
             memory: 1 << 30, context: context, expertSlots: expertSlots, cacheFormat: cacheFormat, chunk: chunk,
-            planes: planes))
+            planes: planes, popularity: popularity))
     return try LoadedModel(
         container: container, plan: plan, threadCount: threads, kernels: kernels, willRead: willRead)
 }

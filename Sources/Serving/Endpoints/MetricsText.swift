@@ -46,7 +46,7 @@ struct MetricsText {
             "moed_model_file_sound", "gauge", "1 while the model's file is in its place and as it was.",
             [([], isFileSound ? 1 : 0)])
         if let pressure = memory.pressure { addPressure(pressure) }
-        addPaging(engine, layers)
+        addPaging(engine, layers, memory)
     }
 
     private mutating func addPressure(_ pressure: Status.Pressure) {
@@ -73,8 +73,13 @@ struct MetricsText {
             pressure.limitByteCount.map { [([], Double($0))] } ?? [])
     }
 
-    private mutating func addPaging(_ engine: EngineStatus, _ layers: [ExpertStore.LayerUse]) {
+    private mutating func addPaging(
+        _ engine: EngineStatus, _ layers: [ExpertStore.LayerUse], _ memory: Status.Memory
+    ) {
         let paging = engine.paging
+        func addPerLayer(_ name: String, _ type: String, _ help: String, _ value: (LayerCounters) -> Double) {
+            add(name, type, help, layers.map { ([("layer", "\($0.layer)")], value($0.counters)) })
+        }
         add("moed_expert_slots", "gauge", "Experts that fit in memory.", [([], Double(engine.slotCount))])
         add(
             "moed_expert_uses_total", "counter", "Experts asked for, in memory or not.",
@@ -87,6 +92,18 @@ struct MetricsText {
                     ),
                 ]
             })
+        if layers.contains(where: { $0.counters.refinedUses > 0 }) || memory.expertPlanes == "heat" {
+            addPerLayer(
+                "moed_expert_refined_uses_total", "counter", "Those of them whose expert is used with both planes."
+            ) { Double($0.refinedUses) }
+        }
+        add(
+            "moed_expert_refined", "gauge", "With heat: experts that are used with both planes.",
+            memory.refinedExpertCount.map { [([], Double($0))] } ?? [])
+        add(
+            "moed_expert_refined_recorded_use_ratio", "gauge",
+            "With heat: their part of the uses that were recorded before the start.",
+            memory.refinedUse.map { [([], $0)] } ?? [])
         add(
             "moed_expert_resident", "gauge", "Experts in memory.",
             layers.map { ([("layer", "\($0.layer)")], Double($0.isResident.count { $0 })) })
@@ -99,9 +116,6 @@ struct MetricsText {
         add(
             "moed_expert_evictions_total", "counter", "Experts that gave up their slot.",
             [([], Double(paging.evictions))])
-        func addPerLayer(_ name: String, _ type: String, _ help: String, _ value: (LayerCounters) -> Double) {
-            add(name, type, help, layers.map { ([("layer", "\($0.layer)")], value($0.counters)) })
-        }
         addPerLayer("moed_expert_reads_total", "counter", "Reads of experts.") { Double($0.reads) }
         add(
             "moed_expert_guessed_reads_total", "counter", "Reads of experts that nobody had asked for.",

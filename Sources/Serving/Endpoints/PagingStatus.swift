@@ -24,7 +24,8 @@ extension Status.Paging {
                 usedCount: Int(clamping: counters.aheadUses)),
             isReadingAhead: counters.readsAhead, layers: layers.map { LayerPaging($0) },
             preferResident: lossy.preferResident.decimal, dropCold: lossy.dropCold.decimal,
-            substitutedCount: Int(clamping: counters.substitutions), droppedCount: Int(clamping: counters.drops))
+            substitutedCount: Int(clamping: counters.substitutions), droppedCount: Int(clamping: counters.drops),
+            refinedUseCount: Int(clamping: counters.refinedUses))
     }
 }
 
