@@ -80,7 +80,8 @@ let package = Package(
         room("Quantizer", ["Checkpoint", "Container", "Compute", "JSON"], settings: memorySafe),
         room("Tokenizer", ["JSON", "CPCRE2"], settings: memorySafe),
         room("ChatTemplate", ["JSON"]),
-        room("ToolCalls", ["JSON"]),
+        room("Constraints", ["JSON"]),
+        room("ToolCalls", ["Constraints", "JSON"]),
         room("ExpertPaging", ["Container", "Compute"], settings: memorySafe),
         room("Model", ["ExpertPaging", "Container", "Compute"], settings: memorySafe),
         room("EncoderDecoder", ["Model", "ExpertPaging", "Container", "Compute"], settings: memorySafe),
@@ -92,13 +93,13 @@ let package = Package(
         room("Benchmark", ["Model", "ExpertPaging", "Container", "Compute"], settings: memorySafe),
 
         // The serving rooms.
-        room("Generation", ["Model", "ExpertPaging", "Tokenizer", "Container"]),
+        room("Generation", ["Constraints", "Model", "ExpertPaging", "Tokenizer", "Container"]),
         room("API"),
         room(
             "Serving",
             [
                 "API", "JSON", "Generation", "EncoderDecoder", "Model", "ExpertPaging", "ChatTemplate", "ToolCalls",
-                "Tokenizer", "Container", "Compute", "CSystemd",
+                "Constraints", "Tokenizer", "Container", "Compute", "CSystemd",
                 hummingbird, hummingbirdCore, httpTypes, logging, lifecycle,
             ] + nio("NIOCore", "NIOPosix", "NIOHTTP1")),
 
@@ -160,7 +161,8 @@ let package = Package(
             ["Generation", "EncoderDecoder", "Model", "ExpertPaging", "Tokenizer", "Container", "DemoSupport"]),
         tests("TokenizerTests", ["Tokenizer", "Quantizer", "Checkpoint", "Container", "GGUFSupport"]),
         tests("ChatTemplateTests", ["ChatTemplate", "JSON"]),
-        tests("ToolCallsTests", ["ToolCalls", "JSON"]),
+        tests("ConstraintsTests", ["Constraints", "JSON"]),
+        tests("ToolCallsTests", ["ToolCalls", "Constraints", "JSON"]),
         tests(
             "ServingTests",
             [

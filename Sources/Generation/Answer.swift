@@ -13,6 +13,7 @@ struct Answer {
     private let endTokens: Set<Int32>
     private let mostTokens: Int
     private var sampler: Sampler
+    private var guide: AnswerGuide?
     private var detokenizer: StreamingDetokenizer
     private var matcher: StopMatcher
     private var isReasoning: Bool
@@ -38,6 +39,7 @@ struct Answer {
         mostTokens = min(request.maximumTokens ?? .max, max(1, contextLength - request.promptTokens.count))
         sampler = Sampler(
             parameters: request.sampling, vocabularySize: vocabularySize, prompt: request.promptTokens)
+        guide = request.constraint.map { AnswerGuide($0, tokenizer: tokenizer, endTokens: endTokens) }
         detokenizer = StreamingDetokenizer(
             tokenizer, skipSpecial: true, shown: request.shownTokens, continuesText: request.continuesText)
         matcher = StopMatcher(stops: request.stop)
@@ -47,7 +49,7 @@ struct Answer {
 
     /// Chooses the next token by the model's logits [vocabulary], and adds what can be shown to `delta`.
     mutating func advance(by logits: Span<Float>, into delta: inout TextDelta) throws(GenerationError) -> Step {
-        let token = try sampler.sample(logits)
+        let token = try choose(by: logits)
         usage.completionTokens += 1
         delta.tokenCount += 1
         if token == request.reasoningBeginToken, isBlank { isReasoning = true }
@@ -68,12 +70,25 @@ struct Answer {
         }
         show(matcher.append(text), in: &delta)
         if matcher.isStopped { return .finished(.stop) }
+        if guide?.isFinished ?? false {
+            finish(&delta)
+            return .finished(.stop)
+        }
         if usage.completionTokens >= mostTokens {
             finish(&delta)
             // The text that was kept back can complete a stop string.
             return .finished(matcher.isStopped ? .stop : .length)
         }
         return .more(token)
+    }
+
+    private mutating func choose(by logits: Span<Float>) throws(GenerationError) -> Int32 {
+        // Taken out, so that nothing of it is copied.
+        guard var guide = self.guide.take() else { return try sampler.sample(logits) }
+        guard let token = try sampler.sample(logits, where: { guide.accepts($0) }) else { throw guide.failure }
+        if !endTokens.contains(token) { guide.takeAccepted() }
+        self.guide = guide
+        return token
     }
 
     /// Shows what was kept back.

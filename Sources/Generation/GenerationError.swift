@@ -13,6 +13,8 @@ package struct GenerationError: Error, Sendable, CustomStringConvertible {
         case cancelled
         /// The engine takes no more requests because it is stopping.
         case draining
+        /// The answer can't go on as its constraint demands.
+        case constraintFailed
         /// Something that should not happen, such as logits that aren't numbers.
         case `internal`
     }

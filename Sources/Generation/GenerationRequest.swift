@@ -21,6 +21,8 @@ package struct GenerationRequest: Sendable {
     /// Whether the answer goes on from the prompt's text, so that a space at its beginning is kept that a tokenizer
     /// takes from the beginning of a text.
     package var continuesText = false
+    /// What the answer must be; nil for anything.
+    package var constraint: Constraint?
     /// How the routers may help to read less, at the price of another answer.
     package var lossy: LossyRouting
 

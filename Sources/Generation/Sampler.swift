@@ -33,6 +33,14 @@ package struct Sampler: Sendable {
     ///
     /// Throws `.internal` if a logit is NaN or plus infinity, or if all are minus infinity.
     package mutating func sample(_ modelLogits: Span<Float>) throws(GenerationError) -> Int32 {
+        let largest = try take(modelLogits)
+        let token = parameters.temperature == 0 ? Int32(largest) : draw(largest: Double(logits[largest]))
+        history.append(token)
+        return token
+    }
+
+    /// The logits after the penalties. Returns the id of the largest.
+    private mutating func take(_ modelLogits: Span<Float>) throws(GenerationError) -> Int {
         precondition(modelLogits.count == logits.count)
         for id in logits.indices { logits[id] = modelLogits[id] }
         history.penalize(&logits, by: parameters)
@@ -46,20 +54,96 @@ package struct Sampler: Sendable {
             if logits[id] > logits[best] { best = id }
         }
         guard logits[best] > -.infinity else { throw GenerationError(.internal, "every logit is minus infinity") }
-
-        let token = parameters.temperature == 0 ? Int32(best) : draw(largest: Double(logits[best]))
-        history.append(token)
-        return token
+        return best
     }
 
     private mutating func draw(largest: Double) -> Int32 {
-        let isRestricted = parameters.topK > 0 || parameters.topP < 1 || parameters.minP > 0
-        guard isRestricted else {
-            return choose(among: logits.count, largest: largest, isOrdered: false)
-        }
-        let kept = keepLikeliest(largest: largest)
-        return choose(among: kept, largest: largest, isOrdered: true)
+        let kept = isRestricted ? keepLikeliest(largest: largest) : logits.count
+        return choose(among: kept, largest: largest, isOrdered: isRestricted)
     }
+
+    private var isRestricted: Bool { parameters.topK > 0 || parameters.topP < 1 || parameters.minP > 0 }
+
+    // MARK: Under a constraint
+
+    /// How many tokens are drawn in vain before all are judged.
+    private static let mostTries = 16
+
+    /// The next token of those that are acceptable, which is the one that was asked about last; nil if none is.
+    ///
+    /// What top-k, top-p and min-p keep is decided before: the token is drawn from the acceptable ones among it, in
+    /// proportion to their weights. Only if there are none, the rules keep anew, of all that are acceptable. A token that
+    /// isn't is put aside and another one drawn, which comes to the same distribution, and to no work beside one question
+    /// for a model that does what is asked for.
+    package mutating func sample(
+        _ modelLogits: Span<Float>, where isAcceptable: (Int32) -> Bool
+    ) throws(GenerationError) -> Int32? {
+        let largest = try take(modelLogits)
+        var token: Int32?
+        if parameters.temperature == 0 {
+            token = likeliest(from: largest, where: isAcceptable)
+        } else {
+            let kept = isRestricted ? keepLikeliest(largest: Double(logits[largest])) : logits.count
+            token = draw(among: kept, likeliest: largest, where: isAcceptable)
+            if token == nil, isRestricted {
+                judge(logits.count, isOrdered: false, isAcceptable)
+                let best = self.best(among: logits.count, isOrdered: false)
+                if logits[best] > -.infinity {
+                    let kept = keepLikeliest(largest: Double(logits[best]))
+                    token = draw(among: kept, likeliest: best, where: isAcceptable)
+                }
+            }
+        }
+        if let token { history.append(token) }
+        return token
+    }
+
+    private mutating func likeliest(from largest: Int, where isAcceptable: (Int32) -> Bool) -> Int32? {
+        var (best, tries) = (largest, 0)
+        while logits[best] > -.infinity {
+            if isAcceptable(Int32(best)) { return Int32(best) }
+            logits[best] = -.infinity
+            tries += 1
+            if tries == Self.mostTries { judge(logits.count, isOrdered: false, isAcceptable) }
+            best = self.best(among: logits.count, isOrdered: false)
+        }
+        return nil
+    }
+
+    private mutating func draw(
+        among count: Int, likeliest: Int, where isAcceptable: (Int32) -> Bool
+    ) -> Int32? {
+        var (best, tries) = (likeliest, 0)
+        while logits[best] > -.infinity {
+            let token = choose(among: count, largest: Double(logits[best]), isOrdered: isRestricted)
+            if isAcceptable(token) { return token }
+            logits[Int(token)] = -.infinity
+            tries += 1
+            if tries == Self.mostTries { judge(count, isOrdered: isRestricted, isAcceptable) }
+            best = self.best(among: count, isOrdered: isRestricted)
+        }
+        return nil
+    }
+
+    /// Puts aside what isn't acceptable.
+    private mutating func judge(_ count: Int, isOrdered: Bool, _ isAcceptable: (Int32) -> Bool) {
+        for position in 0..<count {
+            let id = id(at: position, isOrdered: isOrdered)
+            if logits[id] > -.infinity, !isAcceptable(Int32(id)) { logits[id] = -.infinity }
+        }
+    }
+
+    /// The id of the largest logit, the lower id among equals.
+    private func best(among count: Int, isOrdered: Bool) -> Int {
+        var best = id(at: 0, isOrdered: isOrdered)
+        for position in 1..<max(1, count) {
+            let id = id(at: position, isOrdered: isOrdered)
+            if logits[id] > logits[best] || (logits[id] == logits[best] && id < best) { best = id }
+        }
+        return best
+    }
+
+    // MARK: Choices
 
     /// The id at a position of those that can be drawn. Kept ids stand at the end of `order`, the likeliest last.
     private func id(at position: Int, isOrdered: Bool) -> Int {

@@ -1,8 +1,11 @@
 extension Tokenizer {
     /// The bytes that a token stands for, which may be part of a character; none for an id without a token.
     package func bytes(of id: Int32) -> [UInt8] {
-        decoder.texts[id].map(Array.init) ?? []
+        Array(slice(of: id))
     }
+
+    /// `bytes(of:)` where they stand in the vocabulary.
+    package func slice(of id: Int32) -> ArraySlice<UInt8> { decoder.texts[id] ?? [] }
 
     package func isSpecial(_ id: Int32) -> Bool {
         id >= 0 && Int(id) < isSpecial.count && isSpecial[Int(id)]

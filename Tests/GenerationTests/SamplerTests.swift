@@ -201,4 +201,61 @@ import Testing
         #expect(try firstWins(1, over: 1.4, SamplingParameters(presencePenalty: -0.5), answer: [0]))
         #expect(try !firstWins(1, over: 1.4, SamplingParameters(presencePenalty: -0.3), answer: [0]))
     }
+
+    // MARK: Under a constraint
+
+    private func drawAcceptable(
+        _ parameters: SamplingParameters, logits: [Float] = logits, _ accepted: Set<Int32>
+    ) throws -> [Double] {
+        var parameters = parameters
+        var frequencies = [Double](repeating: 0, count: logits.count)
+        parameters.seed = 7
+        var sampler = Sampler(parameters: parameters, vocabularySize: logits.count, prompt: [])
+        for _ in 0..<40_000 {
+            let token = try #require(try sampler.sample(logits.span) { accepted.contains($0) })
+            frequencies[Int(token)] += 1
+        }
+        return frequencies.map { $0 / 40_000 }
+    }
+
+    @Test(arguments: [[0, 3, 5], [5], [1, 2], [0, 1, 2, 3, 4, 5]] as [Set<Int32>])
+    func acceptableDrawsFollowTheSoftmaxOfWhatIsAcceptable(accepted: Set<Int32>) throws {
+        let frequencies = try drawAcceptable(SamplingParameters(temperature: 1.3), accepted)
+        expect(frequencies, equal: exact(1.3) { accepted.contains(Int32($0)) })
+    }
+
+    /// Top-k keeps 2 and 4; of what is acceptable only if it keeps none of that.
+    @Test(arguments: [([0, 2, 4, 5], [2, 4]), ([0, 3, 4], [4]), ([0, 3, 5], [0, 3])] as [(Set<Int32>, [Int])])
+    func whatTheRulesKeepComesFirst(accepted: Set<Int32>, kept: [Int]) throws {
+        let frequencies = try drawAcceptable(SamplingParameters(topK: 2), accepted)
+        expect(frequencies, equal: exact(1) { kept.contains($0) })
+    }
+
+    /// More than are drawn one by one, the acceptable ones the least likely, so that e^x of the difference is nothing.
+    @Test func theLeastLikelyOfManyAreDrawnByTheirWeights() throws {
+        let logits = (0..<200).map { $0 < 3 ? Float($0) / 2 : 2000 + Float($0) }
+        let frequencies = try drawAcceptable(SamplingParameters(), logits: logits, [0, 1, 2])
+        expect(frequencies, equal: exact(1, logits: logits.map { $0 > 1000 ? -.infinity : $0 }) { $0 < 3 })
+        var sampler = Sampler(
+            parameters: SamplingParameters(temperature: 0), vocabularySize: logits.count, prompt: [])
+        #expect(try sampler.sample(logits.span) { $0 < 3 } == 2)
+        #expect(try sampler.sample(logits.span) { _ in false } == nil)
+    }
+
+    @Test func greedyTakesTheLikeliestThatIsAcceptable() throws {
+        var sampler = Sampler(parameters: SamplingParameters(temperature: 0), vocabularySize: 6, prompt: [])
+        #expect(try sampler.sample(Self.logits.span) { [0, 3, 5].contains($0) } == 0)
+        #expect(try sampler.sample(Self.logits.span) { _ in true } == 2)
+    }
+
+    @Test(arguments: [
+        SamplingParameters(seed: 5), SamplingParameters(topK: 3, topP: 0.9, repetitionPenalty: 1.2, seed: 5),
+    ])
+    func aConstraintThatTakesAllChangesNothing(parameters: SamplingParameters) throws {
+        var plain = Sampler(parameters: parameters, vocabularySize: 6, prompt: [1])
+        var constrained = plain
+        for _ in 0..<500 {
+            #expect(try plain.sample(Self.logits.span) == constrained.sample(Self.logits.span) { _ in true })
+        }
+    }
 }

@@ -135,6 +135,8 @@ extension APIError {
             self = APIError(.badRequest, code: "context_length_exceeded", error.message)
         case .invalidRequest:
             self = .invalid(nil, error.message)
+        case .constraintFailed:
+            self = APIError(.badRequest, code: "constraint_failed", error.message)
         case .modelInputOutput:
             self = .modelIO(error.message)
         case .draining:
