@@ -13,10 +13,10 @@ package struct DeepSeekSyntax: ToolSyntax {
     package let hasJSONStrings = true
     package var markers: [String] { [opening, closing, callBegin, separator, callEnd] }
 
-    private let callBegin = "<｜tool▁call▁begin｜>"
-    private let separator = "<｜tool▁sep｜>"
-    private let callEnd = "<｜tool▁call▁end｜>"
-    private let fence = "```"
+    let callBegin = "<｜tool▁call▁begin｜>"
+    let separator = "<｜tool▁sep｜>"
+    let callEnd = "<｜tool▁call▁end｜>"
+    let fence = "```"
 
     package init() {}
 

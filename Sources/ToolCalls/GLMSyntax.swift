@@ -13,7 +13,7 @@ package struct GLMSyntax: ToolSyntax {
     package let hasJSONStrings = false
     package var markers: [String] { [opening, closing] + tags }
 
-    private let tags = ["<arg_key>", "</arg_key>", "<arg_value>", "</arg_value>"]
+    let tags = ["<arg_key>", "</arg_key>", "<arg_value>", "</arg_value>"]
 
     package init() {}
 

@@ -8,9 +8,9 @@ package struct KimiSyntax: ToolSyntax {
     package let hasJSONStrings = true
     package var markers: [String] { [opening, closing, callBegin, argumentBegin, callEnd] }
 
-    private let callBegin = "<|tool_call_begin|>"
-    private let argumentBegin = "<|tool_call_argument_begin|>"
-    private let callEnd = "<|tool_call_end|>"
+    let callBegin = "<|tool_call_begin|>"
+    let argumentBegin = "<|tool_call_argument_begin|>"
+    let callEnd = "<|tool_call_end|>"
 
     package init() {}
 
