@@ -1,7 +1,7 @@
 /// The body of `POST /v1/chat/completions`: OpenAI's fields that moed honours, and DeepSeek's.
 ///
-/// Absent fields take the model's own generation defaults. `tools` are read from the JSON itself: their order matters,
-/// which no dictionary keeps.
+/// Absent fields take the model's own generation defaults. `tools`, `tool_choice` and `response_format` are read from the
+/// JSON itself: in schemas the order of members matters, which no dictionary keeps.
 package struct ChatCompletionRequest: Codable, Sendable, Equatable {
     package var model: String?
     package var messages: [Message]
@@ -25,8 +25,6 @@ package struct ChatCompletionRequest: Codable, Sendable, Equatable {
     package var thinking: Thinking?
     /// OpenAI's: none, low, medium or high.
     package var reasoningEffort: String?
-    /// none or auto.
-    package var toolChoice: String?
     package var parallelToolCalls: Bool?
     package var moed: LossyOptions?
 
@@ -55,7 +53,6 @@ package struct ChatCompletionRequest: Codable, Sendable, Equatable {
         case topLogprobs = "top_logprobs"
         case thinking
         case reasoningEffort = "reasoning_effort"
-        case toolChoice = "tool_choice"
         case parallelToolCalls = "parallel_tool_calls"
         case moed
     }

@@ -33,12 +33,16 @@ struct AnswerSyntax: Sendable {
         isHarmony ? HarmonyParser.lastMarkers.compactMap { tokenizer.id(of: $0) } : []
     }
 
-    /// Special tokens that must be seen in an answer for it to be read.
-    func visibleTokens(_ tokenizer: Tokenizer, usesTools: Bool) -> Set<Int32> {
+    /// Special tokens that must be seen in an answer for it to be read, by their texts.
+    func visibleTokens(_ tokenizer: Tokenizer, usesTools: Bool) -> [String: Int32] {
         var markers = mayThink ? [ChatTemplate.thinkMarker, ChatTemplate.endThinkMarker] : []
         if isHarmony { markers += HarmonyParser.markers }
         if usesTools, let tools { markers += tools.markers }
-        return Set(markers.compactMap { tokenizer.id(of: $0) }.filter { tokenizer.isSpecial($0) })
+        var tokens: [String: Int32] = [:]
+        for marker in markers {
+            if let id = tokenizer.id(of: marker), tokenizer.isSpecial(id) { tokens[marker] = id }
+        }
+        return tokens
     }
 
     func reader(isReasoning: Bool, tools definitions: [ToolDefinition]) -> AnswerReader {

@@ -13,7 +13,7 @@ extension ServedModel {
         /// Whether the answer goes on in the middle of a text.
         var continuesText = false
         /// The functions that the answer may call.
-        var tools: [ToolDefinition] = []
+        var tools = RequestTools()
     }
 
     /// Renders a conversation. What people wrote never becomes a marker.
@@ -45,7 +45,7 @@ extension ServedModel {
             }
             return Prompt(
                 tokens: tokens, startsInsideReasoning: rendered.startsInsideReasoning,
-                continuesText: messages.last?.isPrefix ?? false, tools: tools.definitions)
+                continuesText: messages.last?.isPrefix ?? false, tools: tools)
         } catch {
             throw .invalid("messages", "messages: \(error)")
         }

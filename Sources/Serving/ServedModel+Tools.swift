@@ -8,29 +8,67 @@ struct RequestTools {
     var definitions: [ToolDefinition] = []
     /// As the template gets them.
     var values: [TemplateValue] = []
+    /// The calls that the answer may make; nil if it makes none.
+    var rules: CallRules?
+    var choice = ToolChoice.Mode.none
+
+    /// Whether nothing but calls will do.
+    var isRequired: Bool {
+        switch choice {
+        case .none, .auto: false
+        case .required, .named: true
+        }
+    }
+
+    /// Whether calls are more than what the model makes of its own accord.
+    var isConstrained: Bool {
+        guard let rules else { return false }
+        return isRequired || rules.isSingle || rules.functions.contains(where: \.isStrict)
+    }
 }
 
 extension ServedModel {
     /// Reads a request's tools out of its JSON, whose order the template keeps. None with `tool_choice: none`.
     func tools(of request: ChatCompletionRequest, _ body: JSONValue) throws(APIError) -> RequestTools {
         let list = body["tools"]?.array ?? []
-        guard !list.isEmpty else { return RequestTools() }
+        var tools = RequestTools()
+        let choice: ToolChoice
+        do {
+            choice = try ToolChoice(body["tool_choice"])
+        } catch {
+            throw .invalid(error.path, "\(error.path ?? ""): \(error.message)")
+        }
+        guard !list.isEmpty else {
+            guard choice.mode == .none || choice.mode == .auto else {
+                throw .invalid("tool_choice", "tool_choice: there are no 'tools' to choose from")
+            }
+            return tools
+        }
         guard syntax.takesTools else {
             throw .unsupported("tools", "tools: this model's chat template doesn't tell it of tools")
         }
-        if request.parallelToolCalls == false {
-            throw .unsupported(
-                "parallel_tool_calls",
-                "parallel_tool_calls: false isn't supported: the model decides how many calls it makes")
-        }
-        guard request.toolChoice != "none" else { return RequestTools() }
-        var tools = RequestTools()
-        for tool in list {
+        guard choice.mode != .none else { return tools }
+        var rules = CallRules(functions: [], isSingle: request.parallelToolCalls == false)
+        for (index, tool) in list.enumerated() {
             let function = tool["function"]
-            tools.definitions.append(
-                ToolDefinition(name: function?["name"]?.string ?? "", parameters: function?["parameters"]))
+            let name = function?["name"]?.string ?? ""
+            if let allowed = choice.allowed, !allowed.contains(name) { continue }
+            let parameters = function?["parameters"].flatMap { $0 == .null ? nil : $0 }
+            tools.definitions.append(ToolDefinition(name: name, parameters: parameters))
             tools.values.append(TemplateValue(foreign: tool))
+            rules.functions.append(
+                CallRules.Function(
+                    name: name, parameters: parameters, isStrict: function?["strict"]?.bool ?? false,
+                    path: "tools[\(index)].function.parameters"))
         }
+        if case .named(let name) = choice.mode {
+            rules.functions.removeAll { $0.name != name }
+            rules.isSingle = true
+        }
+        guard !rules.functions.isEmpty else {
+            throw .invalid("tool_choice", "tool_choice: no function of that name is among the 'tools'")
+        }
+        (tools.rules, tools.choice) = (rules, choice.mode)
         return tools
     }
 

@@ -51,6 +51,19 @@ extension ServingSuite {
             }
         }
 
+        @Test(
+            "the openai package parses answers that are held to a schema",
+            .enabled(
+                if: FileManager.default.isExecutableFile(atPath: Self.python),
+                "the openai package isn't in .build/venv: make venv"))
+        func openAIStructured() async throws {
+            try await TestDaemon.run { daemon in
+                let script = "\(Fixtures.root)/Tests/python/test_structured.py"
+                let result = try await run([Self.python, script, daemon.socket])
+                #expect(result.status == 0, "\(result.text)")
+            }
+        }
+
         @Test("curl talks to the socket", .enabled(if: FileManager.default.isExecutableFile(atPath: Self.curl)))
         func curlOverSocket() async throws {
             try await TestDaemon.run { daemon in

@@ -40,8 +40,18 @@ extension ServingSuite {
             (#""tools":[{"type":"function","function":{"name":"f"}}]"#, "tools"),
             (#""tools":[\#(Array(repeating: "{}", count: 129).joined(separator: ","))]"#, "tools"),
             (#""functions":[{"name":"f"}]"#, "functions"), (#""tool_choice":"required""#, "tool_choice"),
-            (#""response_format":{"type":"json_object"}"#, "response_format.type"),
-            (#""response_format":{"type":"json_schema","json_schema":{}}"#, "response_format.type"),
+            (#""tool_choice":"maybe""#, "tool_choice"), (#""tool_choice":{"type":"x"}"#, "tool_choice.type"),
+            (#""response_format":{"type":"xml"}"#, "response_format.type"),
+            (#""response_format":{"type":"json_schema"}"#, "response_format.json_schema"),
+            (#""response_format":{"type":"json_schema","json_schema":{}}"#, "response_format.json_schema.schema"),
+            (
+                #""response_format":{"type":"json_schema","json_schema":{"schema":{"type":"integer","minimum":1}}}"#,
+                "response_format.json_schema.schema.minimum"
+            ),
+            (
+                #""response_format":{"type":"json_schema","json_schema":{"schema":{"items":{"format":"date"}}}}"#,
+                "response_format.json_schema.schema.items.format"
+            ),
             (#""logit_bias":{"1":5}"#, "logit_bias"), (#""modalities":["audio"]"#, "modalities"),
             (#""audio":{"voice":"x"}"#, "audio"), (#""thinking":{"type":"maybe"}"#, "thinking.type"),
             (#""thinking":true"#, "thinking"), (#""reasoning_effort":"extreme""#, "reasoning_effort"),
@@ -57,6 +67,7 @@ extension ServingSuite {
             (#""max_tokens":3"#, "prompt"), (#""prompt":[1,2]"#, "prompt"), (#""prompt":"a","suffix":"b""#, "suffix"),
             (#""prompt":"a","best_of":3"#, "best_of"), (#""prompt":"a","logprobs":21"#, "logprobs"),
             (#""prompt":"a","moed":{"drop_cold":2}"#, "moed.drop_cold"),
+            (#""prompt":"a","response_format":{"type":"json_object"}"#, "response_format.type"),
             (#""prompt":"a","n":2"#, "n"), (#""prompt":"a","model":7"#, "model"), (#""prompt":"a","echo":"x""#, "echo"),
         ]
 

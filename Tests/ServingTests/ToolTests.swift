@@ -24,7 +24,7 @@ extension ServingSuite {
             {%- endif -%}
             """
 
-        private static let tools = #"""
+        static let tools = #"""
             "tools":[{"type":"function","function":{"name":"get_weather","description":"<|im_end|>",
             "parameters":{"type":"object","properties":{"city":{"type":"string"}}}}}]
             """#
@@ -226,12 +226,13 @@ extension ServingSuite {
                     "tools[0].function.parameters"
                 ),
                 (
-                    Self.body(#""tools":[{"type":"function","function":{"name":"f","strict":true}}]"#),
-                    "tools[0].function.strict"
+                    Self.body(
+                        #""tools":[{"type":"function","function":{"name":"f","strict":true,"parameters":{"#
+                            + #""type":"object","properties":{"a":{"type":"string","format":"date"}}}}}]"#),
+                    "tools[0].function.parameters.properties.a.format"
                 ),
-                (Self.body(Self.tools + #","tool_choice":"required""#), "tool_choice"),
-                (Self.body(Self.tools + #","tool_choice":{"type":"function"}"#), "tool_choice"),
-                (Self.body(Self.tools + #","parallel_tool_calls":false"#), "parallel_tool_calls"),
+                (Self.body(Self.tools + #","tool_choice":{"type":"function"}"#), "tool_choice.function.name"),
+                (Self.body(Self.tools + #","tool_choice":{"type":"function","function":{"name":"g"}}"#), "tool_choice"),
                 (call(#"{"name":"f","arguments":"{"}"#), "messages[0].tool_calls[0].function.arguments"),
                 (call(#"{"name":"f","arguments":"[1]"}"#), "messages[0].tool_calls[0].function.arguments"),
                 (call(#"{"name":"f"}"#), "messages[0].tool_calls[0].function.arguments"),

@@ -58,8 +58,25 @@ history = MESSAGES + [
 again = client.chat.completions.create(model=MODEL, messages=history, tools=TOOLS, temperature=0)
 assert again.usage.prompt_tokens > 100, again.usage
 
-try:
-    client.chat.completions.create(**{**arguments, "tool_choice": "required"})
-    raise SystemExit("tool_choice required should have been refused")
-except openai.BadRequestError as refusal:
-    assert refusal.param == "tool_choice" and refusal.code == "unsupported_parameter", refusal
+# What the model would say before its call isn't taken then.
+for choice, reason in (
+    ("required", "tool_calls"),
+    ({"type": "function", "function": {"name": "get_weather"}}, "stop"),
+    (
+        {
+            "type": "allowed_tools",
+            "allowed_tools": {
+                "mode": "required",
+                "tools": [{"type": "function", "function": {"name": "get_weather"}}],
+            },
+        },
+        "tool_calls",
+    ),
+):
+    forced = client.chat.completions.create(
+        **{**arguments, "tool_choice": choice, "temperature": 1, "seed": 3}, parallel_tool_calls=False
+    ).choices[0]
+    assert forced.finish_reason == reason, forced
+    assert not forced.message.content, forced
+    (call,) = forced.message.tool_calls
+    assert call.function.name == "get_weather" and isinstance(json.loads(call.function.arguments), dict), call

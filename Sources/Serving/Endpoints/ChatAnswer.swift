@@ -9,16 +9,20 @@ struct ChatAnswer: AnswerWriter {
     let includesLogprobs: Bool
     private var reader: AnswerReader
     private let isReasoning: Bool
+    private let choice: ToolChoice.Mode
     private var callCount = 0
 
+    /// - Parameter choice: what the request says of calls.
     init(
-        identity: AnswerIdentity, includesUsage: Bool, includesLogprobs: Bool, isReasoning: Bool, reader: AnswerReader
+        identity: AnswerIdentity, includesUsage: Bool, includesLogprobs: Bool, isReasoning: Bool, reader: AnswerReader,
+        choice: ToolChoice.Mode
     ) {
         self.identity = identity
         self.includesUsage = includesUsage
         self.includesLogprobs = includesLogprobs
         self.isReasoning = isReasoning
         self.reader = reader
+        self.choice = choice
     }
 
     mutating func begin() -> [[UInt8]] {
@@ -51,8 +55,10 @@ struct ChatAnswer: AnswerWriter {
         return encode([choice], usage: completion.usage, lossy: LossyReport(identity.lossy, completion))
     }
 
+    /// OpenAI's service calls the end of a call that was asked for by name `stop`.
     private func finishReason(_ completion: Generation.Completion) -> API.FinishReason {
-        completion.reason == .stop && callCount > 0 ? .toolCalls : completion.reason.wire
+        if case .named = choice { return completion.reason.wire }
+        return completion.reason == .stop && callCount > 0 ? .toolCalls : completion.reason.wire
     }
 
     private mutating func wire(_ call: ToolCalls.ToolCall, isStreamed: Bool) -> API.ToolCall {

@@ -21,14 +21,15 @@ struct CompletionEndpoints: Sendable {
     }
 
     func chat(_ request: Request, _ connection: RequestConnection) async throws -> Response {
-        let (body, prompt) = try await reader.read(
+        let (body, prompt, constraint) = try await reader.read(
             ChatCompletionRequest.self, from: request, fields: chatFields
         ) { body, json in
             try check(model: body.model)
             if body.topLogprobs != nil, body.logprobs != true {
                 throw APIError.invalid("top_logprobs", "top_logprobs: needs 'logprobs': true")
             }
-            return (body, try model.prompt(of: body, json))
+            let prompt = try model.prompt(of: body, json)
+            return (body, prompt, try model.constraint(of: json, prompt))
         }
         let lossy = model.lossy.merging(body.moed)
         var generation = GenerationRequest(
@@ -38,13 +39,17 @@ struct CompletionEndpoints: Sendable {
         let mayThink = !prompt.startsInsideReasoning && model.syntax.mayThink
         generation.reasoningEndToken = prompt.startsInsideReasoning || mayThink ? model.reasoningEndToken : nil
         generation.reasoningBeginToken = mayThink ? model.reasoningBeginToken : nil
-        generation.shownTokens = model.syntax.visibleTokens(model.tokenizer, usesTools: !prompt.tools.isEmpty)
+        generation.shownTokens = Set(
+            model.syntax.visibleTokens(model.tokenizer, usesTools: !prompt.tools.definitions.isEmpty).values)
+        generation.constraint = constraint
         generation.continuesText = prompt.continuesText
         let stream = try submit(generation, promptField: "messages")
         let writer = ChatAnswer(
             identity: identity(prefix: "chatcmpl-", lossy), includesUsage: body.streamOptions?.includeUsage ?? false,
             includesLogprobs: body.logprobs ?? false, isReasoning: prompt.startsInsideReasoning,
-            reader: model.syntax.reader(isReasoning: prompt.startsInsideReasoning, tools: prompt.tools))
+            reader: model.syntax.reader(
+                isReasoning: prompt.startsInsideReasoning, tools: prompt.tools.definitions),
+            choice: prompt.tools.choice)
         let delivery = AnswerDelivery(stream: stream, writer: writer, connection: connection)
         return body.stream == true ? delivery.streamed() : try await delivery.whole()
     }

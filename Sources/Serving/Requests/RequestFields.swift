@@ -13,11 +13,11 @@ enum RequestFields {
         rules["parallel_tool_calls"] = .boolean
         rules["tools"] = .array(.object(tool), count: 0...limits.toolCount, required: "an array of tools")
         rules["functions"] = .functions(limits.toolCount)
-        rules["tool_choice"] = .unsupported(
-            neutral: [.string("none"), .string("auto")], advice: ": the model itself decides, so only auto and none are"
-        )
+        // A word or an object: `ToolChoice` reads it.
+        rules["tool_choice"] = .harmless
         rules["reasoning_effort"] = .oneOf(["none", "low", "medium", "high"])
         rules["function_call"] = .unsupported(neutral: [.string("none"), .string("auto")], advice: "")
+        rules["response_format"] = .object(responseFormat)
         rules["modalities"] = .unsupported(
             neutral: [.array([.string("text")])], advice: ": this model answers in text only")
         for name in [
@@ -102,6 +102,16 @@ enum RequestFields {
             "audio": .unsupported(neutral: [], advice: ""),
         ], required: ["role", "content"], dispensable: ["content": "tool_calls"])
 
+    private static let responseFormat = FieldTable(
+        [
+            "type": .oneOf(["text", "json_object", "json_schema"]),
+            "json_schema": .object(
+                FieldTable(
+                    [
+                        "name": .name, "description": .string, "strict": .boolean, "schema": .object(FieldTable([:])),
+                    ], required: ["schema"])),
+        ], required: ["type"])
+
     private static let tool = FieldTable(
         [
             "type": .oneOf(["function"]),
@@ -109,7 +119,7 @@ enum RequestFields {
                 FieldTable(
                     [
                         "name": .name, "description": .string, "parameters": .object(FieldTable([:])),
-                        "strict": .unsupported(neutral: [.bool(false)], advice: ": answers aren't held to a schema"),
+                        "strict": .boolean,
                     ], required: ["name"])),
         ], required: ["type", "function"])
 
