@@ -134,9 +134,7 @@ struct EvaluateCommand: ParsableCommand {
 
     private func popularity(of container: ContainerReader) throws -> PopularityFile? {
         guard planes == .heat, let state else { return nil }
-        return try PopularityFile.read(
-            path: PopularityFile.path(in: state, identity: container.indexChecksum),
-            identity: container.indexChecksum, expertCount: container.experts.count)
+        return try PopularityFile.read(of: container, in: state)
     }
 
     /// A model that was fitted to the text looks better than it is.

@@ -1,4 +1,4 @@
-import Container
+package import Container
 
 /// How often a model's experts were used in earlier runs, so that a new one can begin with the hottest in memory.
 ///
@@ -45,6 +45,14 @@ package struct PopularityFile: Sendable, Equatable {
     private static let version: UInt32 = 1
     private static let headerByteCount = 24
     static let mostExperts = 1 << 20
+
+    /// What a directory holds for a container; nil if it has nothing of it.
+    package static func read(of container: ContainerReader, in directory: String) throws(PagingError) -> PopularityFile?
+    {
+        try read(
+            path: path(in: directory, identity: container.indexChecksum), identity: container.indexChecksum,
+            expertCount: container.experts.count)
+    }
 
     /// What is in `path`, for a container of this identity and number of experts; nil if there is no such file.
     package static func read(path: String, identity: UInt64, expertCount: Int) throws(PagingError) -> PopularityFile? {

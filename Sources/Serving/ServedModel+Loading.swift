@@ -53,7 +53,7 @@ extension ServedModel {
         let popularityPath = options.stateDirectory.map {
             PopularityFile.path(in: $0, identity: container.indexChecksum)
         }
-        let learnt = learnt(container, from: popularityPath, notes: &notes)
+        let learnt = learnt(container, in: options.stateDirectory, notes: &notes)
         var planning = options.plan
         planning.popularity = learnt
         let (plan, kept, probe) = try prepare(container, planning, memory, notes: &notes)

@@ -6,12 +6,11 @@ import Logging
 extension ServedModel {
     /// What earlier runs learnt. A file that can't be used is no reason not to serve, and something to note.
     static func learnt(
-        _ container: ContainerReader, from path: String?, notes: inout [String]
+        _ container: ContainerReader, in directory: String?, notes: inout [String]
     ) -> PopularityFile? {
-        guard let path, !container.experts.isEmpty else { return nil }
+        guard let directory, !container.experts.isEmpty else { return nil }
         do {
-            return try PopularityFile.read(
-                path: path, identity: container.indexChecksum, expertCount: container.experts.count)
+            return try PopularityFile.read(of: container, in: directory)
         } catch {
             notes.append("\(error)")
             return nil

@@ -23,9 +23,7 @@ struct PlaneOptions: ParsableArguments {
     func popularity(of container: ContainerReader) throws -> PopularityFile? {
         guard planes == .heat else { return nil }
         guard let state else { throw SettingError.heatWithoutState }
-        return try PopularityFile.read(
-            path: PopularityFile.path(in: state, identity: container.indexChecksum),
-            identity: container.indexChecksum, expertCount: container.experts.count)
+        return try PopularityFile.read(of: container, in: state)
     }
 }
 
