@@ -1,25 +1,29 @@
-// Attention with an online softmax (arXiv 1805.02867), written once over 16 lanes. Included by `kernels_float.h`.
+// Attention with an online softmax (arXiv 1805.02867), written once for registers of any width. Included by `kernels_float.h`.
 //
 // Positions are walked in blocks that begin at multiples of 64, and every query's sums run over a block's positions in
 // ascending order. So what comes out for a query depends on its own positions alone, neither on the other queries of
 // the call nor on how a prompt was cut.
 //
-// The file that includes this has defined `lanes_sum_four` and the tile sizes: `tile_queries` queries by `tile_keys`
-// keys are multiplied at once, their product a multiple of four, and `tile_lanes` lanes of four queries are summed at once.
+// Columns go by steps of 32, of which each of 16 lanes has two: of floats lane i has column i and then 16 + i, of bf16
+// 2i and then 2i + 1, because a shift and a mask make floats of both halves of a word. Queries and sums are brought into
+// the same order once, which costs less than ordering every key and value.
+//
+// The file that includes this has defined `floats`, a register of `floats_count` of the 16 lanes, the functions that
+// start with `floats_`, `lanes_sum_four`, and `tile_queries` and `tile_keys`: how many are multiplied at once.
 
 enum {
     attention_block = 64,
-    /// Columns of a key that are summed together; the sums of a wider key's runs are added in order.
-    attention_run = 512,
-    /// Queries that share a block of widened keys.
-    attention_group = 16,
-    /// Keys that are widened together.
-    attention_keys = 8,
+    attention_step = 32,
+    /// Queries whose columns are kept at hand while keys pass by.
+    attention_group = 8,
+    /// Blocks whose keys stay in the second cache until all queries have seen them.
+    attention_chunk = 4 * attention_block,
     /// Positions that are asked for early: what comes from memory arrives sooner.
     attention_ahead = 24,
 };
 
 INLINE int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
+INLINE int64_t whole_steps(int64_t columns) { return (columns + attention_step - 1) / attention_step * attention_step; }
 
 INLINE const float *query_at(const moed_attention *a, int part, int64_t query) {
     return a->queries[part] + query / a->heads * a->query_token_stride[part]
@@ -40,225 +44,380 @@ INLINE int64_t seen_from(const moed_attention *a, int64_t query) {
 }
 
 INLINE const uint8_t *cached_row(const moed_cached *x, int64_t position) {
-    return x->base + position * x->stride * element_size(x->format);
+    int64_t size = x->stride * element_size(x->format);
+    if (x->blocks == NULL) return x->base + position * size;
+    return x->blocks[position / attention_block] + x->offset + position % attention_block * size;
 }
 
-/// `count` values from column `column` on as floats: in place if they are floats already.
-INLINE const float *widened(const moed_cached *x, int64_t position, int64_t column, int64_t count, float *space) {
-    const uint8_t *row = cached_row(x, position);
-    if (x->format == moed_f32) return (const float *)row + column;
-    const uint16_t *values = (const uint16_t *)row + column;
-    int64_t k = 0;
-    for (; k + 16 <= count; k += 16) {
-        if (k % 32 == 0) __builtin_prefetch(values + attention_ahead * x->stride + k, 0, 2);
-        lanes_store(space + k, lanes_load_bf16(values + k));
+/// Columns of keys or values as lanes `lane` ..< `lane` + floats_count have them, from the step's first column on.
+INLINE void load_step(const uint8_t *step, int lane, int is_bf16, floats *early, floats *late) {
+    if (is_bf16) {
+        floats_load_bf16_pairs((const uint16_t *)step + 2 * lane, early, late);
+    } else {
+        *early = floats_load((const float *)step + lane);
+        *late = floats_load((const float *)step + 16 + lane);
     }
-    for (; k < count; k++) space[k] = bf16_to_f32(values[k]);
-    return space;
 }
 
-/// sums[q · keys + k] = x[q] · y[k], in the order of `dot`; at most four keys.
-INLINE void dot_tile(
-    const float *const *x, int queries, const float *const *y, int keys, int64_t count, float *sums) {
-    lanes total[tile_queries * tile_keys];
-    for (int i = 0; i < queries * keys; i++) total[i] = lanes_set(0);
-    int64_t k = 0;
-    for (; k + 16 <= count; k += 16) {
-        lanes key[4];
-        for (int j = 0; j < keys; j++) key[j] = lanes_load(y[j] + k);
-        for (int i = 0; i < queries; i++) {
-            lanes query = lanes_load(x[i] + k);
-            for (int j = 0; j < keys; j++) total[i * keys + j] = lanes_fma(key[j], query, total[i * keys + j]);
+/// 32 floats in the order of lanes, early and late, from the step's first column on.
+INLINE void order_step(const float *step, int is_bf16, float *ordered) {
+    for (int lane = 0; lane < 16; lane += floats_count) {
+        floats early, late;
+        if (is_bf16) {
+            floats_unzip(floats_load(step + 2 * lane), floats_load(step + 2 * lane + floats_count), &early, &late);
+        } else {
+            early = floats_load(step + lane);
+            late = floats_load(step + 16 + lane);
         }
+        floats_store(ordered + lane, early);
+        floats_store(ordered + 16 + lane, late);
     }
-    if (k < count) {
-        for (int i = 0; i < queries; i++) {
-            lanes query = load_some(x[i] + k, count - k, 0);
-            for (int j = 0; j < keys; j++) {
-                total[i * keys + j] = lanes_fma(load_some(y[j] + k, count - k, 0), query, total[i * keys + j]);
+}
+
+// MARK: Scores
+
+/// A group's queries in the order of lanes: [steps][attention_group][32], with zeros behind the last column of a part.
+INLINE void order_queries(const moed_attention *a, int64_t first, int64_t count, float *ordered) {
+    for (int part = 0; part < a->part_count; part++) {
+        int is_bf16 = a->keys[part].format != moed_f32;
+        int64_t width = a->keys[part].width;
+        for (int64_t q = 0; q < count; q++) {
+            const float *query = query_at(a, part, first + q);
+            float *place = ordered + q * attention_step;
+            int64_t k = 0;
+            for (; k + attention_step <= width; k += attention_step) {
+                order_step(query + k, is_bf16, place + k * attention_group);
+            }
+            if (k < width) {
+                float rest[attention_step] = {0};
+                memcpy(rest, query + k, (size_t)(width - k) * sizeof(float));
+                order_step(rest, is_bf16, place + k * attention_group);
             }
         }
+        ordered += whole_steps(width) * attention_group;
+    }
+}
+
+/// total[k · queries + q] += x[q] · y[k] over `count` columns, whole steps; x is ordered, and what `ahead` says is asked for.
+INLINE void add_key_products(
+    const float *x, int queries, const uint8_t *const *y, const uint8_t *const *ahead, int keys, int64_t count,
+    int lane, int is_bf16, floats *total) {
+    for (int64_t k = 0; k < count; k += attention_step) {
+        floats early[8], late[8];
+        for (int j = 0; j < keys; j++) {
+            if (is_bf16 && lane == 0) __builtin_prefetch(ahead[j] + k * 2, 0, 2);
+            load_step(y[j] + k * (is_bf16 ? 2 : 4), lane, is_bf16, early + j, late + j);
+        }
+        const float *columns = x + k * attention_group + lane;
+        for (int i = 0; i < queries; i++) {
+            floats query = floats_load(columns + i * attention_step);
+            for (int j = 0; j < keys; j++) total[j * queries + i] = floats_fma(early[j], query, total[j * queries + i]);
+        }
+        for (int i = 0; i < queries; i++) {
+            floats query = floats_load(columns + i * attention_step + 16);
+            for (int j = 0; j < keys; j++) total[j * queries + i] = floats_fma(late[j], query, total[j * queries + i]);
+        }
+    }
+}
+
+/// The same for a part's whole width, of the keys at `positions`.
+INLINE void add_part_products(
+    const moed_attention *a, const moed_cached *cached, const float *x, int queries, const int64_t *positions, int keys,
+    int lane, int is_bf16, floats *total) {
+    int64_t size = is_bf16 ? 2 : 4, whole = cached->width / attention_step * attention_step;
+    const uint8_t *rows[8], *ahead[8];
+    for (int j = 0; j < keys; j++) {
+        rows[j] = cached_row(cached, positions[j]);
+        ahead[j] = cached_row(cached, lesser(positions[j] + attention_ahead, a->positions.end - 1));
+    }
+    add_key_products(x, queries, rows, ahead, keys, whole, lane, is_bf16, total);
+    if (whole == cached->width) return;
+    uint8_t ends[8][attention_step * sizeof(float)] = {{0}};
+    for (int j = 0; j < keys; j++) {
+        memcpy(ends[j], rows[j] + whole * size, (size_t)((cached->width - whole) * size));
+        rows[j] = ends[j];
+    }
+    add_key_products(x + whole * attention_group, queries, rows, rows, keys, attention_step, lane, is_bf16, total);
+}
+
+/// sums[k · queries + q] = x[q] · y[k] for the keys of the positions from `position` on; behind `last` that one again.
+INLINE void score_tile(
+    const moed_attention *a, const float *x, int queries, int keys, int64_t position, int64_t last, float *sums) {
+    _Alignas(64) float space[16][16];
+    int64_t positions[8];
+    for (int j = 0; j < keys; j++) positions[j] = lesser(position + j, last);
+    for (int lane = 0; lane < 16; lane += floats_count) {
+        floats total[16];
+        for (int i = 0; i < queries * keys; i++) total[i] = floats_set(0);
+        const float *columns = x;
+        for (int part = 0; part < a->part_count; part++) {
+            const moed_cached *cached = &a->keys[part];
+            if (cached->format == moed_f32) {
+                add_part_products(a, cached, columns, queries, positions, keys, lane, 0, total);
+            } else {
+                add_part_products(a, cached, columns, queries, positions, keys, lane, 1, total);
+            }
+            columns += whole_steps(cached->width) * attention_group;
+        }
+        for (int i = 0; i < queries * keys; i++) floats_store(space[i] + lane, total[i]);
     }
     for (int i = 0; i < queries * keys; i += 4) {
-        lanes_sum_four(total[i], total[i + 1], total[i + 2], total[i + 3], sums + i);
+        lanes_sum_four(
+            lanes_load(space[i]), lanes_load(space[i + 1]), lanes_load(space[i + 2]), lanes_load(space[i + 3]),
+            sums + i);
     }
 }
 
-INLINE void add_scores(float scores[attention_block], const float *sums, int64_t count, int is_first) {
-    for (int64_t i = 0; i < count; i++) scores[i] = is_first ? sums[i] : scores[i] + sums[i];
-}
-
-/// scores[q][p] = query q · key p, for `keys` widened keys that belong to the scores from `place` on.
-INLINE void score_keys(
-    const moed_attention *a, int part, int64_t column, int64_t run, int64_t first, int64_t count,
-    const float *const *keys, int64_t place, int64_t key_count, float scores[][attention_block]) {
-    int is_first = part == 0 && column == 0;
-    const float *rows[attention_group];
-    for (int64_t q = 0; q < count; q++) rows[q] = query_at(a, part, first + q) + column;
-    int64_t q = 0;
-    for (; q + tile_queries <= count; q += tile_queries) {
-        for (int64_t k = 0; k < key_count; k += tile_keys) {
-            float sums[tile_queries * tile_keys];
-            dot_tile(rows + q, tile_queries, keys + k, tile_keys, run, sums);
-            for (int i = 0; i < tile_queries; i++) {
-                add_scores(scores[q + i] + place + k, sums + i * tile_keys, lesser(tile_keys, key_count - k), is_first);
-            }
-        }
-    }
-    for (; q < count; q++) {
-        for (int64_t k = 0; k < key_count; k += 4) {
-            float sums[4];
-            dot_tile(rows + q, 1, keys + k, 4, run, sums);
-            add_scores(scores[q] + place + k, sums, lesser(4, key_count - k), is_first);
-        }
-    }
-}
-
-static void score_block(
-    const moed_attention *a, int64_t first, int64_t count, int64_t position, int64_t positions,
-    float scores[][attention_block]) {
-    _Alignas(64) float space[attention_keys][attention_run];
-    for (int part = 0; part < a->part_count; part++) {
-        const moed_cached *keys = &a->keys[part];
-        for (int64_t column = 0; column < keys->width; column += attention_run) {
-            int64_t run = lesser(attention_run, keys->width - column);
-            for (int64_t p = 0; p < positions; p += attention_keys) {
-                int64_t key_count = lesser(attention_keys, positions - p);
-                const float *rows[attention_keys];
-                for (int64_t k = 0; k < key_count; k++) {
-                    rows[k] = widened(keys, position + p + k, column, run, space[k]);
-                }
-                // A tile is always whole; what it makes of a repeated key is thrown away.
-                for (int64_t k = key_count; k < attention_keys; k++) rows[k] = rows[key_count - 1];
-                score_keys(a, part, column, run, first, count, rows, p, key_count, scores);
-            }
-        }
-    }
-}
-
-/// Turns a block's scores into exp(scale · score − maximum) and returns by what earlier results are multiplied.
-INLINE float continue_softmax(float *scores, int64_t count, float factor, float *largest, float *total) {
-    scale(factor, count, scores);
-    float before = *largest, here = maximum(scores, count);
-    float larger = here > before ? here : before;
-    shifted_exponentials(scores, larger, count, scores);
-    float rescaling = 1;
-    if (larger != before) {
-        float lane[16];
-        lanes_store(lane, exponential(lanes_set(before - larger)));
-        rescaling = lane[0];
-    }
-    *largest = larger;
-    *total = fmaf(*total, rescaling, sum(scores, count));
-    return rescaling;
-}
-
-/// A block's weights for a group of queries.
+/// A block's scores and then weights for a group of queries.
 typedef struct {
-    float weights[attention_group][attention_block];
+    _Alignas(64) float weights[attention_block][attention_group];
     float rescaling[attention_group];
     /// Positions of the block that each query sees, begin ..< end; neither is ever less than the query's before.
     int64_t begin[attention_group];
     int64_t end[attention_group];
 } block_weights;
 
-/// attended[q][k] = attended[q][k] · rescaling[q] + Σ weights[q][p] · values[p][k]
-INLINE void sum_tile(
-    const moed_attention *a, int64_t first, const block_weights *block, int64_t q, int queries, const float *values,
-    int64_t stride, int64_t column, int width, int64_t count) {
-    lanes total[4][tile_lanes];
-    float *output[4];
-    for (int i = 0; i < queries; i++) {
-        output[i] = attended_at(a, first + q + i) + column;
-        lanes factor = lanes_set(block->rescaling[q + i]);
-        for (int j = 0; j < width; j++) {
-            total[i][j] = lanes_mul(load_some(output[i] + j * 16, count - j * 16, 0), factor);
+/// weights[p][q] = query q · key p, for `queries` ordered queries from `q` on.
+INLINE void score_queries(
+    const moed_attention *a, const float *ordered, int64_t q, int queries, int keys, moed_range positions,
+    block_weights *block) {
+    for (int64_t p = positions.begin; p < positions.end; p += keys) {
+        float sums[16];
+        score_tile(a, ordered + q * attention_step, queries, keys, p, positions.end - 1, sums);
+        float *place = block->weights[p - positions.begin] + q;
+        // Behind the last position there is room for the rest of a tile.
+        for (int j = 0; j < keys; j++) {
+            memcpy(place + j * attention_group, sums + j * queries, (size_t)queries * sizeof(float));
         }
-    }
-    int last = (int)q + queries - 1;
-    int64_t p = block->begin[q], all_from = block->begin[last], all_to = block->end[q];
-    while (p < block->end[last]) {
-        if (p >= all_from && p < all_to) {
-            for (; p < all_to; p++) {
-                for (int j = 0; j < width; j++) {
-                    lanes value = lanes_load(values + p * stride + j * 16);
-                    for (int i = 0; i < queries; i++) {
-                        total[i][j] = lanes_fma(value, lanes_set(block->weights[q + i][p]), total[i][j]);
-                    }
-                }
-            }
-            continue;
-        }
-        for (int i = 0; i < queries; i++) {
-            if (p < block->begin[q + i] || p >= block->end[q + i]) continue;
-            lanes weight = lanes_set(block->weights[q + i][p]);
-            for (int j = 0; j < width; j++) {
-                total[i][j] = lanes_fma(lanes_load(values + p * stride + j * 16), weight, total[i][j]);
-            }
-        }
-        p++;
-    }
-    for (int i = 0; i < queries; i++) {
-        for (int j = 0; j < width; j++) store_some(output[i] + j * 16, total[i][j], count - j * 16);
     }
 }
 
-INLINE void sum_columns(
-    const moed_attention *a, int64_t first, int64_t queries, int64_t position, const block_weights *block,
-    int64_t column, int width, int64_t count) {
-    _Alignas(64) float space[attention_block * tile_lanes * 16];
-    const moed_cached *x = &a->values;
-    int64_t stride = x->stride;
-    const float *values = (const float *)cached_row(x, position) + column;
-    if (x->format != moed_f32 || count < width * 16) {
-        stride = width * 16;
-        for (int64_t p = block->begin[0]; p < block->end[queries - 1]; p++) {
-            float *row = space + p * stride;
-            const float *from = widened(x, position + p, column, count, row);
-            if (from != row) memcpy(row, from, (size_t)count * sizeof(float));
-            for (int64_t k = count; k < stride; k++) row[k] = 0;
-        }
-        values = space;
-    }
+static void score_block(
+    const moed_attention *a, const float *ordered, int64_t count, moed_range positions, block_weights *block) {
     int64_t q = 0;
-    for (; q + 4 <= queries; q += 4) sum_tile(a, first, block, q, 4, values, stride, column, width, count);
-    for (; q < queries; q++) sum_tile(a, first, block, q, 1, values, stride, column, width, count);
+    for (; q + tile_queries <= count; q += tile_queries) {
+        score_queries(a, ordered, q, tile_queries, tile_keys, positions, block);
+    }
+    for (; tile_queries > 4 && q + 4 <= count; q += 4) score_queries(a, ordered, q, 4, tile_keys, positions, block);
+    for (; q < count; q++) score_queries(a, ordered, q, 1, 8, positions, block);
+}
+
+// MARK: Softmax
+
+// 16 lanes are a group's queries at two positions.
+INLINE void continue_softmax(const moed_attention *a, int64_t first, int64_t count, block_weights *block) {
+    float *maxima = a->maxima + first, *sums = a->sums + first;
+    float *weights = block->weights[0], lane[16], shift[16] = {0}, change[16] = {0};
+    int64_t end = (block->end[count - 1] + 1) / 2 * 16;
+    for (int64_t q = 0; q < count; q++) {
+        for (int64_t p = 0; p < block->begin[q]; p++) block->weights[p][q] = -INFINITY;
+        for (int64_t p = block->end[q]; p * attention_group < end; p++) block->weights[p][q] = -INFINITY;
+    }
+    lanes most = lanes_set(-INFINITY), total = lanes_set(0);
+    for (int64_t k = 0; k < end; k += 16) {
+        lanes scaled = lanes_mul(lanes_load(weights + k), lanes_set(a->scale));
+        lanes_store(weights + k, scaled);
+        most = lanes_max(scaled, most);
+    }
+    lanes_store(lane, most);
+    for (int64_t q = 0; q < count; q++) {
+        float here = lane[q] > lane[attention_group + q] ? lane[q] : lane[attention_group + q];
+        float larger = here > maxima[q] ? here : maxima[q];
+        shift[q] = shift[attention_group + q] = larger;
+        change[q] = larger == maxima[q] ? 0 : maxima[q] - larger;
+        maxima[q] = larger;
+    }
+    for (int64_t k = 0; k < end; k += 16) {
+        lanes weight = exponential(lanes_sub(lanes_load(weights + k), lanes_load(shift)));
+        lanes_store(weights + k, weight);
+        total = lanes_add(total, weight);
+    }
+    lanes_store(lane, total);
+    lanes_store(change, exponential(lanes_load(change)));
+    for (int64_t q = 0; q < count; q++) {
+        block->rescaling[q] = change[q];
+        sums[q] = fmaf(sums[q], change[q], lane[q] + lane[attention_group + q]);
+    }
+}
+
+// MARK: Values
+
+/// Values from some column on, and where their sums go.
+typedef struct {
+    const uint8_t *rows;
+    /// Bytes from one position to the next.
+    int64_t stride;
+    float *attended[attention_group];
+} value_columns;
+
+INLINE void load_attended(const float *attended, int lane, int is_bf16, floats *early, floats *late) {
+    if (is_bf16) {
+        const float *pairs = attended + 2 * lane;
+        floats_unzip(floats_load(pairs), floats_load(pairs + floats_count), early, late);
+    } else {
+        load_step((const uint8_t *)attended, lane, 0, early, late);
+    }
+}
+
+INLINE void store_attended(float *attended, int lane, int is_bf16, floats early, floats late) {
+    if (is_bf16) {
+        floats_zip(early, late, &early, &late);
+        floats_store(attended + 2 * lane, early);
+        floats_store(attended + 2 * lane + floats_count, late);
+    } else {
+        floats_store(attended + lane, early);
+        floats_store(attended + 16 + lane, late);
+    }
+}
+
+/// attended[q] = attended[q] · rescaling[q] + Σ weights[p][q] · values[p], for `steps` steps of columns.
+INLINE void sum_tile(
+    const block_weights *block, int64_t q, int queries, const value_columns *columns, int steps, int is_bf16) {
+    int step_size = attention_step * (is_bf16 ? 2 : 4), last = (int)q + queries - 1;
+    int64_t all_from = block->begin[last], all_to = block->end[q], end = block->end[last];
+    for (int lane = 0; lane < 16; lane += floats_count) {
+        floats early[8], late[8], x, y;
+        for (int i = 0; i < queries; i++) {
+            floats factor = floats_set(block->rescaling[q + i]);
+            for (int s = 0; s < steps; s++) {
+                load_attended(columns->attended[q + i] + s * attention_step, lane, is_bf16, &x, &y);
+                early[i * steps + s] = floats_mul(x, factor);
+                late[i * steps + s] = floats_mul(y, factor);
+            }
+        }
+        for (int64_t p = block->begin[q]; p < end;) {
+            const uint8_t *row = columns->rows + p * columns->stride;
+            if (p >= all_from && p < all_to) {
+                for (; p < all_to; p++, row += columns->stride) {
+                    for (int s = 0; s < steps; s++) {
+                        load_step(row + s * step_size, lane, is_bf16, &x, &y);
+                        for (int i = 0; i < queries; i++) {
+                            floats weight = floats_set(block->weights[p][q + i]);
+                            early[i * steps + s] = floats_fma(x, weight, early[i * steps + s]);
+                            late[i * steps + s] = floats_fma(y, weight, late[i * steps + s]);
+                        }
+                    }
+                }
+                continue;
+            }
+            for (int s = 0; s < steps; s++) {
+                load_step(row + s * step_size, lane, is_bf16, &x, &y);
+                for (int i = 0; i < queries; i++) {
+                    if (p < block->begin[q + i] || p >= block->end[q + i]) continue;
+                    floats weight = floats_set(block->weights[p][q + i]);
+                    early[i * steps + s] = floats_fma(x, weight, early[i * steps + s]);
+                    late[i * steps + s] = floats_fma(y, weight, late[i * steps + s]);
+                }
+            }
+            p++;
+        }
+        for (int i = 0; i < queries; i++) {
+            for (int s = 0; s < steps; s++) {
+                store_attended(
+                    columns->attended[q + i] + s * attention_step, lane, is_bf16, early[i * steps + s],
+                    late[i * steps + s]);
+            }
+        }
+    }
+}
+
+INLINE void sum_queries(
+    const block_weights *block, int64_t queries, const value_columns *columns, int steps, int is_bf16) {
+    int64_t q = 0;
+    if (steps == 1) {
+        for (; q + tile_queries <= queries; q += tile_queries) {
+            sum_tile(block, q, tile_queries, columns, steps, is_bf16);
+        }
+        for (; tile_queries > 4 && q + 4 <= queries; q += 4) sum_tile(block, q, 4, columns, steps, is_bf16);
+    }
+    for (; q < queries; q++) sum_tile(block, q, 1, columns, steps, is_bf16);
+}
+
+INLINE void sum_columns(
+    const block_weights *block, int64_t queries, int64_t width, value_columns columns, int is_bf16) {
+    int size = is_bf16 ? 2 : 4;
+    int64_t column = 0;
+    while (column + attention_step <= width) {
+        // One query's sums of several steps don't wait for each other.
+        int is_wide = queries == 1 && column + 4 * attention_step <= width;
+        if (is_wide) {
+            sum_queries(block, 1, &columns, 4, is_bf16);
+        } else {
+            sum_queries(block, queries, &columns, 1, is_bf16);
+        }
+        int64_t done = is_wide ? 4 * attention_step : attention_step;
+        column += done;
+        columns.rows += done * size;
+        for (int64_t q = 0; q < queries; q++) columns.attended[q] += done;
+    }
+    if (column == width) return;
+    int64_t rest = width - column;
+    uint8_t rows[attention_block][attention_step * sizeof(float)] = {{0}};
+    float attended[attention_group][attention_step] = {{0}};
+    for (int64_t p = block->begin[0]; p < block->end[queries - 1]; p++) {
+        memcpy(rows[p], columns.rows + p * columns.stride, (size_t)(rest * size));
+    }
+    value_columns ends = {rows[0], sizeof rows[0], {0}};
+    for (int64_t q = 0; q < queries; q++) {
+        memcpy(attended[q], columns.attended[q], (size_t)rest * sizeof(float));
+        ends.attended[q] = attended[q];
+    }
+    sum_queries(block, queries, &ends, 1, is_bf16);
+    for (int64_t q = 0; q < queries; q++) memcpy(columns.attended[q], attended[q], (size_t)rest * sizeof(float));
 }
 
 static void sum_block(
     const moed_attention *a, int64_t first, int64_t queries, int64_t position, const block_weights *block) {
-    int64_t column = 0;
-    for (; column + tile_lanes * 16 <= a->values.width; column += tile_lanes * 16) {
-        sum_columns(a, first, queries, position, block, column, tile_lanes, tile_lanes * 16);
-    }
-    for (; column < a->values.width; column += 16) {
-        sum_columns(a, first, queries, position, block, column, 1, lesser(16, a->values.width - column));
+    const moed_cached *values = &a->values;
+    value_columns columns = {cached_row(values, position), values->stride * element_size(values->format), {0}};
+    for (int64_t q = 0; q < queries; q++) columns.attended[q] = attended_at(a, first + q);
+    if (values->format == moed_f32) {
+        sum_columns(block, queries, values->width, columns, 0);
+    } else {
+        sum_columns(block, queries, values->width, columns, 1);
     }
 }
 
+/// Queries, of which `ordered` has the columns, over the positions of a block.
+static void attend_block(
+    const moed_attention *a, const float *ordered, int64_t first, int64_t count, moed_range positions,
+    block_weights *block) {
+    score_block(a, ordered, count, positions, block);
+    for (int64_t q = 0; q < count; q++) {
+        int64_t from = seen_from(a, first + q) - positions.begin;
+        block->begin[q] = from > 0 ? from : 0;
+        block->end[q] = lesser(visible_to(a, first + q), positions.end) - positions.begin;
+    }
+    continue_softmax(a, first, count, block);
+    sum_block(a, first, count, positions.begin, block);
+}
+
+/// The queries that see some of the positions.
+INLINE moed_range seeing(const moed_attention *a, moed_range positions) {
+    // Tokens before the positions don't see them, nor do those whose windows begin behind them.
+    int64_t tokens_before = positions.begin - a->first_visible + 1;
+    int64_t tokens_within = positions.end + a->window - a->first_visible;
+    return (moed_range){
+        tokens_before > 0 ? tokens_before * a->heads : 0,
+        a->window > 0 ? lesser(a->query_count, tokens_within * a->heads) : a->query_count};
+}
+
 static void attend(const moed_attention *a) {
-    block_weights block;
-    for (int64_t position = a->positions.begin; position < a->positions.end;) {
-        int64_t end = lesser((position / attention_block + 1) * attention_block, a->positions.end);
-        // Tokens before this block don't see it.
-        int64_t tokens_before = position - a->first_visible + 1;
-        int64_t first = tokens_before > 0 ? tokens_before * a->heads : 0;
-        // Nor do those whose windows begin behind it.
-        int64_t tokens_within = end + a->window - a->first_visible;
-        int64_t last = a->window > 0 ? lesser(a->query_count, tokens_within * a->heads) : a->query_count;
-        for (; first < last; first += attention_group) {
-            int64_t queries = lesser(attention_group, last - first);
-            score_block(a, first, queries, position, end - position, block.weights);
-            for (int64_t q = 0; q < queries; q++) {
-                int64_t from = seen_from(a, first + q) - position;
-                block.begin[q] = from > 0 ? from : 0;
-                block.end[q] = lesser(visible_to(a, first + q), end) - position;
-                block.rescaling[q] = continue_softmax(
-                    block.weights[q] + block.begin[q], block.end[q] - block.begin[q], a->scale, a->maxima + first + q,
-                    a->sums + first + q);
+    _Alignas(64) float ordered[moed_key_columns * attention_group];
+    block_weights weights = {0};
+    for (int64_t start = a->positions.begin; start < a->positions.end; start += attention_chunk) {
+        moed_range chunk = {start, lesser(start + attention_chunk, a->positions.end)};
+        moed_range queries = seeing(a, chunk);
+        for (int64_t first = queries.begin; first < queries.end; first += attention_group) {
+            int64_t end = lesser(first + attention_group, queries.end);
+            order_queries(a, first, end - first, ordered);
+            for (int64_t position = chunk.begin; position < chunk.end; position += attention_block) {
+                moed_range block = {position, lesser(position + attention_block, chunk.end)};
+                moed_range some = seeing(a, block);
+                int64_t from = some.begin > first ? some.begin : first, to = lesser(some.end, end);
+                if (from >= to) continue;
+                attend_block(a, ordered + (from - first) * attention_step, from, to - from, block, &weights);
             }
-            sum_block(a, first, queries, position, &block);
         }
-        position = end;
     }
 }

@@ -237,12 +237,12 @@ INLINE void transposed_group(
     } else {
         transpose_group((const int8_t *)from + group * 256, (int8_t *)codes);
     }
-    float scales[16], factors[tile_queries][moed_panel_rows];
+    float scales[16], factors[transposed_block][moed_panel_rows];
     lanes_store(
         scales,
         lanes_load_scales(
             (const uint16_t *)panel + group * moed_panel_rows, w->scale_format == moed_bf16_scales));
-    lanes first[tile_queries], second[tile_queries];
+    lanes first[transposed_block], second[transposed_block];
     for (int t = 0; t < tokens; t++) {
         for (int64_t r = low; r < high; r++) factors[t][r] = x[t * x_stride + r - low] * scales[r];
         first[t] = lanes_load(y + t * y_stride + group * moed_group_size);
@@ -272,10 +272,10 @@ INLINE void transposed_tokens(
     const moed_matrix *w, const uint8_t *panel, int64_t low, int64_t high, const float *x, int64_t x_stride,
     int64_t tokens, float *y, int64_t y_stride) {
     int64_t t = 0;
-    for (; t + tile_queries <= tokens; t += tile_queries) {
+    for (; t + transposed_block <= tokens; t += transposed_block) {
         for (int64_t group = 0; group < w->columns / moed_group_size; group++) {
             transposed_group(
-                w, panel, group, low, high, x + t * x_stride, x_stride, tile_queries, y + t * y_stride, y_stride);
+                w, panel, group, low, high, x + t * x_stride, x_stride, transposed_block, y + t * y_stride, y_stride);
         }
     }
     for (; t < tokens; t++) {
@@ -485,14 +485,19 @@ INLINE void shifted_exponentials(const float *x, float shift, int64_t count, flo
 
 static void exponentials(const float *x, int64_t count, float *y) { shifted_exponentials(x, 0, count, y); }
 
+INLINE float largest_lane(lanes a) {
+    float lane[16];
+    lanes_store(lane, a);
+    for (int half = 8; half > 0; half /= 2) {
+        for (int i = 0; i < half; i++) lane[i] = lane[i] > lane[i + half] ? lane[i] : lane[i + half];
+    }
+    return lane[0];
+}
+
 static float maximum(const float *x, int64_t count) {
     lanes largest = lanes_set(-INFINITY);
     for (int64_t k = 0; k < count; k += 16) largest = lanes_max(load_some(x + k, count - k, -INFINITY), largest);
-    float lane[16];
-    lanes_store(lane, largest);
-    float result = lane[0];
-    for (int i = 1; i < 16; i++) result = lane[i] > result ? lane[i] : result;
-    return result;
+    return largest_lane(largest);
 }
 
 static float sum(const float *x, int64_t count) {

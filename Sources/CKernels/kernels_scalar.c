@@ -148,7 +148,48 @@ INLINE void lanes_sum_four(lanes a, lanes b, lanes c, lanes d, float *sums) {
     sums[3] = lanes_sum(d);
 }
 
-enum { tile_queries = 2, tile_keys = 2, tile_lanes = 1 };
+enum { transposed_block = 2 };
+
+/// A register of floats; here all 16 lanes.
+typedef lanes floats;
+
+enum { floats_count = 16, tile_queries = 4, tile_keys = 2 };
+
+INLINE floats floats_set(float a) { return lanes_set(a); }
+INLINE floats floats_load(const float *p) { return lanes_load(p); }
+INLINE void floats_store(float *p, floats a) { lanes_store(p, a); }
+INLINE floats floats_mul(floats a, floats b) { return lanes_mul(a, b); }
+INLINE floats floats_fma(floats a, floats b, floats c) { return lanes_fma(a, b, c); }
+
+/// Every other value from p on, and those between.
+INLINE void floats_load_bf16_pairs(const uint16_t *p, floats *even, floats *odd) {
+    FOR_LANES {
+        even->v[i] = bf16_to_f32(p[2 * i]);
+        odd->v[i] = bf16_to_f32(p[2 * i + 1]);
+    }
+}
+
+/// Two registers as one row: every other value of it, and those between.
+INLINE void floats_unzip(floats low, floats high, floats *even, floats *odd) {
+    float row[32];
+    floats_store(row, low);
+    floats_store(row + 16, high);
+    FOR_LANES {
+        even->v[i] = row[2 * i];
+        odd->v[i] = row[2 * i + 1];
+    }
+}
+
+/// The row again.
+INLINE void floats_zip(floats even, floats odd, floats *low, floats *high) {
+    float row[32];
+    FOR_LANES {
+        row[2 * i] = even.v[i];
+        row[2 * i + 1] = odd.v[i];
+    }
+    *low = floats_load(row);
+    *high = floats_load(row + 16);
+}
 enum { dequantized_tokens = 2 };
 
 /// Rounds to nearest even; every magnitude is at most 127.

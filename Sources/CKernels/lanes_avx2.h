@@ -130,8 +130,39 @@ INLINE void lanes_sum_four(lanes a, lanes b, lanes c, lanes d, float *sums) {
     _mm_storeu_ps(sums, _mm_unpacklo_ps(_mm256_castps256_ps128(one), _mm256_extractf128_ps(one, 1)));
 }
 
-enum { tile_queries = 2, tile_keys = 2, tile_lanes = 1 };
+enum { transposed_block = 2 };
 enum { dequantized_tokens = 2 };
+
+typedef __m256 floats;
+
+enum { floats_count = 8, tile_queries = 4, tile_keys = 2 };
+
+INLINE floats floats_set(float a) { return _mm256_set1_ps(a); }
+INLINE floats floats_load(const float *p) { return _mm256_loadu_ps(p); }
+INLINE void floats_store(float *p, floats a) { _mm256_storeu_ps(p, a); }
+INLINE floats floats_mul(floats a, floats b) { return _mm256_mul_ps(a, b); }
+INLINE floats floats_fma(floats a, floats b, floats c) { return _mm256_fmadd_ps(a, b, c); }
+
+INLINE void floats_load_bf16_pairs(const uint16_t *p, floats *even, floats *odd) {
+    __m256i words = _mm256_loadu_si256((const __m256i *)p);
+    *even = _mm256_castsi256_ps(_mm256_slli_epi32(words, 16));
+    *odd = _mm256_castsi256_ps(_mm256_and_si256(words, _mm256_set1_epi32((int)0xffff0000)));
+}
+
+INLINE __m256 middle_swapped(__m256 a) {
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(a), 0xd8));
+}
+
+INLINE void floats_unzip(floats low, floats high, floats *even, floats *odd) {
+    *even = middle_swapped(_mm256_shuffle_ps(low, high, 0x88));
+    *odd = middle_swapped(_mm256_shuffle_ps(low, high, 0xdd));
+}
+
+INLINE void floats_zip(floats even, floats odd, floats *low, floats *high) {
+    __m256 first = _mm256_unpacklo_ps(even, odd), second = _mm256_unpackhi_ps(even, odd);
+    *low = _mm256_permute2f128_ps(first, second, 0x20);
+    *high = _mm256_permute2f128_ps(first, second, 0x31);
+}
 
 INLINE __m256i magnitudes(__m256 a) {
     return _mm256_and_si256(_mm256_castps_si256(a), _mm256_set1_epi32(0x7fffffff));

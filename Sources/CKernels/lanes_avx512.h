@@ -98,8 +98,36 @@ INLINE void lanes_sum_four(lanes a, lanes b, lanes c, lanes d, float *sums) {
     _mm_storeu_ps(sums, _mm512_castps512_ps128(_mm512_maskz_compress_ps(0x1111, one)));
 }
 
-enum { tile_queries = 4, tile_keys = 4, tile_lanes = 4 };
+enum { transposed_block = 4 };
 enum { dequantized_tokens = 6 };
+
+typedef __m512 floats;
+
+enum { floats_count = 16, tile_queries = 8, tile_keys = 2 };
+
+INLINE floats floats_set(float a) { return _mm512_set1_ps(a); }
+INLINE floats floats_load(const float *p) { return _mm512_loadu_ps(p); }
+INLINE void floats_store(float *p, floats a) { _mm512_storeu_ps(p, a); }
+INLINE floats floats_mul(floats a, floats b) { return _mm512_mul_ps(a, b); }
+INLINE floats floats_fma(floats a, floats b, floats c) { return _mm512_fmadd_ps(a, b, c); }
+
+INLINE void floats_load_bf16_pairs(const uint16_t *p, floats *even, floats *odd) {
+    __m512i words = _mm512_loadu_si512(p);
+    *even = _mm512_castsi512_ps(_mm512_slli_epi32(words, 16));
+    *odd = _mm512_castsi512_ps(_mm512_and_si512(words, _mm512_set1_epi32((int)0xffff0000)));
+}
+
+INLINE void floats_unzip(floats low, floats high, floats *even, floats *odd) {
+    __m512i first = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    *even = _mm512_permutex2var_ps(low, first, high);
+    *odd = _mm512_permutex2var_ps(low, _mm512_add_epi32(first, _mm512_set1_epi32(1)), high);
+}
+
+INLINE void floats_zip(floats even, floats odd, floats *low, floats *high) {
+    __m512i first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    *low = _mm512_permutex2var_ps(even, first, odd);
+    *high = _mm512_permutex2var_ps(even, _mm512_add_epi32(first, _mm512_set1_epi32(8)), odd);
+}
 
 INLINE uint32_t lanes_largest_magnitude(lanes a, lanes b) {
     __m512i mask = _mm512_set1_epi32(0x7fffffff);

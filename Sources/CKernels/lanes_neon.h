@@ -142,8 +142,34 @@ INLINE void lanes_sum_four(lanes a, lanes b, lanes c, lanes d, float *sums) {
     vst1q_f32(sums, vpaddq_f32(ab, cd));
 }
 
-enum { tile_queries = 2, tile_keys = 2, tile_lanes = 1 };
+enum { transposed_block = 2 };
 enum { dequantized_tokens = 2 };
+
+typedef float32x4_t floats;
+
+enum { floats_count = 4, tile_queries = 8, tile_keys = 2 };
+
+INLINE floats floats_set(float a) { return vdupq_n_f32(a); }
+INLINE floats floats_load(const float *p) { return vld1q_f32(p); }
+INLINE void floats_store(float *p, floats a) { vst1q_f32(p, a); }
+INLINE floats floats_mul(floats a, floats b) { return vmulq_f32(a, b); }
+INLINE floats floats_fma(floats a, floats b, floats c) { return vfmaq_f32(c, a, b); }
+
+INLINE void floats_load_bf16_pairs(const uint16_t *p, floats *even, floats *odd) {
+    uint32x4_t words = vreinterpretq_u32_u16(vld1q_u16(p));
+    *even = vreinterpretq_f32_u32(vshlq_n_u32(words, 16));
+    *odd = vreinterpretq_f32_u32(vandq_u32(words, vdupq_n_u32(0xffff0000)));
+}
+
+INLINE void floats_unzip(floats low, floats high, floats *even, floats *odd) {
+    *even = vuzp1q_f32(low, high);
+    *odd = vuzp2q_f32(low, high);
+}
+
+INLINE void floats_zip(floats even, floats odd, floats *low, floats *high) {
+    *low = vzip1q_f32(even, odd);
+    *high = vzip2q_f32(even, odd);
+}
 
 INLINE uint32_t lanes_largest_magnitude(lanes a, lanes b) {
     uint32x4_t largest = vdupq_n_u32(0), mask = vdupq_n_u32(0x7fffffff);

@@ -2,26 +2,47 @@ internal import CKernels
 
 /// Keys or values of neighbouring positions, borrowed: f32 or bf16, one row a position.
 @safe package struct CachedRows {
-    package let base: UnsafeRawPointer
-    package let format: BlockFormat
-    /// Elements from one position to the next.
-    package let stride: Int
-    /// Elements of a position that count.
-    package let width: Int
+    private let rows: moed_cached
 
+    /// Rows from `base` on.
+    ///
+    /// - Parameters:
+    ///   - stride: elements from one position to the next.
+    ///   - width: elements of a position that count.
     package init(_ base: UnsafeRawPointer, format: BlockFormat, stride: Int, width: Int) {
         precondition(format == .f32 || format == .bf16)
-        unsafe self.base = base
-        self.format = format
-        self.stride = stride
-        self.width = width
+        unsafe rows = moed_cached(
+            base: base.assumingMemoryBound(to: UInt8.self), blocks: nil, offset: 0, stride: Int64(stride),
+            width: Int64(width), format: format.rawValue)
     }
 
-    var view: moed_cached {
-        unsafe moed_cached(
-            base: base.assumingMemoryBound(to: UInt8.self), stride: Int64(stride), width: Int64(width),
-            format: format.rawValue)
+    /// Rows in blocks of `Kernels.attentionBlock` positions, `offset` bytes behind each block's beginning.
+    package init(
+        blocks: UnsafePointer<UnsafeMutableRawPointer>, offset: Int, format: BlockFormat, stride: Int, width: Int
+    ) {
+        precondition(format == .f32 || format == .bf16)
+        unsafe rows = moed_cached(
+            base: nil, blocks: UnsafeRawPointer(blocks).assumingMemoryBound(to: UnsafePointer<UInt8>?.self),
+            offset: Int64(offset), stride: Int64(stride), width: Int64(width), format: format.rawValue)
     }
+
+    package var format: BlockFormat { unsafe BlockFormat(rawValue: rows.format)! }
+    package var width: Int { unsafe Int(rows.width) }
+
+    package func row(_ position: Int) -> UnsafeRawPointer {
+        let size = unsafe Int(rows.stride) * (format == .f32 ? 4 : 2)
+        guard let blocks = unsafe rows.blocks else { return unsafe UnsafeRawPointer(rows.base!) + position * size }
+        let (block, place) = position.quotientAndRemainder(dividingBy: Kernels.attentionBlock)
+        return unsafe UnsafeRawPointer(blocks[block]!) + Int(rows.offset) + place * size
+    }
+
+    /// The rows of one block of positions, which count from 0 there.
+    package func block(_ index: Int) -> CachedRows {
+        unsafe CachedRows(
+            row(index * Kernels.attentionBlock), format: format, stride: Int(rows.stride), width: width)
+    }
+
+    var view: moed_cached { unsafe rows }
 }
 
 /// Rows of floats, one for each head of each token, borrowed.
@@ -72,20 +93,26 @@ extension Kernels {
     /// Positions that share one step of the online softmax: where a range of positions begins must be a multiple.
     package static let attentionBlock = 64
 
-    /// Continues the queries' online softmax (arXiv 1805.02867) over the first `positions` rows of keys and values.
+    /// Columns that a key may have, each part's rounded up to a multiple of 32.
+    package static let attentionKeyColumns = moed_key_columns
+
+    /// Continues the queries' online softmax (arXiv 1805.02867) over some positions of keys and values.
     ///
-    /// A query's result depends on its own positions and where they were cut, on no other query. Both keys and values
-    /// are read once for 16 queries.
+    /// A query's result depends on its own positions and where they were cut, on no other query. Keys and values are
+    /// read from memory once for all queries.
     ///
     /// - Parameters:
     ///   - secondKeys: what the queries' second part is multiplied by.
-    ///   - visible: rows that the first token sees; every further token sees one more. May be negative.
+    ///   - positions: begin at a multiple of `attentionBlock`.
+    ///   - visible: the first token sees positions below this; every further token sees one more. May be negative.
     ///   - window: how many of them each token sees, the last ones; nil: all.
     package func attend(
         _ queries: AttentionQueries, keys: CachedRows, secondKeys: CachedRows? = nil, values: CachedRows,
-        positions: Int, visible: Int, window: Int? = nil
+        positions: Range<Int>, visible: Int, window: Int? = nil
     ) {
         precondition((queries.second == nil) == (secondKeys == nil))
+        let columns = (keys.width + 31) / 32 * 32 + ((secondKeys?.width ?? 0) + 31) / 32 * 32
+        precondition(columns <= Self.attentionKeyColumns && positions.lowerBound % Self.attentionBlock == 0)
         let second = queries.second ?? queries.first
         var attention = unsafe moed_attention()
         unsafe attention.part_count = secondKeys == nil ? 1 : 2
@@ -96,7 +123,7 @@ extension Kernels {
         unsafe attention.values = values.view
         unsafe attention.query_count = Int64(queries.tokenCount * queries.headCount)
         unsafe attention.heads = Int64(queries.headCount)
-        unsafe attention.positions = (0..<positions).view
+        unsafe attention.positions = positions.view
         unsafe attention.first_visible = Int64(visible)
         unsafe attention.window = Int64(window ?? 0)
         unsafe attention.scale = queries.scale

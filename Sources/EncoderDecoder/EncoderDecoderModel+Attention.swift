@@ -2,34 +2,27 @@ import Compute
 import Container
 import Model
 
-/// Where keys and values stand, in blocks of positions.
+/// Where keys and values stand.
 @safe enum AttendedRows {
     /// [positions, heads · headSize] each.
     case memory(keys: UnsafePointer<Float>, values: UnsafePointer<Float>, size: Int)
     case cached(CachedLayer)
 
-    static let blockLength = KeyValueCache.blockLength
-
-    /// One head's rows of a block.
-    func keys(block: Int, head: Int, size headSize: Int) -> CachedRows {
+    /// One head's rows.
+    func keys(head: Int, size headSize: Int) -> CachedRows {
         switch self {
-        case .memory(let keys, _, let size): unsafe Self.rows(keys, size, block: block, head: head, headSize)
-        case .cached(let layer): layer.firstRows(block: block, from: head * headSize, width: headSize)
+        case .memory(let keys, _, let size):
+            unsafe CachedRows(keys + head * headSize, format: .f32, stride: size, width: headSize)
+        case .cached(let layer): layer.firstRows(from: head * headSize, width: headSize)
         }
     }
 
-    func values(block: Int, head: Int, size headSize: Int) -> CachedRows {
+    func values(head: Int, size headSize: Int) -> CachedRows {
         switch self {
-        case .memory(_, let values, let size): unsafe Self.rows(values, size, block: block, head: head, headSize)
-        case .cached(let layer): layer.secondRows(block: block, from: head * headSize, width: headSize)
+        case .memory(_, let values, let size):
+            unsafe CachedRows(values + head * headSize, format: .f32, stride: size, width: headSize)
+        case .cached(let layer): layer.secondRows(from: head * headSize, width: headSize)
         }
-    }
-
-    private static func rows(
-        _ base: UnsafePointer<Float>, _ size: Int, block: Int, head: Int, _ headSize: Int
-    ) -> CachedRows {
-        unsafe CachedRows(
-            base + block * blockLength * size + head * headSize, format: .f32, stride: size, width: headSize)
     }
 }
 
@@ -47,18 +40,18 @@ extension EncoderDecoderModel {
         bias: PositionBias?, into output: UnsafeMutablePointer<Float>
     ) {
         let (kernels, count) = (model.kernels, shape.headSize)
+        let (keys, values) = (rows.keys(head: head, size: count), rows.values(head: head, size: count))
         unsafe output.update(repeating: 0, count: count)
         var (maximum, sum) = (-Float.infinity, Float(0))
         // The last place is for the factor of what came before.
-        unsafe withUnsafeTemporaryAllocation(of: Float.self, capacity: AttendedRows.blockLength + 1) { buffer in
+        unsafe withUnsafeTemporaryAllocation(of: Float.self, capacity: KeyValueCache.blockLength + 1) { buffer in
             guard let scores = buffer.baseAddress else { return }
             var start = positions.lowerBound
             while start < positions.upperBound {
-                let (block, first) = start.quotientAndRemainder(dividingBy: AttendedRows.blockLength)
-                let length = min(AttendedRows.blockLength - first, positions.upperBound - start)
-                let keys = rows.keys(block: block, head: head, size: count)
+                let length = min(
+                    KeyValueCache.blockLength - start % KeyValueCache.blockLength, positions.upperBound - start)
                 for index in 0..<length {
-                    unsafe scores[index] = kernels.dot(query, keys, row: first + index)
+                    unsafe scores[index] = kernels.dot(query, keys, position: start + index)
                     if let bias { unsafe scores[index] += bias.value(start + index - position, head: head) }
                 }
                 let greatest = unsafe max(maximum, kernels.maximum(scores, count: length))
@@ -68,9 +61,8 @@ extension EncoderDecoderModel {
                 let factor = unsafe scores[length]
                 unsafe sum = sum * factor + kernels.sum(scores, count: length)
                 unsafe kernels.scale(output, by: factor, count: count)
-                let values = rows.values(block: block, head: head, size: count)
                 for index in 0..<length {
-                    unsafe kernels.axpy(scores[index], values, row: first + index, into: output)
+                    unsafe kernels.axpy(scores[index], values, position: start + index, into: output)
                 }
                 maximum = greatest
                 start += length
@@ -96,20 +88,19 @@ extension EncoderDecoderModel {
 }
 
 extension Kernels {
-    fileprivate func dot(_ x: UnsafePointer<Float>, _ rows: CachedRows, row: Int) -> Float {
-        let place = row * rows.stride
+    fileprivate func dot(_ x: UnsafePointer<Float>, _ rows: CachedRows, position: Int) -> Float {
+        let row = unsafe rows.row(position)
         return switch rows.format {
-        case .bf16: unsafe dot(x, bf16: rows.base.assumingMemoryBound(to: UInt16.self) + place, count: rows.width)
-        default: unsafe dot(x, rows.base.assumingMemoryBound(to: Float.self) + place, count: rows.width)
+        case .bf16: unsafe dot(x, bf16: row.assumingMemoryBound(to: UInt16.self), count: rows.width)
+        default: unsafe dot(x, row.assumingMemoryBound(to: Float.self), count: rows.width)
         }
     }
 
-    fileprivate func axpy(_ a: Float, _ rows: CachedRows, row: Int, into y: UnsafeMutablePointer<Float>) {
-        let place = row * rows.stride
+    fileprivate func axpy(_ a: Float, _ rows: CachedRows, position: Int, into y: UnsafeMutablePointer<Float>) {
+        let row = unsafe rows.row(position)
         switch rows.format {
-        case .bf16:
-            unsafe axpy(a, bf16: rows.base.assumingMemoryBound(to: UInt16.self) + place, count: rows.width, into: y)
-        default: unsafe axpy(a, rows.base.assumingMemoryBound(to: Float.self) + place, count: rows.width, into: y)
+        case .bf16: unsafe axpy(a, bf16: row.assumingMemoryBound(to: UInt16.self), count: rows.width, into: y)
+        default: unsafe axpy(a, row.assumingMemoryBound(to: Float.self), count: rows.width, into: y)
         }
     }
 }

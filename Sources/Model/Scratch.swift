@@ -39,7 +39,7 @@ package final class Scratch {
             hidden: floats(.stepHidden), cosines: floats(.stepCosines), sines: floats(.stepSines),
             hiddenSize: hiddenSize, pairCount: pairCount, rowCapacity: layout.tokenCount)
         jobs.reserveCapacity(max(layout.rowCount, 1))
-        spans.reserveCapacity(AttentionSpans.limit)
+        spans.reserveCapacity(AttentionSpans.together)
         runs.reserveCapacity(layout.tokenCount)
         wave.reserveCapacity(expertCount)
         nextWave.reserveCapacity(expertCount)

@@ -58,7 +58,7 @@ package struct ScratchLayout {
         case blockLatents
         /// [heads, blockLength, plain + value]
         case expanded
-        /// [AttentionSpans.limit, heads, keyValueLatentRank]: the absorbed queries.
+        /// [AttentionSpans.together, heads, keyValueLatentRank]: the absorbed queries.
         case absorbed
         /// What is attended to in a span of positions: like `absorbed`, or like `attended`.
         case spanValues, spanMaxima, spanSums

@@ -65,7 +65,7 @@ private struct AttentionCase {
             }
             kernels.attend(
                 all, keys: rows(0, widths.0), secondKeys: widths.1 == 0 ? nil : rows(widths.0, widths.1),
-                values: rows(width, valueWidth), positions: min(step, positions - start),
+                values: rows(width, valueWidth), positions: 0..<min(step, positions - start),
                 visible: visible + range.lowerBound - start, window: window)
         }
         return (0..<count * valueWidth).map { attended[$0] / sums[$0 / valueWidth] }

@@ -5,6 +5,9 @@
 
 #include <stdint.h>
 
+/// Columns that the parts of a key have together at most, each rounded up to 32.
+enum { moed_key_columns = 2048 };
+
 /// `begin ..< end`
 typedef struct moed_range {
     int64_t begin;
@@ -13,7 +16,11 @@ typedef struct moed_range {
 
 /// Borrowed keys or values, one row a position, `stride` elements apart, of which the first `width` count.
 typedef struct moed_cached {
+    /// The first position's row; unused if there are blocks.
     const uint8_t *base;
+    /// Where each 64 positions begin, or NULL: the rows stand in blocks, `offset` bytes from there.
+    const uint8_t *const *blocks;
+    int64_t offset;
     int64_t stride;
     int64_t width;
     /// `moed_f32` or `moed_bf16`

@@ -30,7 +30,7 @@ struct AttentionSizes {
             attended = heads * latent.valueHeadSize
             expanded = heads * KeyValueCache.blockLength * (latent.plainHeadSize + latent.valueHeadSize)
             blockLatents = KeyValueCache.blockLength * rank
-            absorbed = AttentionSpans.limit * heads * rank
+            absorbed = AttentionSpans.together * heads * rank
         case .grouped(let grouped):
             let keyValueSize = grouped.keyValueHeadCount * grouped.headSize
             cached = (keyValueSize, keyValueSize)
@@ -60,6 +60,6 @@ struct AttentionSizes {
     /// Absorbed attention computes a few rows' spans at once; grouped attention joins each span before the next.
     func spans(tokens: Int) -> (values: Int, heads: Int) {
         absorbed > 0
-            ? (absorbed, AttentionSpans.limit * headCount) : (tokens * attended, tokens * headCount)
+            ? (absorbed, AttentionSpans.together * headCount) : (tokens * attended, tokens * headCount)
     }
 }

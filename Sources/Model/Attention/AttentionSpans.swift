@@ -9,7 +9,9 @@ struct AttentionSpans {
     let length: Int
     private let positionCount: Int
 
-    static let limit = 32
+    static let limit = 8
+    /// Spans of several tokens that are attended to together.
+    static let together = 4 * limit
 
     /// - Parameter positionCount: positions that the token sees, its own included.
     init(positionCount: Int) {

@@ -15,50 +15,40 @@ package import Compute
         offset = layer * cache.layout.layerByteCount
     }
 
-    /// [blockLength, first] of a block, in `format`: latents, or keys.
-    private func first(block: Int) -> UnsafeMutableRawPointer { unsafe blocks[block] + offset }
-
-    /// [blockLength, second] of a block, in `format`: rotary keys, or values.
-    private func second(block: Int) -> UnsafeMutableRawPointer {
-        unsafe blocks[block] + offset + layout.firstByteCount
+    /// Some elements of all positions' first part: of latents, or of keys.
+    package func firstRows(from element: Int = 0, width: Int? = nil) -> CachedRows {
+        rows(offset, size: layout.sizes.first, from: element, width: width)
     }
 
-    /// Some elements of a block's rows, the first part's.
-    package func firstRows(block: Int, from element: Int = 0, width: Int? = nil) -> CachedRows {
-        unsafe CachedRows(
-            first(block: block) + element * format.elementByteCount, format: format.blockFormat,
-            stride: layout.sizes.first, width: width ?? layout.sizes.first)
+    /// Some elements of all positions' second part: of rotary keys, or of values.
+    package func secondRows(from element: Int = 0, width: Int? = nil) -> CachedRows {
+        rows(offset + layout.firstByteCount, size: layout.sizes.second, from: element, width: width)
     }
 
-    /// Some elements of a block's rows, the second part's.
-    package func secondRows(block: Int, from element: Int = 0, width: Int? = nil) -> CachedRows {
+    private func rows(_ offset: Int, size: Int, from element: Int, width: Int?) -> CachedRows {
         unsafe CachedRows(
-            second(block: block) + element * format.elementByteCount, format: format.blockFormat,
-            stride: layout.sizes.second, width: width ?? layout.sizes.second)
+            blocks: blocks, offset: offset + element * format.elementByteCount, format: format.blockFormat,
+            stride: size, width: width ?? size)
     }
 
     /// Remembers a position.
     package func store(_ first: UnsafePointer<Float>, _ second: UnsafePointer<Float>, at position: Int) {
-        let (block, place) = position.quotientAndRemainder(dividingBy: KeyValueCache.blockLength)
-        unsafe store(first, count: layout.sizes.first, at: place, in: self.first(block: block))
-        unsafe store(second, count: layout.sizes.second, at: place, in: self.second(block: block))
+        unsafe store(first, count: layout.sizes.first, in: UnsafeMutableRawPointer(mutating: firstRows().row(position)))
+        unsafe store(
+            second, count: layout.sizes.second, in: UnsafeMutableRawPointer(mutating: secondRows().row(position)))
     }
 
-    private func store(
-        _ values: UnsafePointer<Float>, count: Int, at place: Int, in memory: UnsafeMutableRawPointer
-    ) {
+    private func store(_ values: UnsafePointer<Float>, count: Int, in row: UnsafeMutableRawPointer) {
         switch format {
-        case .f32:
-            unsafe (memory.assumingMemoryBound(to: Float.self) + place * count).update(from: values, count: count)
+        case .f32: unsafe row.assumingMemoryBound(to: Float.self).update(from: values, count: count)
         case .bf16:
-            unsafe Kernels.convert(
-                values, count: count, intoBF16: memory.assumingMemoryBound(to: UInt16.self) + place * count)
+            unsafe Kernels.convert(values, count: count, intoBF16: row.assumingMemoryBound(to: UInt16.self))
         }
     }
 
     /// A block's first `count` rows of the first part as floats.
     func readFirst(block: Int, count: Int, into floats: UnsafeMutablePointer<Float>) {
-        let values = unsafe first(block: block)
+        let values = unsafe firstRows().row(block * KeyValueCache.blockLength)
         let count = count * layout.sizes.first
         switch format {
         case .f32: unsafe floats.update(from: values.assumingMemoryBound(to: Float.self), count: count)

@@ -26,7 +26,7 @@ extension LoadedModel {
             var positions = 0
             while next < pass.count {
                 let spans = AttentionSpans(positionCount: pass.rows[next].position + 1)
-                guard scratch.spans.count + spans.count <= AttentionSpans.limit else { break }
+                guard scratch.spans.count + spans.count <= AttentionSpans.together else { break }
                 for index in 0..<spans.count {
                     scratch.spans.append(AbsorbedSpan(row: next, spans: spans, index: index))
                 }
@@ -56,7 +56,7 @@ extension LoadedModel {
         // Parts of the heads, several for each thread.
         let small = max(1, headCount / (4 * threadCount))
         let parts = (headCount + small - 1) / small
-        if spanCount == 1 {
+        if spanCount == 1, positions <= KeyValueCache.blockLength {
             // Threads needn't meet between the steps.
             forEach(parts, work: absorbing + attending) { part in
                 let some = heads(ofPart: part, size: small)
@@ -70,8 +70,8 @@ extension LoadedModel {
         forEach(parts, work: absorbing) { part in
             absorb(keyValueUp, rows: rows, heads: heads(ofPart: part, size: small), shape)
         }
-        // All heads together, unless there are too few spans for all threads.
-        let size = spanCount < 2 * threadCount ? 16 : headCount
+        // All heads together, unless there are too few spans for all threads; keys are multiplied by eight at once.
+        let size = spanCount < 2 * threadCount ? 8 : headCount
         let pieces = (headCount + size - 1) / size
         forEach(spanCount * pieces, work: attending) { item in
             let (slot, piece) = item.quotientAndRemainder(dividingBy: pieces)
@@ -122,15 +122,11 @@ extension LoadedModel {
             first: HeadRows(absorbed, tokenStride: 0, headStride: rank),
             second: HeadRows(query, tokenStride: 0, headStride: plain + rope), maxima: result.maximum,
             sums: result.sum, attended: HeadRows(result.values, tokenStride: 0, headStride: rank))
+        let latents = cached.firstRows()
         let positions = span.spans.positions(of: span.index)
-        for start in stride(from: positions.lowerBound, to: positions.upperBound, by: KeyValueCache.blockLength) {
-            let block = start / KeyValueCache.blockLength
-            let count = min(KeyValueCache.blockLength, positions.upperBound - start)
-            let latents = cached.firstRows(block: block)
-            kernels.attend(
-                queries, keys: latents, secondKeys: cached.secondRows(block: block), values: latents,
-                positions: count, visible: count)
-        }
+        kernels.attend(
+            queries, keys: latents, secondKeys: cached.secondRows(), values: latents, positions: positions,
+            visible: positions.upperBound)
     }
 
     /// Joins each row's spans in their order: attended = W_UV · Σ p · c, for all rows at once. The absorbed queries have

@@ -124,16 +124,13 @@ extension LoadedModel {
             first: HeadRows(scratch.floats(.queries) + vectors, tokenStride: rowStride, headStride: size),
             maxima: result.maximum, sums: result.sum,
             attended: HeadRows(result.values, tokenStride: rowStride, headStride: size))
-        let seen = max(positions.lowerBound, run.position + skipped + 1 - (window ?? Int.max))
+        let visible = run.position + skipped + 1
+        let seen = max(positions.lowerBound, visible - (window ?? Int.max))
         let first = seen / KeyValueCache.blockLength * KeyValueCache.blockLength
-        for start in stride(from: first, to: positions.upperBound, by: KeyValueCache.blockLength) {
-            let block = start / KeyValueCache.blockLength
-            kernels.attend(
-                queries, keys: cached.firstRows(block: block, from: group * size, width: size),
-                values: cached.secondRows(block: block, from: group * size, width: size),
-                positions: min(KeyValueCache.blockLength, positions.upperBound - start),
-                visible: run.position + skipped + 1 - start, window: window)
-        }
+        kernels.attend(
+            queries, keys: cached.firstRows(from: group * size, width: size),
+            values: cached.secondRows(from: group * size, width: size), positions: first..<positions.upperBound,
+            visible: visible, window: window)
         guard span > 0 else { return }
         for index in 0..<count {
             for head in 0..<heads {

@@ -80,7 +80,7 @@ extension LoadedModel {
         for start in stride(from: 0, to: position + count, by: block) {
             let positions = min(block, position + count - start)
             unsafe cached.readFirst(block: start / block, count: positions, into: scratch.floats(.blockLatents))
-            let ropedKeys = cached.secondRows(block: start / block)
+            let ropedKeys = cached.secondRows().block(start / block)
             let width = shape.plainHeadSize + value
             let work =
                 heads * positions * (width * shape.keyValueLatentRank + count * (width + shape.ropeHeadSize))
@@ -113,7 +113,7 @@ extension LoadedModel {
             attended: HeadRows(scratch.floats(.attended) + head * value, tokenStride: heads * value, headStride: 0))
         unsafe kernels.attend(
             queries, keys: CachedRows(expanded, format: .f32, stride: width, width: plain), secondKeys: ropedKeys,
-            values: CachedRows(expanded + plain, format: .f32, stride: width, width: value), positions: positions,
+            values: CachedRows(expanded + plain, format: .f32, stride: width, width: value), positions: 0..<positions,
             visible: visible)
     }
 
