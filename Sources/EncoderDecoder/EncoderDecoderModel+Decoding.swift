@@ -36,11 +36,11 @@ extension EncoderDecoderModel {
 
     /// The decoder's first token, behind the input's positions. The state then has the input in it.
     func begin(
-        _ state: DecodingState, count: Int, with token: Int32, cancelled: () -> Bool
+        _ state: DecodingState, count: Int, with token: Int32, stepsAside: Bool, cancelled: () -> Bool
     ) throws(ModelError) {
         let pass = model.scratch.steps
         state.inputCount = count
-        pass.begin(sequences: 1, form: .absorbed, stepsAside: false)
+        pass.begin(sequences: 1, form: .absorbed, stepsAside: stepsAside)
         model.embed(token, row: 0, of: pass)
         pass.append(position: count, sequence: 0, state: state, rotary: model.rotary)
         decode(pass, state.cache) { _ in cancelled() }

@@ -11,47 +11,60 @@ extension EncoderDecoderModel {
                 .contextExceeded, "\(tokens.count) tokens pass the context of \(contextLength) tokens")
         }
         try model.check(tokens, state)
-        model.prefillNumber += 1
-        return Prefill(state: state, tokens: tokens, number: model.prefillNumber)
+        return Prefill(state: state, tokens: tokens)
     }
 
-    /// Never steps aside: an input begins anew with its first layer.
+    /// What has stepped aside begins anew with its first layer.
     package func advance(_ prefill: inout Prefill, stepsAside: Bool, cancelled: () -> Bool) throws(ModelError) {
-        try advance(&prefill, startingWith: Int32(truncatingIfNeeded: encoder.startToken), cancelled: cancelled)
+        try advance(
+            &prefill, startingWith: Int32(truncatingIfNeeded: encoder.startToken), stepsAside: stepsAside,
+            cancelled: cancelled)
     }
 
     /// Computes one layer of the encoder, or what a layer of the decoder needs of what the encoder made. With the last of
     /// these the decoder takes its first token.
     func advance(
-        _ prefill: inout Prefill, startingWith token: Int32, cancelled: () -> Bool
+        _ prefill: inout Prefill, startingWith token: Int32, stepsAside: Bool = false, cancelled: () -> Bool
     ) throws(ModelError) {
-        precondition(
-            !prefill.isDone && prefill.number == model.prefillNumber, "another prefill was begun, or this is done")
+        model.takeChunk(of: &prefill)
         model.beginStep(nil)
         defer { model.endStep() }
-        let (state, count, layer) = (prefill.state, prefill.tokens.count, prefill.layer)
-        var isDone = false
-        defer {
-            if !isDone { state.reset() }
+        do {
+            try computeLayer(&prefill, startingWith: token, stepsAside: stepsAside, cancelled: cancelled)
+        } catch {
+            if error.slowExpert == nil {
+                prefill.state.reset()
+            } else {
+                // It keeps its room.
+                prefill.state.beginAnew()
+                prefill.layer = 0
+                prefill.processedCount = 0
+            }
+            throw error
         }
+    }
+
+    private func computeLayer(
+        _ prefill: inout Prefill, startingWith token: Int32, stepsAside: Bool, cancelled: () -> Bool
+    ) throws(ModelError) {
+        let (state, count, layer) = (prefill.state, prefill.tokens.count, prefill.layer)
         guard !cancelled() else {
             experts.endChunk()
             throw .cancelled
         }
         if layer == 0 { embed(prefill.tokens) }
         if configuration.isEncoding(layer) {
-            try encode(layer: layer, count: count, state, cancelled: cancelled)
+            try encode(layer: layer, count: count, state, stepsAside: stepsAside, cancelled: cancelled)
         } else {
             remember(layer: layer, count: count, state)
         }
-        prefill.layer += 1
-        if prefill.layer < configuration.layerCount {
+        if layer + 1 < configuration.layerCount {
+            prefill.layer += 1
             prefill.processedCount = count * prefill.layer / configuration.layerCount
         } else {
-            try begin(state, count: count, with: token, cancelled: cancelled)
+            try begin(state, count: count, with: token, stepsAside: stepsAside, cancelled: cancelled)
             prefill.processedCount = count
         }
-        isDone = true
     }
 
     /// Calls `body` with the ranges of an input's tokens that are computed together.
@@ -69,9 +82,9 @@ extension EncoderDecoderModel {
     }
 
     /// Puts some of the input's tokens into the pass.
-    private func begin(_ rows: Range<Int>, _ state: DecodingState) -> ForwardPass {
+    private func begin(_ rows: Range<Int>, _ state: DecodingState, stepsAside: Bool) -> ForwardPass {
         let pass = model.scratch.chunk
-        pass.begin(sequences: 1, form: .expanded, stepsAside: false)
+        pass.begin(sequences: 1, form: .expanded, stepsAside: stepsAside)
         for row in rows { pass.append(position: row, sequence: 0, state: state, rotary: model.rotary) }
         unsafe pass.hidden.update(from: input.states + rows.lowerBound * hiddenSize, count: rows.count * hiddenSize)
         return pass
@@ -79,7 +92,7 @@ extension EncoderDecoderModel {
 
     /// One layer of the encoder over the whole input. Every token attends to all, so all keys and values come first.
     private func encode(
-        layer: Int, count: Int, _ state: DecodingState, cancelled: () -> Bool
+        layer: Int, count: Int, _ state: DecodingState, stepsAside: Bool, cancelled: () -> Bool
     ) throws(ModelError) {
         let weights = model.weights.layers[layer]
         guard let projections = weights.attention.relative else { return }
@@ -88,7 +101,7 @@ extension EncoderDecoderModel {
         defer { if isLast || !goesOn { experts.endChunk() } }
         let scratch = model.scratch
         try forEachChunk(count) { rows throws(ModelError) in
-            let pass = begin(rows, state)
+            let pass = begin(rows, state, stepsAside: stepsAside)
             unsafe loadNormed(weights.attention.norm, pass)
             unsafe model.multiply(
                 projections.key, model.input, tokens: rows.count, into: input.keys + rows.lowerBound * size)
@@ -96,7 +109,7 @@ extension EncoderDecoderModel {
                 projections.value, model.input, tokens: rows.count, into: input.values + rows.lowerBound * size)
         }
         try forEachChunk(count) { rows throws(ModelError) in
-            let pass = begin(rows, state)
+            let pass = begin(rows, state, stepsAside: stepsAside)
             unsafe loadNormed(weights.attention.norm, pass)
             unsafe model.multiply(
                 projections.query, model.input, tokens: rows.count, into: scratch.floats(.queries))

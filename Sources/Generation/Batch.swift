@@ -10,7 +10,7 @@ import Tokenizer
 /// are left, kept prompts give theirs up, and then the youngest answer is put aside until another has ended.
 ///
 /// An answer that needs an expert whose read takes longer than storage that works ever does rests until it is there, while
-/// the others go on.
+/// the others go on. So does a prompt, and others are read meanwhile.
 final class Batch {
     typealias Outcome = Result<Completion, GenerationError>
 
@@ -22,6 +22,8 @@ final class Batch {
     private let shouldStop: (Job) -> Bool
 
     private var reading: Reading?
+    /// Prompts whose reading rests, with their memory.
+    private var resting: [Reading] = []
     /// In the order in which they were begun.
     private var decoding: [RunningAnswer] = []
     /// Put aside, in the same order.
@@ -57,10 +59,10 @@ final class Batch {
         steps.reserveCapacity(model.plan.sequenceCount)
     }
 
-    var count: Int { decoding.count + aside.count + (reading == nil ? 0 : 1) }
+    var count: Int { decoding.count + aside.count + resting.count + (reading == nil ? 0 : 1) }
 
     var activity: EngineStatus.Activity {
-        if let reading {
+        if let reading = reading ?? (decoding.isEmpty ? resting.first : nil) {
             return .prefill(
                 processed: reading.cachedTokens + reading.prefill.processedCount, total: reading.answer.prompt.count)
         }
@@ -79,7 +81,9 @@ final class Batch {
     // MARK: Coming
 
     /// Whether another request can be begun, if its prompt finds room.
-    var takesMore: Bool { reading == nil && aside.isEmpty && !isCrowded && count < model.plan.sequenceCount }
+    var takesMore: Bool {
+        reading == nil && restedIndex == nil && aside.isEmpty && !isCrowded && count < model.plan.sequenceCount
+    }
 
     /// Begins a request if its prompt finds room; `start` is asked at the last moment whether it is still wanted. False
     /// when there is no room: then somebody must end first.
@@ -136,10 +140,10 @@ final class Batch {
     /// Does the next piece of work: a layer of a prompt, or a step of the answers.
     func work() {
         endStopped()
-        if reading == nil, !isCrowded, let first = aside.first { readAgain(first) }
+        if reading == nil { readNext() }
         let start = ContinuousClock.now
         let canStep = !decoding.allSatisfy(isResting)
-        if let reading, !isResting(reading.answer), !canStep || reading.share.isPrefillDue {
+        if let reading, !canStep || reading.share.isPrefillDue {
             readLayer()
             self.reading?.share.spend(onPrefill: ContinuousClock.now - start)
         } else if canStep {
@@ -161,26 +165,32 @@ final class Batch {
         answer.awaited.map(model.experts.isComing) ?? false
     }
 
+    /// Of a prompt that needn't rest any more.
+    private var restedIndex: Int? { resting.firstIndex { !isResting($0.answer) } }
+
     private func rest(_ answer: RunningAnswer, for slow: ExpertKey) {
         if let earlier = answer.awaited, earlier != slow { model.experts.forsake(earlier) }
         answer.awaited = slow
     }
 
-    /// Puts an answer's memory back.
-    private func forget(_ answer: RunningAnswer) {
-        if let awaited = answer.awaited { model.experts.forsake(awaited) }
-        answer.awaited = nil
-        answer.putAside()
-    }
-
     private func endStopped() {
         if let reading { endIfStopped(reading.answer) }
+        for index in resting.indices.reversed() { endIfStopped(resting[index].answer) }
         for index in decoding.indices.reversed() { endIfStopped(decoding[index]) }
         for index in aside.indices.reversed() { endIfStopped(aside[index]) }
     }
 
     private func endIfStopped(_ answer: RunningAnswer) {
         if shouldStop(answer.job) { end(answer, .failure(reasonToStop(answer.job))) }
+    }
+
+    /// Goes on with a prompt that was begun earlier, if there is one that can.
+    private func readNext() {
+        if let index = restedIndex {
+            reading = resting.remove(at: index)
+        } else if !isCrowded, let first = aside.first {
+            readAgain(first)
+        }
     }
 
     private func readAgain(_ answer: RunningAnswer) {
@@ -203,7 +213,7 @@ final class Batch {
         } catch {
             if let slow = error.slowExpert {
                 rest(answer, for: slow)
-                self.reading = reading
+                resting.append(reading)
                 return
             }
             return end(answer, .failure(translate(error, answer.job)))
@@ -266,16 +276,10 @@ final class Batch {
     }
 
     private func putYoungestAside() {
-        let last = decoding[decoding.count - 1]
-        let youngest: RunningAnswer
-        if let reading, reading.answer.number > last.number {
-            youngest = reading.answer
-            self.reading = nil
-        } else {
-            youngest = last
-            decoding.removeLast()
-        }
-        forget(youngest)
+        var youngest = decoding[decoding.count - 1]
+        if let reading, reading.answer.number > youngest.number { youngest = reading.answer }
+        for other in resting where other.answer.number > youngest.number { youngest = other.answer }
+        takeOut(youngest)
         aside.append(youngest)
         aside.sort { $0.number < $1.number }
         isCrowded = true
@@ -305,12 +309,20 @@ final class Batch {
     // MARK: Going
 
     private func end(_ answer: RunningAnswer, _ outcome: Outcome) {
-        if reading?.answer === answer { reading = nil }
-        decoding.removeAll { $0 === answer }
-        aside.removeAll { $0 === answer }
-        forget(answer)
+        takeOut(answer)
         isCrowded = false
         ended.append((answer, outcome))
+    }
+
+    /// Puts an answer's memory back, wherever it stands.
+    private func takeOut(_ answer: RunningAnswer) {
+        if reading?.answer === answer { reading = nil }
+        resting.removeAll { $0.answer === answer }
+        decoding.removeAll { $0 === answer }
+        aside.removeAll { $0 === answer }
+        if let awaited = answer.awaited { model.experts.forsake(awaited) }
+        answer.awaited = nil
+        answer.putAside()
     }
 
     private func reasonToStop(_ job: Job) -> GenerationError { job.isCancelled ? .cancelled : .draining }

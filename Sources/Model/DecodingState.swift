@@ -38,14 +38,18 @@
     /// Forgets everything.
     package func reset() { truncate(to: 0) }
 
+    /// Forgets an input that wasn't taken in to its end. The blocks stay.
+    package func beginAnew() {
+        precondition(tokenCount == 0)
+        inputCount = 0
+        expertUses?.reset()
+    }
+
     /// Forgets what comes after the first `count` tokens.
     package func truncate(to count: Int) {
         precondition(count >= 0 && count <= tokenCount, "a state can only be cut shorter")
         tokenCount = count
-        if count == 0 {
-            inputCount = 0
-            expertUses?.reset()
-        }
+        if count == 0 { beginAnew() }
         while blocks.count > blockCount(tokens: count) {
             if let last = blocks.popLast() { cache.release(last) }
         }

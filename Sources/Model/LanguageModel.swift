@@ -3,7 +3,7 @@ package import ExpertPaging
 
 /// What makes an answer token by token, whichever kind of model it is: the engine drives no more than this.
 ///
-/// One step runs at a time, and one prefill is under way at a time.
+/// One step runs at a time, and one prefill is under way at a time; others may rest that stepped aside.
 package protocol LanguageModel: AnyObject, Sendable {
     var configuration: ModelConfiguration { get }
     var plan: MemoryPlan { get }
@@ -17,15 +17,16 @@ package protocol LanguageModel: AnyObject, Sendable {
     /// The KV cache for all sequences, as the plan has it.
     func makeCache() throws(ModelError) -> KeyValueCache
 
-    /// Begins to take a prompt in; an earlier one can't go on.
+    /// Begins to take a prompt in; an earlier one can't go on, unless it has stepped aside.
     ///
     /// - Throws: `ModelError` if the tokens can't be appended.
     func beginPrefill(_ tokens: ArraySlice<Int32>, state: DecodingState) throws(ModelError) -> Prefill
 
     /// Computes a layer. When the prefill is done, `logits` say what comes after the prompt.
     ///
-    /// - Parameter stepsAside: whether it may fail with `.slowExpert`, after which it can be tried again.
-    /// - Throws: `ModelError`; the state is then as it was, and the prefill over.
+    /// - Parameter stepsAside: whether it may fail with `.slowExpert`, after which it can be tried again, whatever was read
+    ///   meanwhile. Any other failure ends the prefill.
+    /// - Throws: `ModelError`; the state is then as it was.
     func advance(_ prefill: inout Prefill, stepsAside: Bool, cancelled: () -> Bool) throws(ModelError)
 
     /// Appends one token to each of several sequences; who fails or is cancelled drops out.

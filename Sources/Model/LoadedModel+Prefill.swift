@@ -12,14 +12,13 @@ package struct Prefill {
     fileprivate let form: AttentionForm
     /// The next layer of the chunk at hand.
     package var layer = 0
-    /// Tells one prefill from another.
-    package let number: Int
+    /// Of the chunk at hand, among all chunks that the model has begun.
+    package var chunkNumber = 0
 
-    package init(state: DecodingState, tokens: ArraySlice<Int32>, form: AttentionForm = .expanded, number: Int) {
+    package init(state: DecodingState, tokens: ArraySlice<Int32>, form: AttentionForm = .expanded) {
         self.state = state
         self.tokens = tokens
         self.form = form
-        self.number = number
     }
 }
 
@@ -46,29 +45,28 @@ extension LoadedModel {
         }
     }
 
-    /// Begins a prefill that goes on with `advance`, so that other sequences can step in between. One is under way at a
-    /// time: an earlier one can't go on.
+    /// Begins a prefill that goes on with `advance`, so that other sequences can step in between. Once another has begun a
+    /// chunk, it can't go on inside one.
     ///
     /// - Throws: `ModelError` if the tokens can't be appended.
     package func beginPrefill(
         _ tokens: ArraySlice<Int32>, state: DecodingState, form: AttentionForm = .expanded
     ) throws(ModelError) -> Prefill {
         try prepare(tokens, state)
-        prefillNumber += 1
-        return Prefill(state: state, tokens: tokens, form: form, number: prefillNumber)
+        return Prefill(state: state, tokens: tokens, form: form)
     }
 
     /// Computes one layer of a chunk. After the last one of the last chunk the tokens are part of the state, and the
     /// last one's logits stand in `logits`.
     ///
     /// - Parameter stepsAside: whether an expert that is slow to come makes it fail with `.slowExpert`, so that others needn't
-    ///   wait. The prefill can go on then, with the chunk from its first layer.
+    ///   wait. The prefill can go on then, after any other, with the chunk from its first layer.
     /// - Throws: `ModelError`; the state is then as it was, and the prefill over.
     package func advance(
         _ prefill: inout Prefill, stepsAside: Bool = false, observer: (any ForwardObserver)? = nil,
         cancelled: () -> Bool = { false }
     ) throws(ModelError) {
-        precondition(!prefill.isDone && prefill.number == prefillNumber, "another prefill was begun, or this is done")
+        takeChunk(of: &prefill)
         beginStep(observer)
         defer { endStep() }
         let pass = scratch.chunk
@@ -91,6 +89,16 @@ extension LoadedModel {
         let wanted = prefill.isDone ? pass.count - 1..<pass.count : 0..<0
         computeOutputs(pass, wanted: wanted, observer: observer)
         if prefill.isDone { prefill.state.tokenCount += prefill.tokens.count }
+    }
+
+    /// Sees that the memory for a chunk is the prefill's, which takes it from any other with its first layer.
+    package func takeChunk(of prefill: inout Prefill) {
+        precondition(!prefill.isDone, "the prefill is done")
+        if prefill.layer == 0 {
+            chunkNumber += 1
+            prefill.chunkNumber = chunkNumber
+        }
+        precondition(prefill.chunkNumber == chunkNumber, "another prefill has begun a chunk meanwhile")
     }
 
     private func beginChunk(_ prefill: Prefill, _ pass: ForwardPass, stepsAside: Bool) {

@@ -35,8 +35,8 @@ package final class LoadedModel: @unchecked Sendable {
     private let isStepping = Atomic(false)
     /// Chooses the experts in place of the routers; set between steps.
     package var routing: (any RoutingSource)?
-    /// Of the prefill that is under way.
-    package var prefillNumber = 0
+    /// Chunks of prompts that were begun.
+    var chunkNumber = 0
     /// Time that the step at hand has spent on predicting experts.
     package var predictionDuration = Duration.zero
 

@@ -4,8 +4,9 @@
  *     FAULT_PATH    only files whose path contains this count
  *     FAULT         KIND:N:ACTION: the N-th call (from 1) of KIND; with N+, that one and all after it
  *     FAULT_REPORT  a file that gets the number of calls of each kind at the end, a line each: KIND COUNT
- *     FAULT_CONTROL a file that may come and go while the process runs: FROM TO ACTION, about positioned reads of any byte
- *                   in FROM ..< TO. ACTION is the number of an errno, or sleep:MILLISECONDS, after which the read is done
+ *     FAULT_CONTROL a file that may come and go while the process runs, of lines FROM TO ACTION, about positioned reads of any
+ *                   byte in FROM ..< TO. ACTION is the number of an errno, or sleep:MILLISECONDS, after which the read is
+ *                   done, or hold, which does it once the file doesn't say so any more
  *
  * Kinds: open, read, write, sync, truncate, rename (link and unlink as well), and any.
  * Actions: kill (before the call), tear (after half of a transfer, or after any other call), short (half of a transfer
@@ -136,21 +137,40 @@ int close(int fd) {
     return real(fd);
 }
 
-/* What FAULT_CONTROL says of a read: the number of an errno, or 0 to do it. */
-static int controlled(off_t offset, size_t count) {
+/* Finds the action that FAULT_CONTROL has for a read. */
+static int find_action(off_t offset, size_t count, char action[32]) {
     const char *path = getenv("FAULT_CONTROL");
     if (!path) return 0;
     int file = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
     if (file < 0) return 0;
-    char line[128] = "", action[32];
-    long length = syscall(SYS_read, file, line, sizeof line - 1), from, to;
+    char text[1024] = "", *rest;
+    long length = syscall(SYS_read, file, text, sizeof text - 1), from, to;
     syscall(SYS_close, file);
-    if (length <= 0 || sscanf(line, "%ld %ld %31s", &from, &to, action) != 3) return 0;
-    if (offset + (off_t)count <= from || offset >= to) return 0;
-    if (strncmp(action, "sleep:", 6) != 0) return atoi(action);
-    long milliseconds = atol(action + 6);
+    if (length <= 0) return 0;
+    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+        if (sscanf(line, "%ld %ld %31s", &from, &to, action) != 3) continue;
+        if (offset + (off_t)count > from && offset < to) return 1;
+    }
+    return 0;
+}
+
+static void wait_for(long milliseconds) {
     struct timespec time = { milliseconds / 1000, milliseconds % 1000 * 1000000 };
     nanosleep(&time, NULL);
+}
+
+/* What FAULT_CONTROL says of a read: the number of an errno, or 0 to do it. */
+static int controlled(off_t offset, size_t count) {
+    char action[32];
+    while (find_action(offset, count, action)) {
+        if (strcmp(action, "hold") == 0) {
+            wait_for(10);
+            continue;
+        }
+        if (strncmp(action, "sleep:", 6) != 0) return atoi(action);
+        wait_for(atol(action + 6));
+        return 0;
+    }
     return 0;
 }
 

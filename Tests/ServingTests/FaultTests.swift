@@ -19,13 +19,16 @@ extension ServingSuite {
             try FileManager.default.copyItem(atPath: DemoContainer.path(), toPath: model)
         }
 
-        private func serve(environment: [String: String] = [:]) throws -> ProcessClient {
+        private func serve(
+            slots: [String] = ["--expert-slots", "8"], environment: [String: String] = [:]
+        ) throws -> ProcessClient {
             ProcessClient(
                 moed: try MoedProcess(
                     [
-                        "serve", model, "--socket", socket, "--memory", "1G", "--expert-slots", "8", "--parallel", "4",
-                        "--context", "256", "--threads", "1",
-                    ], environment: environment.merging(["MEMORY_PRESSURE_WATCH": "/dev/null"]) { $1 }), socket: socket)
+                        "serve", model, "--socket", socket, "--memory", "1G", "--parallel", "4", "--context", "256",
+                        "--threads", "1",
+                    ] + slots, environment: environment.merging(["MEMORY_PRESSURE_WATCH": "/dev/null"]) { $1 }),
+                socket: socket)
         }
 
         private func overwrite(with bytes: Data) throws {
@@ -115,10 +118,15 @@ extension ServingSuite {
         private struct Control: Sendable {
             let path: String
 
-            /// What happens to reads of one expert.
-            func write(_ record: ExpertRecord, _ action: String) throws {
-                try Data("\(record.offset) \(record.offset + UInt64(record.storedByteCount)) \(action)".utf8)
-                    .write(to: URL(filePath: path), options: .atomic)
+            /// For a daemon that serves the model.
+            func environment(_ model: String) throws -> [String: String] {
+                ["LD_PRELOAD": try FaultLibrary.path(), "FAULT_PATH": model, "FAULT_CONTROL": path]
+            }
+
+            /// What happens to reads of some experts.
+            func write(_ records: [ExpertRecord], _ action: String) throws {
+                let lines = records.map { "\($0.offset) \($0.offset + UInt64($0.storedByteCount)) \(action)\n" }
+                try Data(lines.joined().utf8).write(to: URL(filePath: path), options: .atomic)
             }
 
             func clear() { unlink(path) }
@@ -135,9 +143,7 @@ extension ServingSuite {
 
         private func serveFaulty() async throws -> Faulty {
             let control = Control(path: "\(directory.path)/control")
-            let client = try serve(environment: [
-                "LD_PRELOAD": try FaultLibrary.path(), "FAULT_PATH": model, "FAULT_CONTROL": control.path,
-            ])
+            let client = try serve(environment: try control.environment(model))
             var texts: [String] = []
             for seed in 0..<8 { texts.append(try await client.text(seed: seed, tokens: 6)) }
             // The prompt is kept now; what is used from here on is used the next time, too.
@@ -163,7 +169,7 @@ extension ServingSuite {
         func unreadableRange() async throws {
             let faulty = try await serveFaulty()
             let (client, control, texts, record) = (faulty.client, faulty.control, faulty.texts, faulty.record)
-            try control.write(record, "\(EIO)")
+            try control.write([record], "\(EIO)")
             let answers = try await withThrowingTaskGroup(of: (Int, RawResponse).self) { tasks in
                 for seed in 0..<8 {
                     tasks.addTask { (seed, try await client.complete(seed: seed, tokens: 6)) }
@@ -195,7 +201,7 @@ extension ServingSuite {
         func slowRead() async throws {
             let faulty = try await serveFaulty()
             let (client, control, texts, record) = (faulty.client, faulty.control, faulty.texts, faulty.record)
-            try control.write(record, "sleep:5000")
+            try control.write([record], "sleep:5000")
             let start = ContinuousClock.now
             async let answers = withThrowingTaskGroup(of: (Int, String, Duration).self) { tasks in
                 for seed in 0..<8 {
@@ -218,6 +224,40 @@ extension ServingSuite {
             try await Task.sleep(for: .seconds(2.5))
             let ending = try await client.stop()
             #expect(ending.text.contains("storage reads at its speed again"), "\(ending.text)")
+        }
+
+        enum Kind: CaseIterable { case decoder, encoderDecoder }
+
+        @Test("a prompt that waits for a slow read lets others be answered meanwhile", arguments: Kind.allCases)
+        func slowPrompt(_ kind: Kind) async throws {
+            let (long, short): (String, String)
+            switch kind {
+            case .decoder:
+                (long, short) = ("Once upon a time there was a little dog who liked to play with a ball.", "The")
+            case .encoderDecoder:
+                (long, short) = (SwitchContainer.prompt, "b")
+                let container = try SwitchContainer()
+                unlink(model)
+                try FileManager.default.copyItem(atPath: container.path, toPath: model)
+            }
+            var client = try serve(slots: [])
+            let shortAnswer = try await client.text(short, seed: 1, tokens: 2)
+            let needed = try await popularity(client).filter { $0.value > 0 }
+            let longAnswer = try await client.text(long, seed: 1, tokens: 2)
+            let others = try await popularity(client).filter { $0.value > 0 && needed[$0.key] == nil }.keys
+            _ = try await client.stop()
+
+            let slow = try #require(others.min { ($0.layer, $0.expert) < ($1.layer, $1.expert) })
+            let control = Control(path: "\(directory.path)/control")
+            try control.write([#require(try ContainerReader(path: model).experts[slow])], "hold")
+            client = try serve(slots: [], environment: try control.environment(model))
+            async let answer = client.text(long, seed: 1, tokens: 2)
+            try await client.wait(until: has("storage is slow: \(slow) is being read for"))
+            #expect(try await client.text(short, seed: 1, tokens: 2) == shortAnswer)
+            #expect(has("storage is slow")(try await client.status()))
+            control.clear()
+            #expect(try await answer == longAnswer)
+            #expect(try await client.stop().status == 0)
         }
 
         @Test("eight answers at once in the smallest arena are those of the whole one")

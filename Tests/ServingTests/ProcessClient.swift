@@ -14,16 +14,18 @@ struct ProcessClient: Sendable {
 
     func status() async throws -> Status { try await decode(Status.self, get("/moed/status")) }
 
-    /// A completion whose text depends on the seed alone.
-    func complete(seed: Int, tokens: Int, within time: Duration = .seconds(60)) async throws -> RawResponse {
+    /// A completion whose text depends on the prompt and the seed alone.
+    func complete(
+        _ prompt: String = "Once upon a time", seed: Int, tokens: Int, within time: Duration = .seconds(60)
+    ) async throws -> RawResponse {
         let connection = try await moed.connect(socket)
-        let body = #"{"prompt":"Once upon a time","max_tokens":\#(tokens),"temperature":1,"seed":\#(seed)}"#
+        let body = #"{"prompt":"\#(prompt)","max_tokens":\#(tokens),"temperature":1,"seed":\#(seed)}"#
         try await connection.send(TestDaemon.post("/v1/completions", body))
         return try await connection.response(within: time)
     }
 
-    func text(seed: Int, tokens: Int) async throws -> String {
-        try decode(Completion.self, await complete(seed: seed, tokens: tokens)).choices.map(\.text).joined()
+    func text(_ prompt: String = "Once upon a time", seed: Int, tokens: Int) async throws -> String {
+        try decode(Completion.self, await complete(prompt, seed: seed, tokens: tokens)).choices.map(\.text).joined()
     }
 
     /// Waits for something to become so.
