@@ -18,6 +18,8 @@ struct ArenaCapacity {
 
     /// Slots of a class that can't be retired at the moment: a lane may be at two experts that nobody holds.
     func floor(ofClass sizeClass: Int, laneCount: Int) -> Int {
-        promisedLeases == 0 ? target[sizeClass] : max(target[sizeClass], promisedLeases + 2 * laneCount)
+        promisedLeases == 0
+            ? target[sizeClass]
+            : max(target[sizeClass], promisedLeases + 2 * laneCount + ExpertStore.spareLaneCount)
     }
 }

@@ -51,7 +51,10 @@ extension ExpertStore {
         core.monitor.unlock()
     }
 
-    var leaseLimitLocked: Int { max(core.limits.leases - core.table.awaitedCount, 1) }
+    var leaseLimitLocked: Int {
+        let unforeseen = max(core.spareBusyCount - core.limits.spareLanes, 0)
+        return max(core.limits.leases - core.table.awaitedCount - unforeseen, 1)
+    }
 
     /// Uses `wanted` slots from now on: at least `shape.leastSlotCount`, at most `slotCount`.
     ///

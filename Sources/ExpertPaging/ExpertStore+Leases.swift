@@ -139,7 +139,7 @@ extension ExpertStore {
                     core.table.await(slot)
                     throw PagingError(.slow, "\(key) is still being read", expert: key)
                 }
-                core.partArrived.wait(in: core.monitor, milliseconds: 20)
+                core.waitForPart()
             }
         }
     }

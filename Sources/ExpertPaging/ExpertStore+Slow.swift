@@ -22,7 +22,7 @@ extension ExpertStore {
     /// Sleeps until a part of any expert has been read, for 20 ms at most.
     package func waitForParts() {
         core.monitor.lock()
-        core.partArrived.wait(in: core.monitor, milliseconds: 20)
+        core.waitForPart()
         core.monitor.unlock()
     }
 

@@ -6,7 +6,8 @@ import Synchronization
 ///
 /// The engine asks for the experts of a layer with `acquire`, which never waits for storage, computes those that are
 /// ready, waits for the others, and releases each. Lanes (threads) read what is missing, in the order it was asked for, large
-/// experts in two parts, `gate` and `up` first; what nobody asked for (`expect`, `warm`) waits for it.
+/// experts in two parts, `gate` and `up` first; what nobody asked for (`expect`, `warm`) waits for it. Spare lanes read only
+/// while storage hangs in all others.
 ///
 ///     try store.acquire(layer: layer, experts: chosen, into: &tickets)
 ///     store.expect(layer: next, experts: predicted, reading: 4)
@@ -37,6 +38,7 @@ package final class ExpertStore: Sendable {
     let expertsPerLayer: Int
 
     package static let defaultLaneCount = 2
+    static let spareLaneCount = 2
     /// Experts of a prompt's chunk that are worth holding at a time: enough rows to multiply together. Two such waves are held,
     /// one that is computed and one that is read.
     package static let mostOfChunkWave = 16
@@ -87,7 +89,7 @@ package final class ExpertStore: Sendable {
                 try kept?.arena
                 ?? AlignedMemory(
                     byteCount: max(1, byteCount), alignment: ArenaShape.pageByteCount, wantsHugePages: true)
-            for _ in 0..<laneCount {
+            for _ in 0..<laneCount + Self.spareLaneCount {
                 try scratch.append(
                     scratchByteCount > 0
                         ? AlignedMemory(byteCount: scratchByteCount, alignment: ArenaShape.pageByteCount) : nil)
@@ -117,7 +119,11 @@ package final class ExpertStore: Sendable {
             do {
                 lanes.append(
                     try WorkerThread(name: "moed-lane-\(index)", stackByteCount: 512 << 10) {
-                        core.runLane(scratch: scratch)
+                        if index < laneCount {
+                            core.runLane(scratch: scratch)
+                        } else {
+                            core.runSpareLane(index - laneCount, scratch: scratch)
+                        }
                     })
             } catch {
                 Self.stop(lanes, of: core)
@@ -161,6 +167,7 @@ package final class ExpertStore: Sendable {
         core.monitor.lock()
         core.isStopping = true
         core.workArrived.broadcast()
+        core.spareWanted.broadcast()
         core.monitor.unlock()
         for lane in lanes { lane.join() }
     }

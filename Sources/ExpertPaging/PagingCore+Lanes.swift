@@ -27,6 +27,40 @@ extension PagingCore {
         monitor.unlock()
     }
 
+    /// A spare lane's whole life: sleeps, but while every other lane is stuck.
+    ///
+    /// - Parameter number: among the spare lanes, of which each waits for those before it as well.
+    func runSpareLane(_ number: Int, scratch: AlignedMemory?) {
+        monitor.lock()
+        while !isStopping {
+            if let slot = slotForSpareLane(number) {
+                spareBusyCount += 1
+                answer(table.takePart(of: slot), scratch: scratch)
+                spareBusyCount -= 1
+            } else {
+                if let scratch { scratch.giveBack(at: 0, byteCount: scratch.byteCount) }
+                spareWanted.wait(in: monitor)
+            }
+        }
+        monitor.unlock()
+    }
+
+    /// What a spare lane is to read: something that was asked for, if all lanes before it have been at one read each for longer
+    /// than storage that works ever takes.
+    private func slotForSpareLane(_ number: Int) -> Int? {
+        let duration = ExpertStore.slowReadDuration
+        guard number < limits.spareLanes, let slot = table.firstQueued(withoutReadFor: duration),
+            table.laneCount(stuckFor: duration) >= laneCount + number
+        else { return nil }
+        return slot
+    }
+
+    /// Sleeps until a part of any expert has been read, for 20 ms at most, and sees whether spare lanes are needed.
+    func waitForPart() {
+        partArrived.wait(in: monitor, milliseconds: 20)
+        if slotForSpareLane(0) != nil { spareWanted.broadcast() }
+    }
+
     /// Reads a part that was asked for. The monitor is locked before and after, here and in what follows.
     func answer(_ read: SlotTable.Read, scratch: AlignedMemory?) {
         busyCount += 1

@@ -23,6 +23,7 @@ final class PagingCore: @unchecked Sendable {
     let monitor = Monitor()
     let workArrived = Monitor.Condition()
     let partArrived = Monitor.Condition()
+    let spareWanted = Monitor.Condition()
     var table: SlotTable
     /// [experts]: whether its checksum was found right once, and the file's state then. A file that was written to
     /// since is another one: nothing of it is used unseen.
@@ -40,8 +41,9 @@ final class PagingCore: @unchecked Sendable {
     /// The layer that a chunk asked for last; -1 when no chunk is under way. And how often others have asked since.
     var chunkLayer = -1
     var stepsSinceChunk = 0
-    /// Lanes that read what was asked for, and lanes that read what is expected.
+    /// Lanes that read what was asked for, spare ones among them, and lanes that read what is expected.
     var busyCount = 0
+    var spareBusyCount = 0
     var aheadCount = 0
     /// For the slots that may be used at present.
     var limits: LeaseLimits

@@ -6,6 +6,20 @@ extension SlotTable {
         slots[slot].partsRunning > 0 && slots[slot].readStart.duration(to: .now) >= duration
     }
 
+    /// Lanes that have been at one read for so long.
+    func laneCount(stuckFor duration: Duration) -> Int {
+        slots.indices.reduce(0) { $0 + (hasReadRunning($1, for: duration) ? Int(slots[$1].partsRunning) : 0) }
+    }
+
+    /// The slot of the first expert that was asked for, has a part that nobody has begun, and no lane stuck at another.
+    func firstQueued(withoutReadFor duration: Duration) -> Int? {
+        var next = lists.first(of: SlotLists.queue)
+        while let slot = next, hasReadRunning(slot, for: duration) {
+            next = slots[slot].next < 0 ? nil : Int(slots[slot].next)
+        }
+        return next
+    }
+
     /// Holds a slot that lanes are at until `endAwaiting`, or until its read fails.
     mutating func await(_ slot: Int) {
         guard !slots[slot].isAwaited else { return }
