@@ -107,7 +107,7 @@ extension ExpertStore {
     /// `.unreadable`, `.cancelled` or `.slow`; the ticket must be released all the same.
     ///
     /// - Parameter stepsAside: whether `.slow` is thrown once the read has lasted for `slowReadDuration`. The expert is held then
-    ///   (`isComing`) until somebody has waited for it with success, its read fails, or `forsake` is called.
+    ///   (`isComing`) until its read fails or `forsake` is called.
     package func wait(
         _ ticket: Ticket, for part: Part = .whole, stepsAside: Bool = false, cancelled: () -> Bool = { false }
     ) throws(PagingError) -> UnsafeRawPointer {
@@ -126,7 +126,6 @@ extension ExpertStore {
         while true {
             switch core.table.phase(of: slot) {
             case .ready:
-                core.table.endAwaiting(slot)
                 return unsafe UnsafeRawPointer(core.address(of: slot))
             case .partial where part == .gateUp:
                 return unsafe UnsafeRawPointer(core.address(of: slot))

@@ -10,7 +10,7 @@ extension ExpertStore {
         return core.table.awaited(index)?.isComing ?? false
     }
 
-    /// Nobody comes back for an expert that was too slow for `wait`.
+    /// Nobody who stepped aside for an expert needs it held any more.
     package func forsake(_ key: ExpertKey) {
         core.monitor.lock()
         defer { core.monitor.unlock() }
@@ -27,9 +27,10 @@ extension ExpertStore {
     }
 
     /// Whether a slot may be held beyond the layer at hand, with the monitor locked: one more in each layer, for which the
-    /// engine's waves leave room, and where a lease is left for others.
+    /// engine's waves leave room, and where a lease is left for others. Others may have the slot held already.
     func mayAwait(_ slot: Int) -> Bool {
         guard core.table.hasReadRunning(slot, for: Self.slowReadDuration) else { return false }
-        return core.table.awaitedCount == core.capacity.awaitedBefore && leaseLimitLocked > 1
+        return core.table.slots[slot].isAwaited
+            || core.table.awaitedCount == core.capacity.awaitedBefore && leaseLimitLocked > 1
     }
 }

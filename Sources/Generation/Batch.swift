@@ -162,15 +162,25 @@ final class Batch {
 
     /// Whether the expert that an answer needs is still on its way.
     private func isResting(_ answer: RunningAnswer) -> Bool {
-        answer.awaited.map(model.experts.isComing) ?? false
+        answer.awaited.contains(where: model.experts.isComing)
     }
 
     /// Of a prompt that needn't rest any more.
     private var restedIndex: Int? { resting.firstIndex { !isResting($0.answer) } }
 
     private func rest(_ answer: RunningAnswer, for slow: ExpertKey) {
-        if let earlier = answer.awaited, earlier != slow { model.experts.forsake(earlier) }
-        answer.awaited = slow
+        if !answer.awaited.contains(slow) { answer.awaited.append(slow) }
+    }
+
+    /// Lets go of what is held for an answer and for no other.
+    private func forsake(_ answer: RunningAnswer) {
+        guard !answer.awaited.isEmpty else { return }
+        let awaited = answer.awaited
+        answer.awaited = []
+        let others = decoding + resting.map(\.answer) + (reading.map { [$0.answer] } ?? [])
+        for expert in awaited where !others.contains(where: { $0.awaited.contains(expert) }) {
+            model.experts.forsake(expert)
+        }
     }
 
     private func endStopped() {
@@ -218,7 +228,7 @@ final class Batch {
             }
             return end(answer, .failure(translate(error, answer.job)))
         }
-        if reading.prefill.processedCount > before { answer.awaited = nil }
+        if reading.prefill.isBetweenChunks { forsake(answer) }
         guard reading.prefill.isDone else {
             self.reading = reading
             let processed = reading.prefill.processedCount
@@ -253,7 +263,7 @@ final class Batch {
             } else if let failure = step.failure {
                 end(answer, .failure(translate(failure, answer.job)))
             } else {
-                answer.awaited = nil
+                forsake(answer)
                 if answer.isCaughtUp { choose(for: answer, by: model.logits(of: step).span) }
             }
         }
@@ -320,8 +330,7 @@ final class Batch {
         resting.removeAll { $0.answer === answer }
         decoding.removeAll { $0 === answer }
         aside.removeAll { $0 === answer }
-        if let awaited = answer.awaited { model.experts.forsake(awaited) }
-        answer.awaited = nil
+        forsake(answer)
         answer.putAside()
     }
 

@@ -11,8 +11,9 @@ final class RunningAnswer {
     /// Tokens chosen so far. The model has seen the first `state.tokenCount − prompt` of them.
     private(set) var chosen: [Int32] = []
 
-    /// An expert whose read takes longer than storage that works ever does, and that is held for it.
-    var awaited: ExpertKey?
+    /// Experts that it has stepped aside for since its last token, or its prompt's last chunk. They are held for it: without
+    /// them it would have to step aside for the first again when it comes back from the second.
+    var awaited: [ExpertKey] = []
 
     private var answer: Answer
     /// Of states that were put aside.

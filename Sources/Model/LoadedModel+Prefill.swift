@@ -7,6 +7,8 @@ package struct Prefill {
     /// Tokens whose chunks are through.
     package var processedCount = 0
     package var isDone: Bool { processedCount == tokens.count }
+    /// Whether stepping aside would lose nothing.
+    package var isBetweenChunks: Bool { layer == 0 || isDone }
 
     package let tokens: ArraySlice<Int32>
     fileprivate let form: AttentionForm
