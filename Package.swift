@@ -166,8 +166,8 @@ let package = Package(
         tests(
             "ServingTests",
             [
-                "moed", "Serving", "API", "Model", "Quantizer", "Checkpoint", "Container", "Compute", "DemoSupport",
-                logging, lifecycle,
+                "moed", "Serving", "API", "Model", "ExpertPaging", "Quantizer", "Checkpoint", "Container", "Compute",
+                "DemoSupport", logging, lifecycle,
             ] + nio("NIOPosix")),
         tests(
             "ModelTests", ["Model", "ExpertPaging", "Quantizer", "Checkpoint", "Container", "Compute", "GGUFSupport"]),

@@ -6,7 +6,7 @@ import Synchronization
 /// Weights in a file without a name (a memfd), which a service manager holds while the daemon restarts: the dense ones,
 /// the arena, and a table of what is in which slot.
 ///
-///     0      80 bytes   header: ten words, `Word`
+///     0      88 bytes   header: eleven words, `Word`
 ///     4096   32 a slot  its entry: seal, expert, checksum of its bytes, whether huge pages were made of them
 ///     …      dense weights, from a huge page on
 ///     …      arena, from a huge page on
@@ -24,18 +24,21 @@ import Synchronization
         package var denseByteCount: Int
         package var arenaByteCount: Int
         package var slotCount: Int
+        /// Experts that the heat chose for both planes; 0 where something else decided about the planes.
+        package var refinedExpertCount: Int
         /// How the experts are read, which the next run needn't measure again.
         package var laneCount: Int
         package var isDirect: Bool
 
         package init(
-            identity: UInt64, denseByteCount: Int, arenaByteCount: Int, slotCount: Int,
+            identity: UInt64, denseByteCount: Int, arenaByteCount: Int, slotCount: Int, refinedExpertCount: Int = 0,
             laneCount: Int = ExpertStore.defaultLaneCount, isDirect: Bool = false
         ) {
             self.identity = identity
             self.denseByteCount = denseByteCount
             self.arenaByteCount = arenaByteCount
             self.slotCount = slotCount
+            self.refinedExpertCount = refinedExpertCount
             self.laneCount = laneCount
             self.isDirect = isDirect
         }
@@ -59,15 +62,15 @@ import Synchronization
         case denseSeal
         /// Runs that began with these weights since one lasted.
         case runCount
-        case laneCount, isDirect
+        case laneCount, isDirect, refinedExpertCount
     }
 
     private static let magic: UInt64 = 0x6d6f_6564_6b65_7074
-    private static let version: UInt64 = 1
+    private static let version: UInt64 = 2
     private static let sealed: UInt64 = 0x5ea1_ed00_5ea1_ed00
     fileprivate static let tableOffset = 4096
     fileprivate static let entryByteCount = 32
-    private static let headerWordCount = 10
+    private static let headerWordCount = 11
 
     package let layout: Layout
     package let descriptor: Int32
@@ -114,6 +117,7 @@ import Synchronization
         self[.slotCount] = UInt64(layout.slotCount)
         self[.laneCount] = UInt64(layout.laneCount)
         self[.isDirect] = layout.isDirect ? 1 : 0
+        self[.refinedExpertCount] = UInt64(layout.refinedExpertCount)
         self[.version] = Self.version
         atomicMemoryFence(ordering: .sequentiallyConsistent)
         self[.magic] = Self.magic
@@ -146,13 +150,14 @@ import Synchronization
         }
         let limit = UInt64(1) << 50
         guard word(.denseByteCount) < limit, word(.arenaByteCount) < limit, word(.slotCount) < 1 << 32,
-            1...64 ~= word(.laneCount), word(.isDirect) <= 1
+            1...64 ~= word(.laneCount), word(.isDirect) <= 1, word(.refinedExpertCount) < 1 << 32
         else {
             throw PagingError(.badKept, "what was kept has impossible sizes")
         }
         let layout = Layout(
             identity: word(.identity), denseByteCount: Int(word(.denseByteCount)),
             arenaByteCount: Int(word(.arenaByteCount)), slotCount: Int(word(.slotCount)),
+            refinedExpertCount: Int(word(.refinedExpertCount)),
             laneCount: Int(word(.laneCount)), isDirect: word(.isDirect) == 1)
         guard layout.byteCount == Int(status.st_size) else {
             throw PagingError(

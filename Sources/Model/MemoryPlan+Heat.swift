@@ -14,9 +14,11 @@ extension MemoryPlan {
     /// is read than `ExpertHeat.mostReads` allows. They are chosen once, so answers don't depend on which experts are in
     /// memory, and as for the most lanes that may read, so that they don't depend on how fast storage is found to be.
     ///
-    /// - Parameter heat: nil while nothing is recorded.
+    /// - Parameters:
+    ///   - heat: nil while nothing is recorded.
+    ///   - wanted: exactly so many, if they have room.
     static func following(
-        _ heat: ExpertHeat?, coarse: ModelFootprint, both: ModelFootprint,
+        _ heat: ExpertHeat?, refining wanted: Int?, coarse: ModelFootprint, both: ModelFootprint,
         planning plan: (ModelFootprint) throws(ModelError) -> MemoryPlan
     ) throws(ModelError) -> MemoryPlan {
         var best = try plan(coarse)
@@ -46,6 +48,11 @@ extension MemoryPlan {
         let coarseSlotCount = try slotCount(hot: 0) ?? 0
         let limit = ExpertHeat.mostReads * heat.missed(slotCount: coarseSlotCount)
         var (count, high) = (0, coarseSlotCount > 0 ? refinableCount : 0)
+        if let wanted {
+            high = min(wanted, high)
+            count = try slotCount(hot: high) == nil ? 0 : high
+            high = count
+        }
         while count < high {
             let middle = (count + high + 1) / 2
             if let slots = try slotCount(hot: middle), heat.missed(slotCount: slots) <= limit {
@@ -62,9 +69,13 @@ extension MemoryPlan {
         let hot = Set(heat.hottest(count).map(\.key))
         best.planes = count == refinableCount ? .both : .heat(hot)
         best.planesReason =
-            coarseSlotCount == best.expertCount
-            ? "as many as have room beside all others"
-            : "as many as leave it at a tenth more reads than with coarse planes alone"
+            if wanted != nil {
+                "as many as in the run before, whose memory is used again"
+            } else if coarseSlotCount == best.expertCount {
+                "as many as have room beside all others"
+            } else {
+                "as many as leave it at a tenth more reads than with coarse planes alone"
+            }
         best.heat = HeatShare(
             refinedExpertCount: count, recordedUse: heat.hottest(count).reduce(0) { $0 + $1.recordedUse })
         // Those that always have a slot aren't read for a token.

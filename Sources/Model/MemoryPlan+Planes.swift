@@ -32,7 +32,8 @@ extension MemoryPlan {
             planesReason = "as was asked for"
             return
         case .heat?:
-            self = try .following(heat, coarse: coarse, both: both, planning: plan)
+            self = try .following(
+                heat, refining: options.refinedExpertCount, coarse: coarse, both: both, planning: plan)
             return
         case nil:
             break

@@ -25,6 +25,8 @@ package struct MemoryPlan: Sendable {
         package var planes: PlaneChoice?
         /// What is recorded of the experts' use, for `.heat`.
         package var popularity: PopularityFile?
+        /// With `.heat`: exactly so many experts with both planes instead of as many as are worth it.
+        package var refinedExpertCount: Int?
         /// Routed experts that a token goes through instead of the model's own number, to measure with.
         package var expertsPerToken: Int?
 

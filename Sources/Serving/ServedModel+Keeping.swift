@@ -41,13 +41,17 @@ extension ServedModel {
         let available = AvailableMemory.current()?.adding(claim.residentByteCount)
         let fresh = try MemoryPlan(container: container, options: options, available: available)
         if fresh.keptLayout(of: container) == claim.layout { return fresh }
-        guard options.memory == nil, options.expertSlots == nil, let available else { return nil }
-        // What a machine has left is never twice the same: up to half of what the plan leaves to others may be missing.
         var same = options
-        same.expertSlots = claim.layout.slotCount
-        same.context = fresh.contextLength
-        let again = try? MemoryPlan(
-            container: container, options: same, available: available.adding(available.margin / 2))
+        var room = available
+        // What a machine has left is never twice the same: up to half of what the plan leaves to others may be missing.
+        if options.memory == nil, options.expertSlots == nil, let available {
+            same.expertSlots = claim.layout.slotCount
+            same.context = fresh.contextLength
+            room = available.adding(available.margin / 2)
+        }
+        // Nor does a record of use call for quite as many experts with both planes as the one before.
+        if claim.layout.refinedExpertCount > 0 { same.refinedExpertCount = claim.layout.refinedExpertCount }
+        let again = try? MemoryPlan(container: container, options: same, available: room)
         return again?.keptLayout(of: container) == claim.layout ? again : nil
     }
 }
@@ -57,6 +61,7 @@ extension MemoryPlan {
     func keptLayout(of container: ContainerReader) -> KeptWeights.Layout {
         KeptWeights.Layout(
             identity: container.indexChecksum, denseByteCount: denseByteCount, arenaByteCount: arenaByteCount,
-            slotCount: slotCount, laneCount: laneCount, isDirect: isDirect)
+            slotCount: slotCount, refinedExpertCount: heat?.refinedExpertCount ?? 0, laneCount: laneCount,
+            isDirect: isDirect)
     }
 }

@@ -1,7 +1,10 @@
 import API
+import Container
 import DemoSupport
+import ExpertPaging
 import FoundationEssentials
 import Glibc
+import Model
 import Quantizer
 import TestSupport
 import Testing
@@ -18,15 +21,16 @@ extension ServingSuite {
             guard mkdir(state, 0o700) == 0 else { throw SystemCallFailure(call: "mkdir", code: errno) }
         }
 
-        private func serve(_ planes: String, slots: Int = 60, launcher: [String] = []) throws -> ProcessClient {
+        private func serve(
+            _ planes: String, _ room: [String] = ["--memory", "1G", "--expert-slots", "60"], launcher: [String] = []
+        ) throws -> ProcessClient {
             let planes = ["--planes", planes] + (planes == "heat" ? ["--state", state] : [])
             return ProcessClient(
                 moed: try MoedProcess(
                     [
-                        "serve", try DemoContainer.path(.nested), "--socket", socket, "--memory", "1G", "--context",
-                        "256",
-                        "--threads", "1", "--expert-slots", "\(slots)",
-                    ] + planes, environment: ["MEMORY_PRESSURE_WATCH": "/dev/null"], launcher: launcher),
+                        "serve", try DemoContainer.path(.nested), "--socket", socket, "--context", "256", "--threads",
+                        "1",
+                    ] + room + planes, environment: ["MEMORY_PRESSURE_WATCH": "/dev/null"], launcher: launcher),
                 socket: socket)
         }
 
@@ -89,21 +93,50 @@ extension ServingSuite {
             #expect(ending.status == EX_USAGE && ending.text.contains("give --state DIRECTORY"), "\(ending.text)")
         }
 
-        @Test("what is kept in memory serves the next run with the same planes")
-        func kept() async throws {
+        @Test(
+            "what is kept in memory serves the next run with the same planes, whatever was recorded meanwhile",
+            arguments: [PlaneChoice.both, .heat])
+        func kept(_ planes: PlaneChoice) async throws {
+            let memory = 7_000_000
+            let container = try ContainerReader(path: DemoContainer.path(.nested))
+            /// The first experts of a layer are used most.
+            func record(_ uses: (Int) -> Int) -> PopularityFile {
+                let keys = container.experts.keys.sorted { ($0.layer, $0.expert) < ($1.layer, $1.expert) }
+                return PopularityFile(
+                    identity: container.indexChecksum, popularity: keys.map { Float(uses($0.expert)) })
+            }
+            let records = [record { 1 << (32 - $0) }, record { 32 - $0 }]
+            let refinedCounts = try records.map {
+                try MemoryPlan(
+                    container: container,
+                    options: .init(memory: memory, context: 256, planes: planes, popularity: $0)
+                ).heat?.refinedExpertCount
+            }
+            #expect(planes == .both || refinedCounts[0] != refinedCounts[1], "\(refinedCounts)")
+
             let store = try DescriptorStore("\(directory.path)/notify")
-            var client = try serve("heat")
-            _ = try await texts(client)
-            _ = try await client.stop()
-            client = try serve("heat", launcher: store.launcher)
-            try await store.messages(until: "READY=1")
-            let heat = try await texts(client)
+            func begin(_ record: PopularityFile) async throws -> ProcessClient {
+                try record.write(path: PopularityFile.path(in: state, identity: record.identity))
+                let client = try serve(planes.rawValue, ["--memory", "\(memory)"], launcher: store.launcher)
+                try await store.messages(until: "READY=1")
+                return client
+            }
+            var client = try await begin(records[0])
+            let texts = try await texts(client)
+            let before = try await client.status()
+            #expect(before.memory.expertPlanes == planes.rawValue)
+            #expect(before.memory.refinedExpertCount == refinedCounts[0])
+            let residentCount = try #require(before.paging.residentCount)
+            #expect(residentCount > 30)
             client.moed.signal(SIGKILL)
             _ = try await client.moed.ending()
-            client = try serve("heat", launcher: store.launcher)
-            try await store.messages(until: "READY=1")
-            #expect(try #require(try await client.status().paging.residentCount) > 40)
-            #expect(try await texts(client) == heat)
+
+            client = try await begin(records[1])
+            let after = try await client.status()
+            #expect(after.memory.refinedExpertCount == refinedCounts[0])
+            #expect(after.model.fingerprint == before.model.fingerprint)
+            #expect(try #require(after.paging.residentCount) >= residentCount)
+            #expect(try await self.texts(client) == texts)
             let log = try await client.stop().text
             #expect(log.contains("found in memory"), "\(log)")
         }
