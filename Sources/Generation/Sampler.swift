@@ -58,8 +58,12 @@ package struct Sampler: Sendable {
     }
 
     private mutating func draw(largest: Double) -> Int32 {
-        let kept = isRestricted ? keepLikeliest(largest: largest) : logits.count
-        return choose(among: kept, largest: largest, isOrdered: isRestricted)
+        choose(among: keep(largest: largest), largest: largest, isOrdered: isRestricted)
+    }
+
+    /// How many ids can be drawn.
+    private mutating func keep(largest: Double) -> Int {
+        isRestricted ? keepLikeliest(largest: largest) : logits.count
     }
 
     private var isRestricted: Bool { parameters.topK > 0 || parameters.topP < 1 || parameters.minP > 0 }
@@ -83,15 +87,11 @@ package struct Sampler: Sendable {
         if parameters.temperature == 0 {
             token = likeliest(from: largest, where: isAcceptable)
         } else {
-            let kept = isRestricted ? keepLikeliest(largest: Double(logits[largest])) : logits.count
-            token = draw(among: kept, likeliest: largest, where: isAcceptable)
+            token = draw(from: largest, where: isAcceptable)
             if token == nil, isRestricted {
                 judge(logits.count, isOrdered: false, isAcceptable)
                 let best = self.best(among: logits.count, isOrdered: false)
-                if logits[best] > -.infinity {
-                    let kept = keepLikeliest(largest: Double(logits[best]))
-                    token = draw(among: kept, likeliest: best, where: isAcceptable)
-                }
+                if logits[best] > -.infinity { token = draw(from: best, where: isAcceptable) }
             }
         }
         if let token { history.append(token) }
@@ -110,9 +110,8 @@ package struct Sampler: Sendable {
         return nil
     }
 
-    private mutating func draw(
-        among count: Int, likeliest: Int, where isAcceptable: (Int32) -> Bool
-    ) -> Int32? {
+    private mutating func draw(from likeliest: Int, where isAcceptable: (Int32) -> Bool) -> Int32? {
+        let count = keep(largest: Double(logits[likeliest]))
         var (best, tries) = (likeliest, 0)
         while logits[best] > -.infinity {
             let token = choose(among: count, largest: Double(logits[best]), isOrdered: isRestricted)
