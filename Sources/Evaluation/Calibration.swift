@@ -111,30 +111,7 @@ extension ImportanceMatrix.Key {
         switch self {
         case .experts(let layer, .gateUp): .expert(ExpertKey(layer: layer, expert: row))
         case .experts(let layer, .down): .expertIntermediate(ExpertKey(layer: layer, expert: row))
-        case .tensor(let key): key.input
-        }
-    }
-}
-
-extension TensorKey {
-    fileprivate var input: MatrixInput? {
-        guard let layer else { return role == .outputHead ? .output : nil }
-        return switch role {
-        case .query, .queryDown, .keyValueDown, .key, .value: .attention(layer: layer)
-        case .queryUp: .queryLatent(layer: layer)
-        case .keyValueUp: .keyValueLatent(layer: layer)
-        case .attentionOutput: .attended(layer: layer)
-        case .denseGate, .denseUp, .router, .sharedGate, .sharedUp: .feedForward(layer: layer)
-        case .denseDown: .denseIntermediate(layer: layer)
-        case .sharedDown: .sharedIntermediate(layer: layer)
-        case .tokenEmbedding, .outputNorm, .outputHead, .attentionNorm, .queryLatentNorm, .keyValueLatentNorm,
-            .feedForwardNorm, .routerBias, .queryBias, .keyBias, .valueBias, .queryNorm, .keyNorm,
-            .attentionOutputBias, .sinks, .routerLogitBias, .expertGateBias, .expertUpBias, .expertDownBias,
-            .predictionEmbeddingNorm, .predictionHiddenNorm, .predictionProjection, .predictionOutputNorm,
-            .predictionEmbedding, .predictionHead,
-            .encoderNorm, .encoderPositionBias, .positionBias, .crossNorm, .crossQuery, .crossKey, .crossValue,
-            .crossOutput:
-            nil
+        case .tensor(let key): HessianKey(ofMatrix: key)?.place
         }
     }
 }
