@@ -14,6 +14,10 @@ enum ExitStatus {
         switch error {
         case let error as ContainerError:
             error.code == .system ? (error.errno == ENOENT ? EX_NOINPUT : EX_IOERR) : EX_DATAERR
+        case let error as CheckpointError:
+            error.code == .inputOutput ? EX_IOERR : EX_DATAERR
+        case is PagingError:
+            EX_IOERR
         case let error as ModelError:
             of(error)
         case is TokenizerError, is UnservableModel, is RoutingTraceError:

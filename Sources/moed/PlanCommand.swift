@@ -65,7 +65,7 @@ struct PlanCommand: ParsableCommand {
         } catch {
             var line = "moed plan: error: \(error)\n"
             line.withUTF8 { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
-            throw ExitCode(error is PagingError ? EX_IOERR : ExitStatus.of(error))
+            throw ExitCode(ExitStatus.of(error))
         }
     }
 }

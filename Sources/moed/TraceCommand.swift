@@ -63,14 +63,10 @@ struct TraceCommand: ParsableCommand {
     func run() throws {
         do {
             try trace()
-        } catch let error as ContainerError {
-            throw failure(error, EX_DATAERR)
-        } catch let error as CheckpointError {
-            throw failure(error, error.code == .inputOutput ? EX_IOERR : EX_DATAERR)
-        } catch let error as ComputeError {
-            throw failure(error, EX_USAGE)
-        } catch let error as ModelError {
-            throw failure(error, Self.exitCode(of: error))
+        } catch let code as ExitCode {
+            throw code
+        } catch {
+            throw failure("\(error)", ExitStatus.of(error))
         }
     }
 
@@ -150,17 +146,7 @@ struct TraceCommand: ParsableCommand {
             greedyCount: file.tensor(named: "greedy_ids")?.elementCount ?? 0)
     }
 
-    private static func exitCode(of error: ModelError) -> Int32 {
-        switch error.code {
-        case .invalidOption: EX_USAGE
-        case .insufficientMemory, .outOfMemory, .cacheFull: EX_UNAVAILABLE
-        case .unreadableTensor, .unreadableExpert, .slowExpert: EX_IOERR
-        case .unsupported, .invalidToken, .contextExceeded: EX_DATAERR
-        case .cancelled: EX_SOFTWARE
-        }
-    }
-
-    private func failure(_ message: some CustomStringConvertible, _ code: Int32) -> ExitCode {
+    private func failure(_ message: String, _ code: Int32) -> ExitCode {
         report("error: \(message)")
         return ExitCode(code)
     }
