@@ -123,9 +123,12 @@ struct TensorMap {
     }
 
     private mutating func skip(_ tensors: [ListedTensor], _ sources: [SkippedSource]) throws(CheckpointError) {
+        // What has no elements changes nothing.
+        let sources = sources + [SkippedSource(prefix: "", reason: "tensors without elements")]
         var counts = sources.map { Checkpoint.Skipped(reason: $0.reason, tensorCount: 0, byteCount: 0) }
         for tensor in tensors.sorted(by: { $0.name < $1.name }) {
-            guard let index = sources.firstIndex(where: { tensor.name.hasPrefix($0.prefix) }) else {
+            let named = sources.dropLast().firstIndex { tensor.name.hasPrefix($0.prefix) }
+            guard let index = named ?? (tensor.byteCount == 0 ? sources.count - 1 : nil) else {
                 throw CheckpointError(
                     .unexpectedTensor, "nothing is known of this tensor, so the model might compute something else",
                     path: tensor.path, offset: tensor.offset, tensor: tensor.name, found: tensor.form)

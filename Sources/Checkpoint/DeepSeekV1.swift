@@ -6,9 +6,7 @@ enum DeepSeekV1: Family {
     static let modelTypes = ["deepseek"]
 
     static func read(_ reader: ConfigurationReader, modelType: String) throws(CheckpointError) -> FamilyReading {
-        try reader.mustBe("attention_bias", .bool(false))
-        return try GroupedDecoder.read(
-            reader, modelType: modelType, headNorm: .none, readFeedForward: readFeedForward)
+        try GroupedDecoder.read(reader, modelType: modelType, .init(), readFeedForward: readFeedForward)
     }
 
     private static func readFeedForward(

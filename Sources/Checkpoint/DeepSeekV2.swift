@@ -6,7 +6,9 @@ enum DeepSeekV2: Family {
     static let modelTypes = ["deepseek_v2"]
 
     static func read(_ reader: ConfigurationReader, modelType: String) throws(CheckpointError) -> FamilyReading {
-        try LatentDecoder.read(reader, modelType: modelType, readRouter: readRouter)
+        // The reference knows no other pairing.
+        try reader.mustBe("rope_interleave", .bool(true))
+        return try LatentDecoder.read(reader, modelType: modelType, readRouter: readRouter)
     }
 
     /// The chosen weights are normalised *or* scaled, never both: what sets this family apart from V3.

@@ -6,14 +6,11 @@ enum Dots1: Family {
     static let modelTypes = ["dots1"]
 
     static func read(_ reader: ConfigurationReader, modelType: String) throws(CheckpointError) -> FamilyReading {
-        try reader.mustBe("attention_bias", .bool(false))
-        try reader.mustBe("sliding_window", .null)
         try reader.mustBe("moe_layer_freq", .integer(1))
-        // The window is off.
-        reader.ignore(["max_window_layers"])
         // The published model names the choice's method here; its scores are sigmoids.
         _ = try reader.name("scoring_func", accepted: ["noaux_tc", "sigmoid"])
         return try GroupedDecoder.read(
-            reader, modelType: modelType, headNorm: .perHead, readFeedForward: GLM4MoE.readFeedForward)
+            reader, modelType: modelType, .init(headNorm: .perHead, windows: .last),
+            readFeedForward: GLM4MoE.readFeedForward)
     }
 }

@@ -151,6 +151,8 @@ extension GGUFConfiguration {
     mutating func readGrouped(takesPartialRotation: Bool = false) throws(CheckpointError) {
         copy(["attention.head_count_kv": "num_key_value_heads"])
         let rotated = try keys.countIfPresent("rope.dimension_count", in: 2...1 << 13)
+        // Absent, the family's own configuration would mean a part.
+        if takesPartialRotation { set("partial_rotary_factor", .integer(1)) }
         guard let size = try keys.countIfPresent("attention.key_length", in: 2...1 << 13) ?? rotated else { return }
         set("head_dim", .integer(size), from: keys.path(of: "attention.key_length"))
         try keys.mustBe("attention.value_length", .integer(size))
@@ -161,6 +163,7 @@ extension GGUFConfiguration {
                 "rope.dimension_count", "this value isn't supported", expected: "\(size), a whole head",
                 found: .integer(rotated))
         }
+        members.removeAll { $0.name == "partial_rotary_factor" }
         set("partial_rotary_factor", .number(factor), from: keys.path(of: "rope.dimension_count"))
     }
 }

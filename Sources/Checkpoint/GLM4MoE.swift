@@ -5,11 +5,11 @@ enum GLM4MoE: Family {
     static let modelTypes = ["glm4_moe"]
 
     static func read(_ reader: ConfigurationReader, modelType: String) throws(CheckpointError) -> FamilyReading {
-        let hasBias = try reader.boolIfPresent("attention_bias") ?? false
         let norms = try reader.boolIfPresent("use_qk_norm") ?? false
         return try GroupedDecoder.read(
-            reader, modelType: modelType, hasBias: hasBias, headNorm: norms ? .perHead : .none,
-            takesPartialRotation: true, readFeedForward: readFeedForward)
+            reader, modelType: modelType,
+            .init(headNorm: norms ? .perHead : .none, biasReachesOutput: false, partialRotation: 0.5),
+            readFeedForward: readFeedForward)
     }
 
     static func readFeedForward(

@@ -7,24 +7,17 @@ enum GPTOSS: Family {
     static let modelTypes = ["gpt_oss"]
 
     static func read(_ reader: ConfigurationReader, modelType: String) throws(CheckpointError) -> FamilyReading {
-        try reader.mustBe("attention_bias", .bool(true))
         // Said again in rope_scaling and in num_experts_per_tok.
         reader.ignore(["initial_context_length", "experts_per_token"])
-        let windowLength = try reader.count("sliding_window", in: 1...1 << 28)
-        let layerTypes = reader.take("layer_types")
         // Absent, both have the values that the reference implementation gives them.
         let clamp = ModelConfiguration.Clamp(
             slope: Float(try reader.numberIfPresent("swiglu_alpha") ?? 1.702),
             limit: Float(try reader.numberIfPresent("swiglu_limit") ?? 7))
         var reading = try GroupedDecoder.read(
-            reader, modelType: modelType, hasBias: true, headNorm: .none, nameOfTensor: name, nameOfExpert: name,
-            readFeedForward: readFeedForward)
+            reader, modelType: modelType, .init(hasBiasByDefault: true, windows: .alternate), nameOfTensor: name,
+            nameOfExpert: name, readFeedForward: readFeedForward)
         if case .grouped(var attention) = reading.configuration.attention {
-            attention.hasOutputBias = true
             attention.hasSinks = true
-            attention.window = .init(
-                length: windowLength,
-                layers: try windowedLayers(layerTypes, layerCount: reading.configuration.layerCount, reader))
             reading.configuration.attention = .grouped(attention)
         }
         reading.configuration.activation = .clamped
@@ -34,22 +27,6 @@ enum GPTOSS: Family {
         reading.partOfTensor = { part(of: $0, experts) }
         reading.partOfExpert = { part(of: $0, $1, experts, hiddenSize: hidden, isTransposed: !isPacked) }
         return reading
-    }
-
-    /// Which layers have a window.
-    private static func windowedLayers(
-        _ value: JSONValue?, layerCount: Int, _ reader: ConfigurationReader
-    ) throws(CheckpointError) -> [Bool] {
-        let names = ["full_attention", "sliding_attention"]
-        // Absent, the layers take turns.
-        guard let value else { return (0..<layerCount).map { $0.isMultiple(of: 2) } }
-        let types = value.array?.compactMap(\.string) ?? []
-        guard types.count == layerCount, value.array?.count == layerCount, types.allSatisfy(names.contains) else {
-            throw reader.failure(
-                "layer_types", "this value isn't supported",
-                expected: "\(layerCount) times \(names.map { "\"\($0)\"" }.joined(separator: " or "))", found: value)
-        }
-        return types.map { $0 == names[1] }
     }
 
     /// The softmax is over the chosen experts' logits, which have a bias.

@@ -18,12 +18,28 @@ enum GroupedDecoder {
         }
     }
 
+    /// What sets the families' attention apart.
+    struct Traits {
+        var headNorm = ModelConfiguration.GroupedAttention.HeadNorm.none
+        /// What it means that `attention_bias` is absent.
+        var hasBiasByDefault = false
+        /// Whether the biases are the output's projection's too.
+        var biasReachesOutput = true
+        /// Where the configuration has no `rope_theta`; nil: it must.
+        var defaultTheta: Double?
+        /// The part of a head that is rotated where the configuration doesn't say; nil: always all of it.
+        var partialRotation: Double?
+        /// nil: there are none.
+        var windows: WindowReading.Layers?
+        var hasWindowsByDefault = true
+    }
+
     /// - Parameters:
+    ///   - traits: of the family's attention.
     ///   - readFeedForward: reads what follows the attention, for a number of layers.
     ///   - nameOfTensor, nameOfExpert: nil for the common names.
     static func read(
-        _ reader: ConfigurationReader, modelType: String, hasBias: Bool = false,
-        headNorm: ModelConfiguration.GroupedAttention.HeadNorm, takesPartialRotation: Bool = false,
+        _ reader: ConfigurationReader, modelType: String, _ traits: Traits,
         nameOfTensor: ((TensorKey, _ sharesEmbedding: Bool) -> String)? = nil,
         nameOfExpert: ((ExpertPart, ExpertKey) -> String)? = nil,
         readFeedForward: (ConfigurationReader, _ layerCount: Int) throws(CheckpointError) -> FeedForward
@@ -35,14 +51,13 @@ enum GroupedDecoder {
         let vocabularySize = try reader.count("vocab_size", in: 1...1 << 24)
         let hiddenSize = try reader.count("hidden_size", in: 1...1 << 20)
         let rotary = try RotaryReading(
-            reader, contextLength: contextLength, pairing: .halves, takesPartialFactor: takesPartialRotation)
-        let attention = try readAttention(
-            reader, hiddenSize: hiddenSize, rotary, hasBias: hasBias, headNorm: headNorm)
+            reader, contextLength: contextLength, pairing: .halves, defaultTheta: traits.defaultTheta,
+            partialFactor: traits.partialRotation)
+        var attention = try readAttention(reader, hiddenSize: hiddenSize, rotary, traits)
+        attention.window = try WindowReading.read(
+            reader, layerCount: layerCount, traits.windows, isOnByDefault: traits.hasWindowsByDefault)
         try reader.mustBe("hidden_act", .string("silu"))
         try reader.mustBe("mlp_bias", .bool(false))
-        // Positions beyond a window are seen like any others.
-        try reader.mustBe("use_sliding_window", .bool(false))
-        try readLayerTypes(reader, layerCount: layerCount)
         let sharesEmbedding = try reader.boolIfPresent("tie_word_embeddings") ?? false
         let predictionLayerCount = try reader.countIfPresent("num_nextn_predict_layers", in: 0...64) ?? 0
         let feedForward = try readFeedForward(reader, layerCount)
@@ -65,8 +80,7 @@ enum GroupedDecoder {
     }
 
     private static func readAttention(
-        _ reader: ConfigurationReader, hiddenSize: Int, _ rotary: RotaryReading, hasBias: Bool,
-        headNorm: ModelConfiguration.GroupedAttention.HeadNorm
+        _ reader: ConfigurationReader, hiddenSize: Int, _ rotary: RotaryReading, _ traits: Traits
     ) throws(CheckpointError) -> ModelConfiguration.GroupedAttention {
         let headCount = try reader.count("num_attention_heads", in: 1...1 << 12)
         let keyValueHeadCount = try reader.countIfPresent("num_key_value_heads", in: 1...headCount) ?? headCount
@@ -88,20 +102,13 @@ enum GroupedDecoder {
             throw reader.failure(
                 "head_dim", "the rotated part of a head can't be split into pairs", found: .integer(ropeHeadSize))
         }
-        return .init(
+        let hasBias = try reader.boolIfPresent("attention_bias") ?? traits.hasBiasByDefault
+        var attention = ModelConfiguration.GroupedAttention(
             headCount: headCount, keyValueHeadCount: keyValueHeadCount, headSize: headSize,
-            ropeHeadSize: ropeHeadSize, hasBias: hasBias, headNorm: headNorm,
-            softmaxScale: Float(rotary.softmaxFactor / Double(headSize).squareRoot()))
-    }
-
-    /// Newer configurations name each layer's attention; another than the full one isn't supported.
-    private static func readLayerTypes(_ reader: ConfigurationReader, layerCount: Int) throws(CheckpointError) {
-        guard let value = reader.take("layer_types") else { return }
-        let full = JSONValue.string("full_attention")
-        guard let types = value.array, types.count == layerCount, types.allSatisfy({ $0 == full }) else {
-            throw reader.failure(
-                "layer_types", "this value isn't supported", expected: "\(layerCount) times \(full)", found: value)
-        }
+            ropeHeadSize: ropeHeadSize, hasBias: hasBias, headNorm: traits.headNorm,
+            softmaxScale: Float(1 / Double(headSize).squareRoot()))
+        if hasBias, traits.biasReachesOutput { attention.hasOutputBias = true }
+        return attention
     }
 }
 

@@ -6,9 +6,12 @@ enum LatentDecoder {
     /// The reference builds the norms of the latents with their class's default, whatever `rms_norm_eps` is.
     static let latentNormEpsilon: Float = 1e-6
 
-    /// - Parameter readRouter: reads the router's keys; what differs between the families.
+    /// - Parameters:
+    ///   - readSparseLayers: which layers are sparse, for a number of them.
+    ///   - readRouter: reads the router's keys; what differs between the families.
     static func read(
         _ reader: ConfigurationReader, modelType: String,
+        readSparseLayers: (ConfigurationReader, _ layerCount: Int) throws(CheckpointError) -> [Bool] = sparseLayers,
         readRouter: (ConfigurationReader, _ expertCount: Int) throws(CheckpointError) -> Routing
     ) throws(CheckpointError) -> FamilyReading {
         reader.ignore(IgnoredKeys.all)
@@ -16,18 +19,17 @@ enum LatentDecoder {
         let layerCount = try reader.count("num_hidden_layers", in: 1...4096)
         let contextLength = try reader.count("max_position_embeddings", in: 1...1 << 30)
         let vocabularySize = try reader.count("vocab_size", in: 1...1 << 24)
-        let rotary = try RotaryReading(reader, contextLength: contextLength)
+        let isInterleaved = try reader.boolIfPresent("rope_interleave") ?? true
+        let rotary = try RotaryReading(
+            reader, contextLength: contextLength, pairing: isInterleaved ? .interleaved : .halves)
         let attention = try readAttention(reader, softmaxFactor: rotary.softmaxFactor)
-        // The other pairing and these extras occur in no released model.
-        try reader.mustBe("rope_interleave", .bool(true))
+        // These extras occur in no released model.
         try reader.mustBe("attention_bias", .bool(false))
         try reader.mustBe("mlp_bias", .bool(false))
         try reader.mustBe("hidden_act", .string("silu"))
         let sharesEmbedding = try reader.boolIfPresent("tie_word_embeddings") ?? false
         let predictionLayerCount = try reader.countIfPresent("num_nextn_predict_layers", in: 0...64) ?? 0
-        let denseLayerCount = try reader.count("first_k_dense_replace", in: 0...layerCount)
-        let sparseEvery = try reader.countIfPresent("moe_layer_freq", in: 1...4096) ?? 1
-        let sparseLayers = (0..<layerCount).map { $0 >= denseLayerCount && $0.isMultiple(of: sparseEvery) }
+        let sparseLayers = try readSparseLayers(reader, layerCount)
         let denseWidth = try reader.count("intermediate_size", in: 1...1 << 20)
         let experts = try readExperts(reader, readRouter)
         let configuration = ModelConfiguration(
@@ -44,6 +46,14 @@ enum LatentDecoder {
             nameOfTensor: { CommonNames.name(of: $0, sharesEmbedding: sharesEmbedding) },
             nameOfExpert: CommonNames.name(of:_:),
             skipped: CommonNames.skipped(sharesEmbedding: sharesEmbedding), predictionLayerCount: predictionLayerCount)
+    }
+
+    static func sparseLayers(
+        _ reader: ConfigurationReader, layerCount: Int
+    ) throws(CheckpointError) -> [Bool] {
+        let denseLayerCount = try reader.count("first_k_dense_replace", in: 0...layerCount)
+        let sparseEvery = try reader.countIfPresent("moe_layer_freq", in: 1...4096) ?? 1
+        return (0..<layerCount).map { $0 >= denseLayerCount && $0.isMultiple(of: sparseEvery) }
     }
 
     private static func readAttention(

@@ -6,9 +6,8 @@ enum Llama: Family {
     static let modelTypes = ["llama"]
 
     static func read(_ reader: ConfigurationReader, modelType: String) throws(CheckpointError) -> FamilyReading {
-        // The output's projection would have one too.
-        try reader.mustBe("attention_bias", .bool(false))
-        return try GroupedDecoder.read(reader, modelType: modelType, headNorm: .none) {
+        // Llama 2 was published before there was a key for theta.
+        try GroupedDecoder.read(reader, modelType: modelType, .init(defaultTheta: 10000)) {
             reader, layerCount throws(CheckpointError) in
             try .dense(reader, layerCount: layerCount)
         }

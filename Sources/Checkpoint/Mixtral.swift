@@ -7,11 +7,8 @@ enum Mixtral: Family {
 
     static func read(_ reader: ConfigurationReader, modelType: String) throws(CheckpointError) -> FamilyReading {
         try reader.mustBe("attention_bias", .bool(false))
-        if let window = reader.take("sliding_window") {
-            throw reader.failure("sliding_window", "this value isn't supported", expected: "null", found: window)
-        }
         return try GroupedDecoder.read(
-            reader, modelType: modelType, headNorm: .none, nameOfTensor: name, nameOfExpert: name,
+            reader, modelType: modelType, .init(windows: .all), nameOfTensor: name, nameOfExpert: name,
             readFeedForward: readFeedForward)
     }
 

@@ -6,12 +6,11 @@ enum OLMoE: Family {
     static let modelTypes = ["olmoe"]
 
     static func read(_ reader: ConfigurationReader, modelType: String) throws(CheckpointError) -> FamilyReading {
-        try reader.mustBe("attention_bias", .bool(false))
         if let limit = reader.take("clip_qkv") {
             throw reader.failure("clip_qkv", "this value isn't supported", expected: "null", found: limit)
         }
         return try GroupedDecoder.read(
-            reader, modelType: modelType, headNorm: .whole, readFeedForward: readFeedForward)
+            reader, modelType: modelType, .init(headNorm: .whole), readFeedForward: readFeedForward)
     }
 
     private static func readFeedForward(

@@ -6,11 +6,9 @@ enum Qwen3MoE: Family {
     static let modelTypes = ["qwen3_moe"]
 
     static func read(_ reader: ConfigurationReader, modelType: String) throws(CheckpointError) -> FamilyReading {
-        try reader.mustBe("attention_bias", .bool(false))
-        // The window is off.
-        reader.ignore(["sliding_window", "max_window_layers"])
-        return try GroupedDecoder.read(
-            reader, modelType: modelType, headNorm: .perHead, readFeedForward: readFeedForward)
+        try GroupedDecoder.read(
+            reader, modelType: modelType, .init(headNorm: .perHead, windows: .all, hasWindowsByDefault: false),
+            readFeedForward: readFeedForward)
     }
 
     private static func readFeedForward(

@@ -7,18 +7,21 @@ import JSON
 struct RotaryReading {
     private var rotary: ModelConfiguration.Rotary
     private var frequencies: FrequencyScaling?
-    /// m(factor, mscale_all_dim)², which multiplies the softmax scale; 1 without YaRN.
+    /// m(factor, mscale_all_dim)², by which latent attention multiplies the softmax scale; 1 without YaRN.
     var softmaxFactor: Double
     /// The part of a head that is rotated.
-    var partialFactor = 1.0
+    var partialFactor: Double
     private let takesPartialFactor: Bool
 
-    /// - Parameter takesPartialFactor: whether the family's heads may be rotated in part.
+    /// - Parameters:
+    ///   - defaultTheta: where the configuration has none; nil: it must.
+    ///   - partialFactor: the part of a head that is rotated where the configuration doesn't say; nil: always all of it.
     init(
-        _ reader: ConfigurationReader, contextLength: Int,
-        pairing: ModelConfiguration.Rotary.Pairing = .interleaved, takesPartialFactor: Bool = false
+        _ reader: ConfigurationReader, contextLength: Int, pairing: ModelConfiguration.Rotary.Pairing,
+        defaultTheta: Double? = nil, partialFactor: Double? = nil
     ) throws(CheckpointError) {
-        self.takesPartialFactor = takesPartialFactor
+        takesPartialFactor = partialFactor != nil
+        self.partialFactor = partialFactor ?? 1
         if reader.has("rope_parameters"), reader.has("rope_scaling") {
             throw reader.failure("rope_scaling", "given together with rope_parameters", expected: "one of the two")
         }
@@ -31,11 +34,13 @@ struct RotaryReading {
             throw reader.failure(
                 "rope_theta", "two values that differ", expected: "\(innerTheta)", found: .number(outerTheta))
         }
-        guard let theta = innerTheta ?? outerTheta else { throw reader.failure("rope_theta", "this key is missing") }
+        guard let theta = innerTheta ?? outerTheta ?? defaultTheta else {
+            throw reader.failure("rope_theta", "this key is missing")
+        }
         rotary = .init(theta: theta, pairing: pairing, yarn: nil)
         softmaxFactor = 1
         if takesPartialFactor, let factor = try reader.numberIfPresent("partial_rotary_factor", atMost: 1) {
-            partialFactor = factor
+            self.partialFactor = factor
         }
         if let scaling { try readScaling(scaling, contextLength: contextLength) }
     }
@@ -74,16 +79,21 @@ struct RotaryReading {
 
     private mutating func readYaRN(_ scaling: ConfigurationReader, contextLength: Int) throws(CheckpointError) {
         let factor = try scaling.number("factor")
-        // Absent, these four have the values that the reference implementation gives them.
+        // Absent, all of these have the values that the reference implementation gives them.
         let betaFast = try scaling.numberIfPresent("beta_fast") ?? 32
         let betaSlow = try scaling.numberIfPresent("beta_slow") ?? 1
-        let scale = try scaling.numberIfPresent("mscale", orZero: true) ?? 1
+        let scale = try scaling.numberIfPresent("mscale", orZero: true) ?? 0
         let scaleOfAll = try scaling.numberIfPresent("mscale_all_dim", orZero: true) ?? 0
         let attentionFactor = try scaling.numberIfPresent("attention_factor")
-        let original = try scaling.count("original_max_position_embeddings", in: 1...1 << 30)
+        let original =
+            try scaling.countIfPresent("original_max_position_embeddings", in: 1...1 << 30) ?? contextLength
+        // One of the two alone changes nothing here.
+        let magnitude =
+            scale == 0 || scaleOfAll == 0
+            ? Self.magnitude(factor, 1) : Self.magnitude(factor, scale) / Self.magnitude(factor, scaleOfAll)
         rotary.yarn = .init(
             factor: factor, originalContextLength: original, betaFast: betaFast, betaSlow: betaSlow,
-            magnitude: attentionFactor ?? Self.magnitude(factor, scale) / Self.magnitude(factor, scaleOfAll))
+            magnitude: attentionFactor ?? magnitude)
         if try scaling.boolIfPresent("truncate") == false { rotary.yarn?.hasExactRamp = true }
         let softmaxMagnitude = Self.magnitude(factor, scaleOfAll)
         softmaxFactor = softmaxMagnitude * softmaxMagnitude

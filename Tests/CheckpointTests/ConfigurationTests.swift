@@ -81,6 +81,16 @@ struct ConfigurationTests {
         #expect(router?.normalizesWeights == true && router?.weightScale == 1)
     }
 
+    /// V2 knows no other pairs than those of neighbours.
+    @Test func pairsOfTheRotation() throws {
+        let key = #""vocab_size": 129280"#
+        let halves = publishedV3.replacing(key, with: key + #", "rope_interleave": false"#)
+        #expect(try Checkpoint.configuration(json: [UInt8](halves.utf8)).rotary?.pairing == .halves)
+        var edited = try EditedCheckpoint("deepseek-v2-lite")
+        edited.replace(#""use_cache": true"#, with: #""rope_interleave": false"#)
+        #expect(try edited.failure()?.key == "rope_interleave")
+    }
+
     @Test(arguments: [
         ("\"group_limited_greedy\"", "\"noaux_tc\"", "topk_method"),
         ("\"topk_method\": \"group_limited_greedy\",", "", "topk_method"),
@@ -145,7 +155,6 @@ struct ConfigurationTests {
         ("\"type\": \"yarn\"", "\"type\": \"yarn\", \"long_factor\": 2", "rope_scaling.long_factor"),
         ("\"factor\": 40,", "", "rope_scaling.factor"),
         ("\"factor\": 40,", "\"factor\": \"40\",", "rope_scaling.factor"),
-        ("\"vocab_size\": 129280", "\"vocab_size\": 129280, \"rope_interleave\": false", "rope_interleave"),
         ("\"vocab_size\": 129280", "\"vocab_size\": 129280, \"logit_soft_cap\": 30.0", "logit_soft_cap"),
         ("\"vocab_size\": 129280", "\"vocab_size\": 1e30", "vocab_size"),
         ("\"vocab_size\": 129280", "\"vocab_size\": 0", "vocab_size"),

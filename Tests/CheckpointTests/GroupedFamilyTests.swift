@@ -96,9 +96,83 @@ import Testing
         #expect(glm.experts?.router.scoring == .sigmoid && glm.experts?.sharedIntermediateSize == 32)
     }
 
+    struct Windows: Sendable {
+        var name: String
+        var changes: [(String, String)]
+        /// Of the layers with a window.
+        var layers: [Int]
+    }
+
+    private static let switchOn = (#""use_sliding_window": false"#, #""use_sliding_window": true"#)
+    private static let length = (#""sliding_window": null"#, #""sliding_window": 64"#)
+    private static let noTypes = (#"(?s)"layer_types": \[[^\]]*\],"#, "")
+
     @Test(arguments: [
-        ("qwen3-moe", #""attention_bias": false"#, #""attention_bias": true"#),
-        ("qwen3-moe", #""use_sliding_window": false"#, #""use_sliding_window": true"#),
+        Windows(name: "mixtral", changes: [], layers: []),
+        Windows(name: "mixtral", changes: [length], layers: [0, 1, 2]),
+        Windows(name: "qwen3-moe", changes: [length], layers: []),
+        Windows(name: "qwen3-moe", changes: [switchOn], layers: []),
+        Windows(name: "qwen3-moe", changes: [switchOn, length], layers: [0, 1, 2]),
+        // The names of the layers' attention say what the numbers say otherwise.
+        Windows(name: "qwen3", changes: [switchOn, length, (": 28", ": 1")], layers: []),
+        Windows(name: "qwen3", changes: [switchOn, length, (": 28", ": 1"), noTypes], layers: [1, 2]),
+        Windows(name: "dots1", changes: [length], layers: []),
+        Windows(name: "dots1", changes: [length, noTypes], layers: []),
+        Windows(name: "dots1", changes: [length, noTypes, (": 62", ": 2")], layers: [2]),
+        Windows(name: "gpt-oss", changes: [("16,\n  \"swi", "64,\n  \"swi"), noTypes], layers: [0, 2]),
+    ])
+    func layersHaveWindows(_ windows: Windows) throws {
+        var text = try json(windows.name)
+        for (old, new) in windows.changes {
+            let changed = try text.replacing(Regex(old), with: new)
+            try #require(changed != text, "\(old)")
+            text = changed
+        }
+        guard case .grouped(let attention) = try configuration(text).attention else { throw CancellationError() }
+        #expect(attention.window?.length ?? 64 == 64)
+        let layers = attention.window?.layers ?? []
+        #expect(layers.indices.filter { layers[$0] } == windows.layers)
+    }
+
+    /// In every family but GLM's the output's projection has a bias with the others.
+    @Test(arguments: ["llama", "qwen3", "qwen3-moe", "olmoe", "dots1", "deepseek-v1", "gpt-oss", "glm4-moe"])
+    func attentionMayHaveBiases(name: String) throws {
+        for value in [false, true] {
+            let text = try json(name).replacing(
+                try Regex(#""attention_bias": (true|false)"#), with: #""attention_bias": \#(value)"#)
+            guard case .grouped(let attention) = try configuration(text).attention else { throw CancellationError() }
+            #expect(attention.hasBias == value)
+            #expect((attention.hasOutputBias == true) == (value && name != "glm4-moe"))
+        }
+    }
+
+    /// mscale_all_dim is latent attention's; here cosine and sine get their share of it, and the softmax doesn't.
+    @Test(arguments: [
+        (#""mscale": 0.7, "mscale_all_dim": 0.9"#, 1.097_041 / 1.124_767), (#""mscale": 0.7"#, 1.138_629),
+        (#""mscale_all_dim": 0.9"#, 1.138_629), (#""attention_factor": 1.3"#, 1.3),
+    ])
+    func magnitudesOfYaRN(keys: String, magnitude: Double) throws {
+        let scaling = #""rope_type": "yarn", "factor": 4, \#(keys)"#
+        let model = try configuration(json("qwen3-moe").replacing(#""rope_type": "default""#, with: scaling))
+        #expect(abs((model.rotary?.yarn?.magnitude ?? 0) - magnitude) < 1e-6)
+        #expect(model.rotary?.yarn?.originalContextLength == 512, "the context's length, where there is no other")
+        guard case .grouped(let attention) = model.attention else { throw CancellationError() }
+        #expect(attention.softmaxScale == 0.25)
+    }
+
+    /// What the reference implementations take for keys that published configurations lack.
+    @Test func absentKeys() throws {
+        let llama = try json("llama").replacing(#""rope_theta": 10000.0,"#, with: "")
+        #expect(try configuration(llama).rotary?.theta == 10000)
+        let glm = try json("glm4-moe").replacing(#""partial_rotary_factor": 0.5,"#, with: "")
+        guard case .grouped(let attention) = try configuration(glm).attention else { throw CancellationError() }
+        #expect(attention.ropeHeadSize == 8)
+        let lite = try json("glm4-moe-lite").replacing(#""first_k_dense_replace": 1,"#, with: "")
+            .replacing(#""dense",\#n    "sparse""#, with: #""sparse",\#n    "dense""#)
+        #expect(try configuration(lite).sparseLayers == [true, false, true])
+    }
+
+    @Test(arguments: [
         ("qwen3-moe", #""num_key_value_heads": 2"#, #""num_key_value_heads": 3"#),
         ("qwen3-moe", #""num_experts_per_tok": 4"#, #""num_experts_per_tok": 17"#),
         ("qwen3-moe", #""mlp_only_layers": []"#, #""mlp_only_layers": [3]"#),
@@ -106,11 +180,12 @@ import Testing
         ("qwen3-moe", #""hidden_act": "silu""#, #""hidden_act": "gelu""#),
         ("qwen3-moe", #""rope_type": "default""#, #""rope_type": "default", "partial_rotary_factor": 0.5"#),
         ("olmoe", #""clip_qkv": null"#, #""clip_qkv": 8"#),
-        ("mixtral", #""sliding_window": null"#, #""sliding_window": 4096"#),
+        ("mixtral", #""sliding_window": null"#, #""sliding_window": 0"#),
+        ("mixtral", #""sliding_window": null"#, #""attention_bias": true"#),
+        ("olmoe", #""clip_qkv": null"#, #""clip_qkv": null, "sliding_window": 16"#),
         ("qwen3", #""layer_types": ["#, #""layer_types": ["sliding_attention","#),
+        ("qwen3", #""layer_types": [\#n    "full"#, #""layer_types": [\#n    "sliding"#),
         ("llama", #""mlp_bias": false"#, #""mlp_bias": true"#),
-        ("dots1", #""sliding_window": null"#, #""sliding_window": 64"#),
-        ("gpt-oss", #""attention_bias": true"#, #""attention_bias": false"#),
         ("gpt-oss", #"    "sliding_attention",\#n    "full_attention"\#n"#, #"    "sliding_attention"\#n"#),
         ("gpt-oss", #""sliding_window": 16"#, #""sliding_window": null"#),
         ("glm4-moe-lite", #""sparse",\#n    "sparse""#, #""sparse",\#n    "dense""#),
