@@ -65,7 +65,7 @@ struct Inspection: Encodable {
         for record in reader.tensors.values {
             residentByteCount += record.byteCount
             byteCountPerToken +=
-                record.key.role == .tokenEmbedding ? record.shape.strideByteCount : record.byteCount
+                record.key.role.isEmbedding ? record.shape.strideByteCount : record.byteCount
         }
         for record in experts {
             expertByteCount += record.byteCount

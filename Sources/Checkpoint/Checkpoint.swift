@@ -41,6 +41,7 @@ package struct Checkpoint: Sendable {
         let text = try TextReading(directory: directory, vocabularySize: reading.configuration.vocabularySize)
         let weights = try WeightFiles(directory: directory)
         let notes = try reading.addPrediction(weights, isTaken: takesPrediction)
+        try reading.findEmbeddings(weights)
         let map = try TensorMap(reading, weights)
 
         var configuration = reading.configuration

@@ -46,7 +46,7 @@ enum CommonNames {
         case .predictionEmbedding: prefix + "embed_tokens.weight"
         case .predictionHead: prefix + "shared_head.head.weight"
         case .encoderNorm, .encoderPositionBias, .positionBias, .crossNorm, .crossQuery, .crossKey, .crossValue,
-            .crossOutput:
+            .crossOutput, .encoderEmbedding:
             // No decoder has these.
             key.description
         }

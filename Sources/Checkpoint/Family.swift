@@ -22,6 +22,8 @@ struct FamilyReading {
     var prefixOfLayer: (Int) -> String = CommonNames.prefix(ofLayer:)
     /// Tensors that may be there and aren't wanted.
     var skipped: [SkippedSource]
+    /// Whether an encoder-decoder's embeddings are one, whatever the files have.
+    var hasOneEmbedding = true
     /// Layers behind the last one that predict more than one token at once, as the configuration has it.
     var predictionLayerCount = 0
     /// Which part of the tensor of that name a resident tensor is; nil: all of it.

@@ -36,7 +36,7 @@ enum SwitchTransformers: Family {
             nameOfExpert: { part, key in
                 prefix(key.layer, encoderCount, .feedForward)
                     + "mlp.experts.expert_\(key.expert).\(part == .down ? "wo" : "wi").weight"
-            }, skipped: copies(isTied: isTied))
+            }, skipped: copies(isTied: isTied), hasOneEmbedding: isTied)
     }
 
     /// Distances have no end, and so no input is too long in itself; this is sixteen times what the models were trained with.
@@ -115,11 +115,12 @@ enum SwitchTransformers: Family {
         guard let layer = key.layer else {
             return switch key.role {
             case .outputNorm: "decoder.final_layer_norm.weight"
-            case .outputHead: isTied ? "shared.weight" : "lm_head.weight"
+            case .outputHead: isTied ? sharedEmbedding : "lm_head.weight"
             case .encoderNorm: "encoder.final_layer_norm.weight"
             case .encoderPositionBias: "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
+            case .encoderEmbedding: encoderEmbedding
             case .positionBias: "decoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
-            default: "shared.weight"
+            default: sharedEmbedding
             }
         }
         let (part, name): (Part, String) =
@@ -142,10 +143,13 @@ enum SwitchTransformers: Family {
         return prefix(layer, encoderCount, part) + name + ".weight"
     }
 
+    static let encoderEmbedding = "encoder.embed_tokens.weight"
+    static let decoderEmbedding = "decoder.embed_tokens.weight"
+    static let sharedEmbedding = "shared.weight"
+
     /// The one embedding under its other names, and a bias that attention to the encoder's states doesn't have.
     private static func copies(isTied: Bool) -> [SkippedSource] {
-        let embedding =
-            ["encoder.embed_tokens.weight", "decoder.embed_tokens.weight"] + (isTied ? ["lm_head.weight"] : [])
+        let embedding = [encoderEmbedding, decoderEmbedding] + (isTied ? ["lm_head.weight"] : [])
         return embedding.map { SkippedSource(prefix: $0, reason: "copies of the embedding") }
             + [
                 SkippedSource(

@@ -3,7 +3,7 @@ package enum ContainerFormat {
     /// Not text, not UTF-8, and broken by any conversion of line ends.
     static let magic: [UInt8] = [0x89, 0x4D, 0x4F, 0x45, 0x0D, 0x0A, 0x1A, 0x0A]
     package static let majorVersion: UInt16 = 1
-    package static let minorVersion: UInt16 = 4
+    package static let minorVersion: UInt16 = 5
 
     package static let superblockByteCount = 4096
     package static let tensorAlignment = 64

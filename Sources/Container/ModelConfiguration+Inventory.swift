@@ -39,12 +39,14 @@ extension ModelConfiguration {
     }
 
     private var encoderTensors: [TensorRequirement] {
-        guard case .relative(let attention) = attention, encoder != nil else { return [] }
-        return [
+        guard case .relative(let attention) = attention, let encoder else { return [] }
+        let own: [TensorRequirement] = [
             .vector(.encoderNorm, nil, hiddenSize),
             .matrix(.encoderPositionBias, nil, attention.bucketCount, attention.headCount),
             .matrix(.positionBias, nil, attention.bucketCount, attention.headCount),
         ]
+        guard encoder.hasOwnEmbedding == true else { return own }
+        return own + [.matrix(.encoderEmbedding, nil, vocabularySize, hiddenSize)]
     }
 
     /// The layers of the forward pass, and behind them those that predict.

@@ -112,6 +112,8 @@ package struct ModelConfiguration: Codable, Sendable, Equatable {
         package var startToken: Int
         /// Multiplies the normed states before the output head.
         package var outputScale: Float
+        /// Whether it embeds tokens by a matrix that isn't the decoder's; nil: no.
+        package var hasOwnEmbedding: Bool?
 
         package init(layerCount: Int, startToken: Int, outputScale: Float) {
             self.layerCount = layerCount

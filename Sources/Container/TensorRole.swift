@@ -15,6 +15,8 @@ package enum TensorRole: UInt16, Sendable, CaseIterable {
     /// relative_attention_bias [buckets, heads], row-major, f32.
     case encoderPositionBias = 5
     case positionBias = 6
+    /// [vocabulary, hidden], row-major: the encoder's, where it isn't the decoder's.
+    case encoderEmbedding = 7
 
     // One a layer: attention.
     /// [hidden]
@@ -110,7 +112,9 @@ package enum TensorRole: UInt16, Sendable, CaseIterable {
     }
 
     /// Whether its rows are looked up.
-    package var isEmbedding: Bool { self == .tokenEmbedding || self == .predictionEmbedding }
+    package var isEmbedding: Bool {
+        self == .tokenEmbedding || self == .encoderEmbedding || self == .predictionEmbedding
+    }
 
     package var name: String {
         switch self {
@@ -156,6 +160,7 @@ package enum TensorRole: UInt16, Sendable, CaseIterable {
         case .predictionHead: "prediction.head"
         case .encoderNorm: "encoder.norm"
         case .encoderPositionBias: "encoder.position_bias"
+        case .encoderEmbedding: "encoder.embedding"
         case .positionBias: "position_bias"
         case .crossNorm: "cross_attention.norm"
         case .crossQuery: "cross_attention.query"

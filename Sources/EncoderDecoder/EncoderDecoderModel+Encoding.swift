@@ -77,7 +77,7 @@ extension EncoderDecoderModel {
     private func embed(_ tokens: ArraySlice<Int32>) {
         for (row, token) in tokens.enumerated() {
             unsafe model.kernels.dequantizeRow(
-                model.weights.embedding, row: Int(token), into: input.states + row * hiddenSize)
+                tensors.embedding, row: Int(token), into: input.states + row * hiddenSize)
         }
     }
 

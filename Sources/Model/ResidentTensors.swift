@@ -45,6 +45,8 @@ import Synchronization
         package let positionBias: UnsafePointer<Float>
         /// The decoder's.
         package let decoderPositionBias: UnsafePointer<Float>
+        /// The decoder's where there is no other.
+        package let embedding: Matrix
     }
 
     @safe struct LatentAttention {
@@ -146,7 +148,7 @@ import Synchronization
             layers.append(try places.layer(index, configuration))
         }
         self.layers = layers
-        encoder = configuration.encoder == nil ? nil : try places.encoder()
+        encoder = try configuration.encoder.map { shape throws(ModelError) in try places.encoder(shape) }
     }
 
     private static func read(
@@ -193,10 +195,11 @@ import Synchronization
                 feedForward: feedForward(index, configuration), cross: cross(index, configuration))
         }
 
-        func encoder() throws(ModelError) -> Encoder {
+        func encoder(_ shape: ModelConfiguration.Encoder) throws(ModelError) -> Encoder {
             try unsafe Encoder(
                 norm: vector(.encoderNorm, nil), positionBias: vector(.encoderPositionBias, nil),
-                decoderPositionBias: vector(.positionBias, nil))
+                decoderPositionBias: vector(.positionBias, nil),
+                embedding: matrix(shape.hasOwnEmbedding == true ? .encoderEmbedding : .tokenEmbedding, nil))
         }
 
         private func cross(_ index: Int, _ configuration: ModelConfiguration) throws(ModelError) -> CrossAttention? {

@@ -44,7 +44,7 @@ extension EncodingOptions {
         case .tensor(let tensor, let shape, _, _):
             let key = tensor.requirement.key
             // Rows of the embedding are looked up: it has no inputs.
-            guard shape.format.isQuantized, !tensor.matrix.isTakenOver(as: shape.format), key.role != .tokenEmbedding
+            guard shape.format.isQuantized, !tensor.matrix.isTakenOver(as: shape.format), !key.role.isEmbedding
             else { return [] }
             return obstacle(key, columns: shape.columns).map { [Uncompensated(name: "\(key)", reason: $0)] } ?? []
         case .expert(let expert, let layout, _):

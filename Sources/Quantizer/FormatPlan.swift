@@ -158,7 +158,7 @@ package struct FormatPlan: Sendable {
         var total = 0
         for tensor in configuration.residentTensors {
             let shape = shape(of: tensor)
-            total += tensor.key.role == .tokenEmbedding ? shape.strideByteCount : shape.byteCount
+            total += tensor.key.role.isEmbedding ? shape.strideByteCount : shape.byteCount
         }
         guard let experts = configuration.experts else { return total }
         return expertKeys.reduce(0) { sum, key in

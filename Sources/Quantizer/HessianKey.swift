@@ -23,7 +23,8 @@ package enum HessianKey: Hashable, Sendable, CustomStringConvertible {
         case .attentionOutput, .denseDown, .sharedDown: role = key.role
         case .denseGate, .denseUp, .sharedGate, .sharedUp, .router: role = .feedForwardNorm
         case .outputHead: role = .outputNorm
-        case .tokenEmbedding, .outputNorm, .attentionNorm, .queryLatentNorm, .keyValueLatentNorm, .feedForwardNorm,
+        case .tokenEmbedding, .encoderEmbedding, .outputNorm, .attentionNorm, .queryLatentNorm, .keyValueLatentNorm,
+            .feedForwardNorm,
             .routerBias, .queryBias, .keyBias, .valueBias, .queryNorm, .keyNorm, .attentionOutputBias, .sinks,
             .routerLogitBias, .expertGateBias, .expertUpBias, .expertDownBias,
             .predictionEmbeddingNorm, .predictionHiddenNorm, .predictionProjection, .predictionOutputNorm,

@@ -6,7 +6,7 @@ extension ImportanceMatrix {
     /// rows are looked up.
     package static func inputs(of model: ModelConfiguration) -> [Key: (columns: Int, rows: Int)] {
         var inputs: [Key: (columns: Int, rows: Int)] = [:]
-        for tensor in model.residentTensors where !tensor.mustBeF32 && tensor.key.role != .tokenEmbedding {
+        for tensor in model.residentTensors where !tensor.mustBeF32 && !tensor.key.role.isEmbedding {
             inputs[.tensor(tensor.key)] = (tensor.columns, 1)
         }
         guard let experts = model.experts else { return inputs }

@@ -42,8 +42,8 @@ package enum WeightKind: String, Sendable, CaseIterable {
             .predictionHiddenNorm, .predictionOutputNorm, .encoderNorm,
             .encoderPositionBias, .positionBias, .crossNorm:
             return nil
-        // Recipes weigh what a token reads, and it reads none of these.
-        case .predictionProjection, .predictionEmbedding, .predictionHead: return nil
+        // Recipes weigh what a token reads, and it reads none of these, or a row once.
+        case .encoderEmbedding, .predictionProjection, .predictionEmbedding, .predictionHead: return nil
         }
     }
 

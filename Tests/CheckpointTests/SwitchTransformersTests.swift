@@ -65,6 +65,32 @@ import Testing
             try edited.open().tensors.first { $0.requirement.key.role == .outputHead }?.matrix.name == "lm_head.weight")
     }
 
+    /// Without ties the encoder and the decoder may have embeddings of their own, or copies of the shared one.
+    @Test(arguments: [("", ""), ("encoder", "encoder"), ("decoder", "shared"), ("encoder, decoder", "encoder")])
+    func embeddingsOfTheirOwn(changed: String, encoding: String) throws {
+        var edited = try EditedCheckpoint("switch")
+        edited.replace(#""tie_word_embeddings": true"#, with: #""tie_word_embeddings": false"#)
+        let shared = try #require(edited.tensors["shared.weight"])
+        for (place, name) in ["encoder", "decoder"].enumerated() {
+            var copy = shared
+            if changed.contains(name) { copy.bytes[4 * place] ^= 1 }
+            edited.tensors["\(name).embed_tokens.weight"] = copy
+        }
+        edited.tensors["lm_head.weight"] = shared
+        let checkpoint = try edited.open()
+        func name(_ role: TensorRole) -> String? {
+            checkpoint.tensors.first { $0.requirement.key.role == role }?.matrix.name
+        }
+        #expect((checkpoint.configuration.encoder?.hasOwnEmbedding == true) == !changed.isEmpty)
+        let own = ["encoder": "encoder.embed_tokens.weight", "shared": "shared.weight"]
+        #expect(name(.encoderEmbedding) == own[encoding])
+        #expect(
+            name(.tokenEmbedding) == (changed.contains("decoder") ? "decoder.embed_tokens.weight" : "shared.weight"))
+        #expect(
+            checkpoint.skipped.reduce(0) { $0 + $1.tensorCount } == 2 - (changed.contains("encoder") ? 1 : 0)
+                - (changed.contains("decoder") ? 1 : 0) + (changed.contains(",") ? 1 : 0))
+    }
+
     @Test func copiesOfTheEmbeddingAreLeftOut() throws {
         var edited = try EditedCheckpoint("switch")
         for name in ["encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "lm_head.weight"] {

@@ -1,6 +1,8 @@
+import Checkpoint
 import Compute
 import Container
 import EncoderDecoder
+import FoundationEssentials
 import Model
 import Quantizer
 import TestSupport
@@ -17,6 +19,46 @@ struct GoldenTests {
         #expect(trace.greedyTokens == golden.greedyTokens)
         // Of the encoder's 40 tokens and the decoder's 24, each in two sparse layers.
         #expect(trace.droppedCount == 36)
+    }
+
+    /// Rows in another order for the encoder, and tokens to match: the same model. Its head isn't scaled, by an eighth.
+    @Test func anEncoderMayHaveItsOwnEmbedding() throws {
+        let golden = try SwitchModel.Golden()
+        let tied = try EncoderDecoderTrace(golden.request, model: SwitchModel.load())
+        let model = try SwitchModel.load(Self.reversedContainer())
+        var request = golden.request
+        request.inputTokens = request.inputTokens.map { 255 - $0 }
+        let trace = try EncoderDecoderTrace(request, model: model)
+        #expect(trace.encoderStates.map(\.bitPattern) == tied.encoderStates.map(\.bitPattern))
+        #expect(trace.logits.map(\.bitPattern) == tied.logits.map { ($0 * 8).bitPattern })
+    }
+
+    /// The checkpoint without ties: the encoder's embedding has its rows from the last to the first.
+    private static func reversedContainer() throws -> ContainerReader {
+        let directory = try TemporaryDirectory()
+        let text = String(
+            decoding: try Data(contentsOf: URL(filePath: "\(SwitchModel.directory)/config.json")), as: UTF8.self)
+        let untied = text.replacing(#""tie_word_embeddings": true"#, with: #""tie_word_embeddings": false"#)
+        try Data(untied.utf8).write(to: URL(filePath: "\(directory.path)/config.json"))
+        let file = try SafetensorsFile(path: "\(SwitchModel.directory)/model.safetensors")
+        var writer = SafetensorsWriter()
+        for tensor in file.header.tensors {
+            let bytes = try file.file.bytes(tensor.offset..<tensor.offset + tensor.byteCount)
+            writer.add(tensor.name, tensor.element, shape: tensor.shape, bytes: bytes)
+            guard tensor.name == "shared.weight" else { continue }
+            writer.add("lm_head.weight", tensor.element, shape: tensor.shape, bytes: bytes)
+            let row = tensor.byteCount / tensor.shape[0]
+            let reversed = (0..<tensor.shape[0]).reversed().flatMap { bytes[$0 * row..<($0 + 1) * row] }
+            writer.add("encoder.embed_tokens.weight", tensor.element, shape: tensor.shape, bytes: reversed)
+        }
+        try writer.write(to: "\(directory.path)/model.safetensors")
+        let source = try Checkpoint(directory: directory.path)
+        let path = "\(directory.path)/switch.moe"
+        let conversion = Conversion(
+            source, plan: FormatPlan(source.configuration, type: .f32, isPure: false), packing: .never, threadCount: 1,
+            progress: ConversionProgress(totalByteCount: Conversion.sourceByteCount(of: source), hashByteCount: 0))
+        _ = try conversion.run(into: ContainerWriter(path: path, replacing: false), tool: "tests")
+        return try ContainerReader(path: path)
     }
 
     /// Every instruction set, thread count, memory budget and chunk gives the same bits.

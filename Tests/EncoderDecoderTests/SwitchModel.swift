@@ -64,7 +64,16 @@ enum SwitchModel {
         expertSlots: Int? = nil, cacheFormat: CacheFormat = .f32, planes: PlaneChoice? = nil, threads: Int = 2,
         kernels: Kernels = .best, willRead: ReadObserver? = nil
     ) throws -> EncoderDecoderModel {
-        let container = try container(type)
+        try load(
+            container(type), context: context, chunk: chunk, sequences: sequences, expertSlots: expertSlots,
+            cacheFormat: cacheFormat, planes: planes, threads: threads, kernels: kernels, willRead: willRead)
+    }
+
+    static func load(
+        _ container: ContainerReader, context: Int = 128, chunk: Int = 256, sequences: Int? = nil,
+        expertSlots: Int? = nil, cacheFormat: CacheFormat = .f32, planes: PlaneChoice? = nil, threads: Int = 2,
+        kernels: Kernels = .best, willRead: ReadObserver? = nil
+    ) throws -> EncoderDecoderModel {
         let plan = try MemoryPlan(
             container: container,
             options: MemoryPlan.Options(
