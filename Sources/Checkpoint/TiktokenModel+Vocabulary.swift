@@ -1,4 +1,5 @@
 package import JSON
+import TokenText
 
 extension TiktokenModel {
     /// The name in `tokenizer_config.json` of the class that comes with Moonlight and Kimi-K2 as a program. What it does
@@ -25,7 +26,7 @@ extension TiktokenModel {
         }
         let named = try specialTokens(config, path: configPath)
         var vocabulary = GGUFVocabulary(
-            kind: .bytePair, preTokenizer: "kimi-k2", tokens: tokens.map(Self.text),
+            kind: .bytePair, preTokenizer: "kimi-k2", tokens: tokens.map(ByteAlphabet.text(of:)),
             types: tokens.map { _ in GGUFVocabulary.TokenType.normal.rawValue }, path: path)
         for id in reservedIDs.prefix(vocabularySize - tokens.count) {
             let token = named[id] ?? SpecialToken(name: "<|reserved_token_\(id)|>", isSpecial: true)

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import TokenText
 
 /// `tiktoken.model`, the vocabulary of checkpoints without a `tokenizer.json`: on each line a token's bytes in base64 and,
 /// after a space, its rank, which is its id. Any two tokens merge that are together a third, the one of the lowest rank
@@ -70,7 +71,7 @@ package struct TiktokenModel: Sendable {
     /// others, of which the ones of the lowest left and then of the lowest right rank come first, as the reference
     /// converter writes them.
     func merges() throws(CheckpointError) -> [String] {
-        let texts = tokens.map(Self.text)
+        let texts = tokens.map(ByteAlphabet.text(of:))
         var merges: [String] = []
         var byteCount = 0
         for token in tokens {
@@ -92,23 +93,6 @@ package struct TiktokenModel: Sendable {
         }
         return merges
     }
-
-    static func text(_ token: [UInt8]) -> String {
-        var text = ""
-        for byte in token { text.unicodeScalars.append(alphabet[Int(byte)]) }
-        return text
-    }
-
-    /// GPT-2's alphabet: printable bytes stand for themselves, the others, in ascending order, are U+0100, U+0101, ….
-    private static let alphabet: [Unicode.Scalar] = {
-        let printable = [33...126, 161...172, 174...255] as [ClosedRange<UInt8>]
-        let others = (UInt8.min ... .max).filter { byte in !printable.contains { $0.contains(byte) } }
-        var alphabet = (UInt8.min ... .max).map { Unicode.Scalar($0) }
-        for (place, byte) in others.enumerated() {
-            alphabet[Int(byte)] = Unicode.Scalar(UInt16(0x100 + place)) ?? alphabet[Int(byte)]
-        }
-        return alphabet
-    }()
 
     private static func failure(
         _ path: String, _ offset: Int?, _ message: String, expected: String? = nil, found: String

@@ -1,4 +1,5 @@
 import JSON
+import TokenText
 
 /// From what the file says of its model to what encodes pieces.
 extension TokenizerFile {

@@ -1,3 +1,5 @@
+import TokenText
+
 /// The tokens' bytes, by id, and the way back.
 struct Vocabulary: Sendable {
     /// An id is an index into arrays, so a file may not name one far beyond what vocabularies have.

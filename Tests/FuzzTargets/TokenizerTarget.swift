@@ -1,5 +1,6 @@
 import FoundationEssentials
 import TestSupport
+import TokenText
 import Tokenizer
 
 /// Every tokenizer that is read must encode texts to ids of its own, and decode them.
@@ -15,15 +16,7 @@ struct TokenizerTarget: FuzzTarget {
     ]
 
     init() {
-        // GPT-2's alphabet: printable bytes stand for themselves, the others follow from U+0100 on.
-        let plain = Set((33...126).map { $0 } + (161...172).map { $0 } + (174...255).map { $0 })
-        var next: UInt32 = 256
-        let alphabet = (0..<256).map { (byte: Int) -> String in
-            var scalar = UInt32(byte)
-            if !plain.contains(byte) { (scalar, next) = (next, next + 1) }
-            let text = Unicode.Scalar(scalar).map { String(Character($0)) } ?? ""
-            return text == "\"" || text == "\\" ? "\\" + text : text
-        }
+        let alphabet = ByteAlphabet.scalars.map { ["\"", "\\"].contains($0) ? "\\\($0)" : "\($0)" }
         let tokens = alphabet + ["he", "hel", "lo", "Ġw"]
         let vocabulary = tokens.enumerated().map { "\"\($1)\":\($0)" }.joined(separator: ",")
         let model =

@@ -1,8 +1,8 @@
 /// GPT-2's printable stand-ins for the 256 bytes, in which a byte-level vocabulary is written.
 ///
 /// Bytes 33–126, 161–172 and 174–255 stand for themselves; the others, in ascending order, are U+0100, U+0101, ….
-enum ByteAlphabet {
-    static let scalars: [Unicode.Scalar] = {
+package enum ByteAlphabet {
+    package static let scalars: [Unicode.Scalar] = {
         var next: UInt32 = 0x100
         return (0...255).map { (byte: UInt8) in
             switch byte {
@@ -21,13 +21,15 @@ enum ByteAlphabet {
         return bytes
     }()
 
-    /// The bytes that a token's text stands for: through the alphabet if every scalar is in it, else its UTF-8.
-    static func bytes(of token: String) -> [UInt8] {
-        mapped(token) ?? Array(token.utf8)
+    /// The text that stands for some bytes.
+    package static func text(of bytes: [UInt8]) -> String {
+        var text = ""
+        for byte in bytes { text.unicodeScalars.append(scalars[Int(byte)]) }
+        return text
     }
 
-    /// nil if a scalar isn't of the alphabet.
-    static func mapped(_ token: String) -> [UInt8]? {
+    /// The bytes that a token's text stands for; nil if a scalar isn't of the alphabet.
+    package static func mapped(_ token: String) -> [UInt8]? {
         var result: [UInt8] = []
         result.reserveCapacity(token.utf8.count)
         for scalar in token.unicodeScalars {
