@@ -30,7 +30,11 @@ package enum FuzzedParser: String, CaseIterable, Codable, Sendable {
     case importanceMatrix
     case llamaImportanceMatrix
     case ggufModel
+    case tiktoken
     case container
+
+    /// How many times as long as with the others it takes to read an input: it gets as many fewer.
+    package var cost: Int { self == .tiktoken ? 50 : 1 }
 
     package func makeTarget() throws -> any FuzzTarget {
         switch self {
@@ -41,6 +45,7 @@ package enum FuzzedParser: String, CaseIterable, Codable, Sendable {
         case .importanceMatrix: try ImportanceMatrixTarget()
         case .llamaImportanceMatrix: try LlamaImportanceMatrixTarget()
         case .ggufModel: try GGUFModelTarget()
+        case .tiktoken: TiktokenTarget()
         case .container: try ContainerTarget()
         }
     }

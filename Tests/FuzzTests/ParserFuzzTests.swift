@@ -15,7 +15,7 @@ import Testing
         let directory = try TemporaryDirectory()
         let run: FuzzRun = FuzzRun(
             parser: parser, seed: Self.setting("FUZZ_SEED") ?? 1,
-            inputCount: Self.setting("FUZZ_COUNT").map { Int(clamping: $0) } ?? 100_000,
+            inputCount: (Self.setting("FUZZ_COUNT").map { Int(clamping: $0) } ?? 100_000) / parser.cost,
             progressPath: "\(directory.path)/progress")
         let result = await #expect(processExitsWith: .success, observing: [\.standardErrorContent]) {
             [run = run as FuzzRun] in

@@ -26,6 +26,22 @@ import Tokenizer
         return vocabulary
     }
 
+    /// Merges are looked for by comparing parts of tokens, and there may be as many as a token has bytes.
+    @Test(arguments: [
+        (1...1024).map { String(repeating: "a", count: $0) },
+        (0..<300).map { "\($0)" + String(repeating: "b", count: 1000) },
+    ])
+    func hostileScoresAreRefused(tokens: [String]) throws {
+        var vocabulary = GGUFVocabulary(
+            kind: .sentencePiece, preTokenizer: "default", tokens: tokens, types: [], path: "hostile.gguf")
+        vocabulary.scores = tokens.map { _ in 0 }
+        let error = try #require(throws: CheckpointError.self) { try vocabulary.tokenizerJSON() }
+        #expect(error.message == "too many ways to put tokens together" && error.key == "tokenizer.ggml.tokens")
+        vocabulary.tokens.removeLast(tokens.count - 30)
+        vocabulary.scores.removeLast(tokens.count - 30)
+        #expect(try !vocabulary.tokenizerJSON().isEmpty)
+    }
+
     private static func tokenizer(_ vocabulary: GGUFVocabulary) throws -> Tokenizer {
         try Tokenizer(tokenizerJSON: vocabulary.tokenizerJSON(), configJSON: vocabulary.configJSON())
     }
