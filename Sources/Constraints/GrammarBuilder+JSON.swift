@@ -14,7 +14,6 @@ struct CommonRules: Sendable {
 // more than 64 characters of white space in a row, of which a model that is lost can make any number.
 extension GrammarBuilder {
     private static let mostSpace = 64
-    private static let mostDigits = 20
 
     /// White space, or none.
     package mutating func optionalSpace(then next: StateID) throws(GrammarError) -> StateID {
@@ -73,35 +72,6 @@ extension GrammarBuilder {
         return try text("\"", then: characters(.string, avoiding: avoided, counts: counts, then: close))
     }
 
-    mutating func anyInteger() throws(GrammarError) -> RuleID {
-        try common(\.integer) { (builder) throws(GrammarError) in try builder.integer(then: builder.end) }
-    }
-
-    mutating func anyNumber() throws(GrammarError) -> RuleID {
-        try common(\.number) { (builder) throws(GrammarError) in
-            let exponent = try builder.digits(2, then: builder.end)
-            let sign = try builder.fork([exponent, builder.set(ByteSet("+-".utf8), then: exponent)])
-            let scaled = try builder.fork([builder.end, builder.set(ByteSet("eE".utf8), then: sign)])
-            let fraction = try builder.text(".", then: builder.digits(Self.mostDigits, then: scaled))
-            return try builder.integer(then: builder.fork([scaled, fraction]))
-        }
-    }
-
-    private mutating func integer(then next: StateID) throws(GrammarError) -> StateID {
-        let rest = try digits(Self.mostDigits - 1, least: 0, then: next)
-        let magnitude = try fork([text("0", then: next), set(ByteSet("123456789".utf8), then: rest)])
-        return try fork([magnitude, text("-", then: magnitude)])
-    }
-
-    private mutating func digits(_ most: Int, least: Int = 1, then next: StateID) throws(GrammarError) -> StateID {
-        var start = next
-        for place in (0..<most).reversed() {
-            let digit = try set(ByteSet("0123456789".utf8), then: start)
-            start = place < least ? digit : try fork([next, digit])
-        }
-        return start
-    }
-
     /// An array, from its bracket to its bracket; the register counts its items.
     mutating func array(
         counts: (least: Int32, most: Int32?), _ item: (inout Self, StateID) throws(GrammarError) -> StateID
@@ -141,7 +111,7 @@ extension GrammarBuilder {
     }
 
     /// A rule that is made when it is first asked for. It may need itself.
-    private mutating func common(
+    mutating func common(
         _ place: WritableKeyPath<CommonRules, RuleID?>, nests: Bool = false,
         _ start: (inout Self) throws(GrammarError) -> StateID
     ) throws(GrammarError) -> RuleID {

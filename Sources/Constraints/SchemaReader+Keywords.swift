@@ -63,9 +63,63 @@ extension SchemaReader {
         let kinds: [(type: String, keywords: Set<String>)] = [
             ("object", ["properties", "required", "additionalProperties"]),
             ("array", ["items", "minItems", "maxItems"]),
-            ("string", ["minLength", "maxLength"]),
+            ("string", ["minLength", "maxLength", "format"]),
+            ("number", ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"]),
         ]
         return kinds.first { !$0.keywords.isDisjoint(with: names) }.map { [$0.type] }
+    }
+
+    /// nil if the schema asks for none.
+    package static func format(of schema: JSONValue, at path: String) throws(GrammarError) -> StringFormat? {
+        guard let value = schema["format"] else { return nil }
+        guard let format = value.string.flatMap(StringFormat.init) else {
+            let known = StringFormat.allCases.map { "'\($0.rawValue)'" }.joined(separator: ", ")
+            throw GrammarError("\(path).format", "this format isn't supported; \(known) are", isUnsupported: true)
+        }
+        for name in ["minLength", "maxLength"] where schema[name] != nil {
+            throw GrammarError("\(path).\(name)", "isn't supported beside 'format'", isUnsupported: true)
+        }
+        return format
+    }
+
+    /// What bounds a number, itself included; nil if nothing does.
+    ///
+    /// - Parameter areWhole: whether the numbers are; then the bounds needn't be, and may be excluded.
+    static func bounds(
+        of schema: JSONValue, areWhole: Bool, at path: String
+    ) throws(GrammarError) -> (low: Int?, high: Int?)? {
+        func bound(
+            _ keyword: String, _ exclusive: String, isLow: Bool
+        ) throws(GrammarError) -> Int? {
+            var found: Int?
+            for name in [keyword, exclusive] {
+                guard let value = schema[name] else { continue }
+                guard let number = value.number else {
+                    throw GrammarError("\(path).\(name)", "expected a number, found \(value.kind)")
+                }
+                let rounded = number.rounded(isLow ? .up : .down)
+                // Beyond, not all whole numbers have a value of their own.
+                guard abs(rounded) < 0x1p53 else {
+                    throw GrammarError("\(path).\(name)", "is supported below 2^53", isUnsupported: true)
+                }
+                guard areWhole || (rounded == number && name == keyword) else {
+                    throw GrammarError(
+                        "\(path).\(name)", "is supported for integers; for numbers whole ones that are included are",
+                        isUnsupported: true)
+                }
+                var bound = Int(rounded)
+                if name == exclusive, rounded == number { bound += isLow ? 1 : -1 }
+                found = found.map { isLow ? max($0, bound) : min($0, bound) } ?? bound
+            }
+            return found
+        }
+        let low = try bound("minimum", "exclusiveMinimum", isLow: true)
+        let high = try bound("maximum", "exclusiveMaximum", isLow: false)
+        if let low, let high, low > high {
+            let name = schema["maximum"] == nil ? "exclusiveMaximum" : "maximum"
+            throw GrammarError("\(path).\(name)", "is less than the least number that is allowed")
+        }
+        return low == nil && high == nil ? nil : (low, high)
     }
 
     /// How many characters a string's schema allows.

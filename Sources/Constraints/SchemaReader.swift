@@ -2,21 +2,23 @@ package import JSON
 
 /// Makes a grammar's rules of a JSON schema.
 ///
-/// Read are `type`, `enum`, `const`, `anyOf`, `$ref` within the schema, `properties`, `required`, `additionalProperties`,
-/// `items`, `minItems`, `maxItems`, `minLength`, `maxLength`, and what only describes. Any other keyword is an error that
-/// names its place. Members come in the order of `properties`. Where the schema says nothing of further members an object
+/// Read are `type`, `enum`, `const`, `anyOf`, `oneOf` (as `anyOf`), `allOf` of one schema, `$ref` within the schema,
+/// `properties`, `required`, `additionalProperties`, `items`, `minItems`, `maxItems`, `minLength`, `maxLength`, the formats of
+/// `StringFormat`, `minimum`, `maximum`, `exclusiveMinimum`, `exclusiveMaximum`, and what only describes. Any other keyword is
+/// an error that names its place. Members come in the order of `properties`. Where the schema says nothing of further members an object
 /// has none, which every schema allows: a model asked for a form fills it in, and doesn't add to it.
 package struct SchemaReader {
     private static let annotations: Set = [
         "$schema", "$comment", "$defs", "definitions", "title", "description", "default", "examples", "deprecated",
-        "readOnly", "writeOnly",
+        "readOnly", "writeOnly", "discriminator",
     ]
     private static let mostReferences = 1024
+    private static let numericKeywords: Set = ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"]
     private static let keywords: [String: Set<String>] = [
         "object": ["properties", "required", "additionalProperties"],
         "array": ["items", "minItems", "maxItems"],
-        "string": ["minLength", "maxLength"],
-        "integer": [], "number": [], "boolean": [], "null": [],
+        "string": ["minLength", "maxLength", "format"],
+        "integer": numericKeywords, "number": numericKeywords, "boolean": [], "null": [],
     ]
 
     private let root: JSONValue
@@ -87,9 +89,18 @@ package struct SchemaReader {
             try only("$ref")
             return try builder.call(rule(of: reference, at: "\(path).$ref", &builder), then: next)
         }
-        if let branches = schema["anyOf"] {
-            try only("anyOf")
-            return try anyOf(branches, at: "\(path).anyOf", &builder, then: next)
+        // Values that fit several branches of `oneOf` are taken too: schemas have branches that exclude each other.
+        for keyword in ["anyOf", "oneOf"] {
+            guard let branches = schema[keyword] else { continue }
+            try only(keyword)
+            return try anyOf(branches, at: "\(path).\(keyword)", &builder, then: next)
+        }
+        if let parts = schema["allOf"] {
+            try only("allOf")
+            guard let part = parts.array?.first, parts.array?.count == 1 else {
+                throw GrammarError("\(path).allOf", "is supported with one schema in it", isUnsupported: true)
+            }
+            return try value(part, at: "\(path).allOf[0]", &builder, then: next)
         }
         if let constant = schema["const"] {
             try only("const", beside: ["type"])
@@ -125,9 +136,20 @@ package struct SchemaReader {
         switch type {
         case "null": return try builder.text("null", then: next)
         case "boolean": return try builder.fork([builder.text("true", then: next), builder.text("false", then: next)])
-        case "integer": return try builder.call(builder.anyInteger(), then: next)
-        case "number": return try builder.call(builder.anyNumber(), then: next)
+        case "integer":
+            guard let (low, high) = try Self.bounds(of: schema, areWhole: true, at: path) else {
+                return try builder.call(builder.anyInteger(), then: next)
+            }
+            return try builder.integer(from: low, to: high, then: next)
+        case "number":
+            guard let (low, high) = try Self.bounds(of: schema, areWhole: false, at: path) else {
+                return try builder.call(builder.anyNumber(), then: next)
+            }
+            return try builder.number(from: low, to: high, then: next)
         case "string":
+            if let format = try Self.format(of: schema, at: path) {
+                return try builder.text("\"", then: builder.format(format, then: builder.text("\"", then: next)))
+            }
             guard let counts = try Self.characterCounts(of: schema, at: path) else {
                 return try builder.call(builder.anyString(), then: next)
             }

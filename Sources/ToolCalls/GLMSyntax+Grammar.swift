@@ -41,7 +41,7 @@ extension GLMSyntax {
         of function: CallRules.Function, in builder: inout GrammarBuilder
     ) throws(GrammarError) -> Grammar.StateID {
         let schema = function.schema
-        for name in ["$ref", "anyOf", "enum", "const"] where schema[name] != nil {
+        for name in ["$ref", "anyOf", "oneOf", "allOf", "enum", "const"] where schema[name] != nil {
             throw GrammarError(
                 "\(function.path).\(name)",
                 "this model's calls name their arguments, so a schema of 'properties' is needed",
@@ -82,6 +82,9 @@ extension GLMSyntax {
                 texts.append((Array(text.utf8), next))
             }
             return try builder.oneOf(texts)
+        }
+        if let format = try SchemaReader.format(of: property.schema, at: property.path) {
+            return try builder.format(format, then: next)
         }
         let counts = try SchemaReader.characterCounts(of: property.schema, at: property.path)
         return try builder.characters(.plain, avoiding: avoided.map { Array($0.utf8) }, counts: counts, then: next)

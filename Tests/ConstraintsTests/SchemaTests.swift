@@ -71,6 +71,47 @@ import Testing
                 "examples":[1]},"c":{"$ref":"#/properties/a~1b"}},"required":["c"]}
                 """##,
             good: [#"{"c":1}"#, #"{"a/b":1,"c":2}"#], bad: [#"{"a/b":1}"#, #"{"c":"1"}"#]),
+        Case(
+            schema: ##"{"title":"T","allOf":[{"$ref":"#/$defs/a"}],"$defs":{"a":{"type":"null"}}}"##, good: ["null"],
+            bad: ["1"]),
+        Case(
+            schema: #"{"oneOf":[{"type":"null"},{"type":"boolean"}],"discriminator":{"propertyName":"k"}}"#,
+            good: ["null", "true"], bad: ["1"]),
+        Case(
+            schema: #"{"type":"integer","minimum":-12,"exclusiveMaximum":105}"#,
+            good: ["-12", "-9", "-1", "0", "9", "10", "99", "104"],
+            bad: ["-13", "-20", "-120", "105", "110", "1000", "01", "-0", "1.0", "1e1"]),
+        Case(
+            schema: #"{"type":"integer","minimum":1.5}"#, good: ["2", "9", "10", "12345678901234567890"],
+            bad: ["1", "0", "-3", "123456789012345678901"]),
+        Case(
+            schema: #"{"type":["integer","null"],"maximum":-1000}"#, good: ["-1000", "-9999", "-10000", "null"],
+            bad: ["-999", "0", "1000"]),
+        Case(schema: #"{"minimum":7.0,"maximum":7}"#, good: ["7"], bad: ["7.5", "6", "-7"]),
+        Case(
+            schema: #"{"type":"number","minimum":-3,"maximum":20}"#,
+            good: ["-3", "-2.99", "-0.5", "0", "0.001", "19.999", "20"], bad: ["-3.1", "20.1", "21", "1e1", "100"]),
+        Case(schema: #"{"type":"number","minimum":0}"#, good: ["0", "0.5", "12.25"], bad: ["-1", "-0.5", "1."]),
+        Case(schema: #"{"type":"number","maximum":-2}"#, good: ["-2", "-2.5", "-10"], bad: ["-1.9", "0", "2"]),
+        Case(
+            schema: #"{"type":"string","format":"date"}"#,
+            good: ["2024-02-29", "2000-02-29", "1999-12-31", "2023-04-30", "2023-10-31"].map { "\"\($0)\"" },
+            bad: ["2023-02-29", "1900-02-29", "2100-02-29", "2023-04-31", "2023-13-01", "2023-00-01", "2023-1-01", "x"]
+                .map { "\"\($0)\"" }),
+        Case(
+            schema: #"{"format":"date-time"}"#,
+            good: ["2024-01-31T23:59:59Z", "2024-01-31T00:00:00.123456+05:30"].map { "\"\($0)\"" },
+            bad: ["2024-01-31", "2024-01-31T24:00:00Z", "2024-01-31T00:60:00Z", "2024-01-31T00:00:00"]
+                .map { "\"\($0)\"" }),
+        Case(
+            schema: #"{"type":"string","format":"time"}"#, good: [#""12:00:00-08:00""#],
+            bad: [#""12:00""#, #""9:00:00Z""#]),
+        Case(
+            schema: #"{"type":"string","format":"uuid"}"#, good: [#""123e4567-e89B-12d3-a456-426614174000""#],
+            bad: [#""123e4567e89b12d3a456426614174000""#, #""g23e4567-e89b-12d3-a456-426614174000""#]),
+        Case(
+            schema: #"{"type":"string","format":"ipv4"}"#, good: [#""127.0.0.1""#, #""255.249.10.99""#],
+            bad: [#""256.0.0.1""#, #""1.2.3""#, #""01.2.3.4""#]),
         Case(schema: #"{"type":["integer","number"]}"#, good: ["1", "1.5"], bad: [#""1""#]),
         Case(schema: "{}", good: ["1", #"{"a":[]}"#], bad: ["x"]),
     ]
@@ -100,10 +141,19 @@ import Testing
     @Test(
         "what isn't supported or makes no sense is refused by its place",
         arguments: [
-            (#"{"type":"object","properties":{"a":{"type":"integer","minimum":0}}}"#, "schema.properties.a.minimum"),
+            (#"{"type":"object","properties":{"a":{"type":"string","minimum":0}}}"#, "schema.properties.a.minimum"),
+            (#"{"type":"integer","minimum":"0"}"#, "schema.minimum"),
+            (#"{"type":"integer","minimum":3,"maximum":2}"#, "schema.maximum"),
+            (#"{"type":"integer","exclusiveMinimum":2,"exclusiveMaximum":3}"#, "schema.exclusiveMaximum"),
+            (#"{"type":"integer","maximum":9007199254740993}"#, "schema.maximum"),
+            (#"{"type":"number","minimum":0.5}"#, "schema.minimum"),
+            (#"{"type":"number","exclusiveMinimum":0}"#, "schema.exclusiveMinimum"),
+            (#"{"type":"integer","multipleOf":2}"#, "schema.multipleOf"),
             (#"{"type":"string","pattern":"^a"}"#, "schema.pattern"),
-            (#"{"type":"string","format":"date"}"#, "schema.format"),
-            (#"{"oneOf":[{"type":"null"}]}"#, "schema.oneOf"), (#"{"allOf":[]}"#, "schema.allOf"),
+            (#"{"type":"string","format":"email"}"#, "schema.format"),
+            (#"{"type":"string","format":"date","maxLength":9}"#, "schema.maxLength"),
+            (#"{"oneOf":[{"type":"null"}],"anyOf":[{}]}"#, "schema.oneOf"), (#"{"allOf":[]}"#, "schema.allOf"),
+            (#"{"allOf":[{},{}]}"#, "schema.allOf"), (#"{"oneOf":[{"allOf":{}}]}"#, "schema.oneOf[0].allOf"),
             (#"{"anyOf":[{"type":"null"}],"type":"null"}"#, "schema.type"), (#"{"anyOf":[]}"#, "schema.anyOf"),
             (#"{"anyOf":[{},{"not":{}}]}"#, "schema.anyOf[1].not"), (#"{"type":"thing"}"#, "schema.type"),
             (#"{"type":[]}"#, "schema.type"), (#"{"type":"integer","minLength":1}"#, "schema.minLength"),
@@ -212,7 +262,12 @@ enum SchemaOracle {
             return (argument.array ?? [argument]).contains { is_(value, $0.string ?? "") }
         case ("enum", _): return argument.array?.contains(value) ?? false
         case ("const", _): return value == argument
-        case ("anyOf", _): return argument.array?.contains { fits(value, $0, in: root) } ?? false
+        case ("anyOf", _), ("oneOf", _): return argument.array?.contains { fits(value, $0, in: root) } ?? false
+        case ("allOf", _): return argument.array?.allSatisfy { fits(value, $0, in: root) } ?? false
+        case ("minimum", _): return value.number.map { $0 >= argument.number ?? 0 } ?? true
+        case ("maximum", _): return value.number.map { $0 <= argument.number ?? 0 } ?? true
+        case ("exclusiveMaximum", _): return value.number.map { $0 < argument.number ?? 0 } ?? true
+        case ("format", .string(let text)): return text.utf8.count >= 7
         case ("$ref", _):
             var place = root
             for part in (argument.string ?? "").split(separator: "/").dropFirst() {
