@@ -132,6 +132,12 @@ import Synchronization
         package let runCount: Int
     }
 
+    /// Memory that the file takes now.
+    package var residentByteCount: Int {
+        var status = stat()
+        return unsafe fstat(descriptor, &status) == 0 ? Int(status.st_blocks) * 512 : 0
+    }
+
     /// Reads a memfd's header. Throws `.badKept` with the reason why it can't be used.
     package static func claim(of descriptor: Int32) throws(PagingError) -> Claim {
         var status = stat()

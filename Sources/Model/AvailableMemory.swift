@@ -25,12 +25,18 @@ package struct AvailableMemory: Sendable, Equatable {
     /// What a plan may use.
     package var budget: Int { max(byteCount - margin, 0) }
 
-    /// - Parameter root: stands before `/proc` and `/sys`, for tests.
-    package static func current(root: String = "") -> AvailableMemory? {
+    /// - Parameters:
+    ///   - root: stands before `/proc` and `/sys`, for tests.
+    ///   - kept: bytes of shared memory that are this process's, whichever control group they are charged to: systemd makes
+    ///     a unit's group anew when it restarts, and what an earlier run left in memory isn't counted in it.
+    ///   - isReusing: whether they count as available, for a plan that has them in it.
+    package static func current(root: String = "", kept: Int = 0, isReusing: Bool = false) -> AvailableMemory? {
         var found: [AvailableMemory] = []
-        if let machine = machine(root: root) { found.append(machine) }
+        if let machine = machine(root: root) { found.append(isReusing ? machine.adding(kept) : machine) }
         for group in ControlGroup.own(root: root) {
-            found += limits(below: group.mount, path: group.path, group.version == 2 ? .version2 : .version1)
+            found += limits(
+                below: group.mount, path: group.path, kept: kept, isReusing: isReusing,
+                group.version == 2 ? .version2 : .version1)
         }
         return found.min { $0.byteCount < $1.byteCount }
     }
@@ -52,21 +58,26 @@ package struct AvailableMemory: Sendable, Equatable {
         let limits: [String]
         let usage: String
         /// The fields of `memory.stat` that say how much of the usage is file cache, and how much of that is mapped and
-        /// therefore in use.
+        /// therefore in use. Shared memory, which weights that outlive the daemon are, is among the mapped pages, but not
+        /// in the cache.
         let reclaimable: [String]
         let mapped: String
+        let shared: String
 
         static let version2 = ControlGroupFiles(
             limits: ["memory.max", "memory.high"], usage: "memory.current",
-            reclaimable: ["inactive_file", "active_file"], mapped: "file_mapped")
+            reclaimable: ["inactive_file", "active_file"], mapped: "file_mapped", shared: "shmem")
         static let version1 = ControlGroupFiles(
             limits: ["memory.limit_in_bytes"], usage: "memory.usage_in_bytes",
-            reclaimable: ["total_inactive_file", "total_active_file"], mapped: "total_mapped_file")
+            reclaimable: ["total_inactive_file", "total_active_file"], mapped: "total_mapped_file",
+            shared: "total_shmem")
     }
 
     /// What the group and every group above it leave. In a namespace of its own a group sees itself at the mount's
     /// root, whatever path the kernel names.
-    private static func limits(below mount: String, path: String, _ files: ControlGroupFiles) -> [AvailableMemory] {
+    private static func limits(
+        below mount: String, path: String, kept: Int, isReusing: Bool, _ files: ControlGroupFiles
+    ) -> [AvailableMemory] {
         var components = path.split(separator: "/")
         var found: [AvailableMemory] = []
         while true {
@@ -77,10 +88,13 @@ package struct AvailableMemory: Sendable, Equatable {
                 else { continue }
                 let stat = KernelFile("\(directory)/memory.stat")
                 let cached = files.reclaimable.reduce(0) { $0 + (stat?.number(after: $1) ?? 0) }
-                let reclaimable = max(cached - (stat?.number(after: files.mapped) ?? 0), 0)
-                let left = max(limit - max(usage - reclaimable, 0), 0)
+                let shared = stat?.number(after: files.shared)
+                let mapped = max((stat?.number(after: files.mapped) ?? 0) - (shared ?? 0), 0)
+                let reclaimable = max(cached - mapped, 0)
+                let counted = min(kept, shared ?? kept)
+                let left = limit - max(usage - reclaimable, 0) + (isReusing ? counted : counted - kept)
                 found.append(
-                    AvailableMemory(byteCount: left, source: "\(directory)/\(file)", limitByteCount: limit))
+                    AvailableMemory(byteCount: max(left, 0), source: "\(directory)/\(file)", limitByteCount: limit))
             }
             guard components.popLast() != nil else { return found }
         }

@@ -25,7 +25,7 @@ package struct Daemon: Service {
 
     /// Accepts connections, then says READY. Returns within about `drainTimeout` of a graceful shutdown.
     package func run() async throws {
-        let memory = MemoryWatch(experts: model.engine.experts, logger: logger)
+        let memory = MemoryWatch(experts: model.engine.experts, kept: model.kept, logger: logger)
         let watch = ModelWatch(model: model, memory: memory, logger: logger)
         let routes = Routes(model: model, memory: memory, watch: watch, limits: limits, start: .now)
         let server = HTTPServer(

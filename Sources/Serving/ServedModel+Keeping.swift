@@ -38,7 +38,7 @@ extension ServedModel {
         var options = options
         options.laneCount = claim.layout.laneCount
         options.isDirect = claim.layout.isDirect
-        let available = AvailableMemory.current()?.adding(claim.residentByteCount)
+        let available = AvailableMemory.current(kept: claim.residentByteCount, isReusing: true)
         let fresh = try MemoryPlan(container: container, options: options, available: available)
         if fresh.keptLayout(of: container) == claim.layout { return fresh }
         var same = options

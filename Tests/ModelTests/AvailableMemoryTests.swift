@@ -53,6 +53,45 @@ import Testing
         #expect(AvailableMemory.current(root: directory.path)?.byteCount == 840_000_000)
     }
 
+    @Test(arguments: [1, 2]) func sharedMemoryIsNotMappedCache(version: Int) throws {
+        try writeMeminfo()
+        let isFirst = version == 1
+        try write("proc/self/cgroup", isFirst ? "4:memory:/box\n" : "0::/box\n")
+        let group = isFirst ? "sys/fs/cgroup/memory/box" : "sys/fs/cgroup/box"
+        try write("\(group)/\(isFirst ? "memory.limit_in_bytes" : "memory.max")", "440000000\n")
+        try write("\(group)/\(isFirst ? "memory.usage_in_bytes" : "memory.current")", "332000000\n")
+        // Weights of 217 MB in a memfd, mapped, beside 22 MB of mapped files in a cache of 92 MB.
+        let fields =
+            isFirst
+            ? ["total_inactive_file", "total_mapped_file", "total_shmem"] : ["inactive_file", "file_mapped", "shmem"]
+        try write("\(group)/memory.stat", "\(fields[0]) 92000000\n\(fields[1]) 239000000\n\(fields[2]) 217000000\n")
+        #expect(AvailableMemory.current(root: directory.path)?.byteCount == 178_000_000)
+    }
+
+    @Test func whatANewGroupDoesNotCountIsInUseToo() throws {
+        try write("proc/self/cgroup", "0::/system.slice/moed.service\n")
+        // systemd made the unit's group anew: it counts 30 MB of the 200 that are kept, and the slice counts all.
+        let slice = "sys/fs/cgroup/system.slice"
+        try write("\(slice)/moed.service/memory.max", "400000000\n")
+        try write("\(slice)/moed.service/memory.current", "50000000\n")
+        try write("\(slice)/moed.service/memory.stat", "shmem 30000000\n")
+        func available(isReusing: Bool) -> Int? {
+            AvailableMemory.current(root: directory.path, kept: 200_000_000, isReusing: isReusing)?.byteCount
+        }
+        #expect(available(isReusing: false) == 180_000_000)
+        #expect(available(isReusing: true) == 380_000_000)
+        // A lower limit than what is kept: a plan with it in has no room.
+        try write("\(slice)/moed.service/memory.max", "100000000\n")
+        #expect(available(isReusing: false) == 0)
+        #expect(available(isReusing: true) == 80_000_000)
+        try write("\(slice)/moed.service/memory.max", "400000000\n")
+        try write("\(slice)/memory.max", "400000000\n")
+        try write("\(slice)/memory.current", "250000000\n")
+        try write("\(slice)/memory.stat", "shmem 200000000\n")
+        #expect(available(isReusing: false) == 150_000_000)
+        #expect(available(isReusing: true) == 350_000_000)
+    }
+
     @Test func whereAGroupIsSlowedDownItEnds() throws {
         try writeMeminfo()
         try write("proc/self/cgroup", "0::/box\n")

@@ -220,7 +220,8 @@ extension MemoryPressureSignal {
             // Beside version 1 hierarchies, version 2 has a mount of its own below the usual one.
             // The root's is the machine's.
             for directory in [group.directory, "\(group.mount)/unified\(group.path)"] where group.path != "/" {
-                guard let file = triggered("\(directory)/memory.pressure") else { continue }
+                let path = "\(directory)/memory.pressure"
+                guard let file = triggered(path) ?? summed(path) else { continue }
                 sources.append(file)
                 break
             }
@@ -245,7 +246,7 @@ extension MemoryPressureSignal {
         return Source(name: path, descriptor: file, kind: .trigger)
     }
 
-    /// Older kernels let only root set a trigger.
+    /// Older kernels let only root set a trigger, and for units with `ProtectControlGroups=` their group is read-only.
     private static func summed(_ path: String) -> Source? {
         let file = Glibc.open(path, O_RDONLY | O_CLOEXEC)
         guard file >= 0 else { return nil }

@@ -21,13 +21,15 @@ final class MemoryWatch: Sendable {
     }
 
     private let experts: ExpertStore
+    private let kept: KeptWeights?
     private let logger: Logger
     private let signal: MemoryPressureSignal
     private let record = Mutex(Record())
     private let isStopping = Atomic(false)
 
-    init(experts: ExpertStore, logger: Logger) {
+    init(experts: ExpertStore, kept: KeptWeights?, logger: Logger) {
         self.experts = experts
+        self.kept = kept
         self.logger = logger
         signal = MemoryPressureSignal { name in getenv(name).map { String(cString: $0) } }
     }
@@ -76,7 +78,7 @@ final class MemoryWatch: Sendable {
             guard !report.reporters.isEmpty || ContinuousClock.now >= next else { continue }
             next = .now + Self.interval
 
-            let available = AvailableMemory.current()
+            let available = AvailableMemory.current(kept: kept?.residentByteCount ?? 0)
             let isPressed = report.isOwn || (!report.reporters.isEmpty && Self.isMachineShort)
             record.withLock {
                 $0.available = available
