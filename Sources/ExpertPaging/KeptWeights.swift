@@ -6,7 +6,7 @@ import Synchronization
 /// Weights in a file without a name (a memfd), which a service manager holds while the daemon restarts: the dense ones,
 /// the arena, and a table of what is in which slot.
 ///
-///     0      88 bytes   header: eleven words, `Word`
+///     0      96 bytes   header: twelve words, `Word`
 ///     4096   32 a slot  its entry: seal, expert, checksum of its bytes, whether huge pages were made of them
 ///     …      dense weights, from a huge page on
 ///     …      arena, from a huge page on
@@ -63,6 +63,8 @@ import Synchronization
         /// Runs that began with these weights since one lasted.
         case runCount
         case laneCount, isDirect, refinedExpertCount
+        /// How often the kernel had killed for want of memory when a run last looked.
+        case killCount
     }
 
     private static let magic: UInt64 = 0x6d6f_6564_6b65_7074
@@ -70,7 +72,7 @@ import Synchronization
     private static let sealed: UInt64 = 0x5ea1_ed00_5ea1_ed00
     fileprivate static let tableOffset = 4096
     fileprivate static let entryByteCount = 32
-    private static let headerWordCount = 11
+    private static let headerWordCount = 12
 
     package let layout: Layout
     package let descriptor: Int32
@@ -130,6 +132,7 @@ import Synchronization
         package let layout: Layout
         package let residentByteCount: Int
         package let runCount: Int
+        package let killCount: Int
     }
 
     /// Memory that the file takes now.
@@ -170,7 +173,8 @@ import Synchronization
                 .badKept, "what was kept is \(status.st_size) bytes long, and \(layout.byteCount) are expected")
         }
         return Claim(
-            layout: layout, residentByteCount: Int(status.st_blocks) * 512, runCount: Int(clamping: word(.runCount)))
+            layout: layout, residentByteCount: Int(status.st_blocks) * 512, runCount: Int(clamping: word(.runCount)),
+            killCount: Int(clamping: word(.killCount)))
     }
 
     /// Maps what an earlier run left, which becomes this object's; another run has begun with it then.
@@ -185,6 +189,13 @@ import Synchronization
 
     /// This run has lasted: what was kept does no harm.
     package func noteLasting() { self[.runCount] = 0 }
+
+    /// How often the kernel has killed for want of memory, as far as is known: who finds another figure follows a run that
+    /// may have been killed so.
+    package var killCount: Int {
+        get { Int(clamping: self[.killCount]) }
+        set { self[.killCount] = UInt64(newValue) }
+    }
 
     package var isDenseComplete: Bool {
         get { self[.denseSeal] == Self.sealed }

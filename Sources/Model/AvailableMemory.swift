@@ -53,6 +53,12 @@ package struct AvailableMemory: Sendable, Equatable {
             byteCount: max(available - mapped, 0) * 1024, source: meminfo, limitByteCount: total * 1024)
     }
 
+    /// How many processes the kernel has killed for want of memory, the machine's or a control group's; 0 where it doesn't
+    /// count them (before Linux 4.13).
+    package static func killCount(root: String = "") -> Int {
+        KernelFile("\(root)/proc/vmstat")?.number(after: "oom_kill") ?? 0
+    }
+
     private struct ControlGroupFiles {
         /// What it may take before it is slowed down or killed. Swap isn't in any of them.
         let limits: [String]

@@ -93,6 +93,8 @@ import Testing
         #expect(try KeptWeights.claim(of: descriptor).runCount == 1)
         kept.noteLasting()
         #expect(try KeptWeights.claim(of: descriptor).runCount == 0)
+        kept.killCount = 7
+        #expect(try KeptWeights.claim(of: descriptor).killCount == 7)
     }
 
     @Test func whatWasGivenBackIsntFound() throws {

@@ -134,6 +134,12 @@ import Testing
         #expect(AvailableMemory.current(root: directory.path)?.byteCount == 900_000_000)
     }
 
+    @Test func killsForWantOfMemoryAreCounted() throws {
+        #expect(AvailableMemory.killCount(root: directory.path) == 0)
+        try write("proc/vmstat", "oom_kill_else 3\noom_kill 2\n")
+        #expect(AvailableMemory.killCount(root: directory.path) == 2)
+    }
+
     @Test func nothingToReadIsNoFigure() {
         #expect(AvailableMemory.current(root: directory.path) == nil)
     }

@@ -45,6 +45,11 @@ package final class KeptMemory: Sendable {
             guard claim.layout.identity == container.indexChecksum else {
                 throw PagingError(.badKept, "what was kept is of another model")
             }
+            // The unit's ExecStopPost= should have let go of it, but systemd doesn't always come to run that: after an
+            // out-of-memory kill the control group may be gone already.
+            guard claim.killCount == AvailableMemory.killCount() else {
+                throw PagingError(.badKept, "the kernel has killed for want of memory since")
+            }
             guard claim.runCount < Self.mostShortRuns else {
                 throw PagingError(
                     .badKept, "the last \(claim.runCount) runs that began with what was kept ended within a minute")
@@ -72,6 +77,7 @@ package final class KeptMemory: Sendable {
         }
         do {
             let weights = try KeptWeights(new: descriptor, layout: layout)
+            weights.killCount = AvailableMemory.killCount()
             manager.store(descriptor, name: InheritedDescriptors.weightsName)
             return weights
         } catch {

@@ -78,6 +78,7 @@ final class MemoryWatch: Sendable {
             guard !report.reporters.isEmpty || ContinuousClock.now >= next else { continue }
             next = .now + Self.interval
 
+            kept?.killCount = AvailableMemory.killCount()
             let available = AvailableMemory.current(kept: kept?.residentByteCount ?? 0)
             let isPressed = report.isOwn || (!report.reporters.isEmpty && Self.isMachineShort)
             record.withLock {
