@@ -45,11 +45,11 @@ extension ServingSuite {
             (#""response_format":{"type":"json_schema"}"#, "response_format.json_schema"),
             (#""response_format":{"type":"json_schema","json_schema":{}}"#, "response_format.json_schema.schema"),
             (
-                #""response_format":{"type":"json_schema","json_schema":{"schema":{"type":"integer","minimum":1}}}"#,
-                "response_format.json_schema.schema.minimum"
+                #""response_format":{"type":"json_schema","json_schema":{"schema":{"type":"integer","multipleOf":2}}}"#,
+                "response_format.json_schema.schema.multipleOf"
             ),
             (
-                #""response_format":{"type":"json_schema","json_schema":{"schema":{"items":{"format":"date"}}}}"#,
+                #""response_format":{"type":"json_schema","json_schema":{"schema":{"items":{"format":"email"}}}}"#,
                 "response_format.json_schema.schema.items.format"
             ),
             (#""logit_bias":{"1":5}"#, "logit_bias"), (#""modalities":["audio"]"#, "modalities"),

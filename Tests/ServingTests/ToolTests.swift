@@ -228,7 +228,7 @@ extension ServingSuite {
                 (
                     Self.body(
                         #""tools":[{"type":"function","function":{"name":"f","strict":true,"parameters":{"#
-                            + #""type":"object","properties":{"a":{"type":"string","format":"date"}}}}}]"#),
+                            + #""type":"object","properties":{"a":{"type":"string","format":"email"}}}}}]"#),
                     "tools[0].function.parameters.properties.a.format"
                 ),
                 (Self.body(Self.tools + #","tool_choice":{"type":"function"}"#), "tool_choice.function.name"),

@@ -71,10 +71,10 @@ try:
         **ARGUMENTS,
         response_format={
             "type": "json_schema",
-            "json_schema": {"name": "n", "schema": {"type": "integer", "minimum": 1}},
+            "json_schema": {"name": "n", "schema": {"type": "integer", "multipleOf": 2}},
         },
     )
-    raise SystemExit("minimum should have been refused")
+    raise SystemExit("multipleOf should have been refused")
 except openai.BadRequestError as refusal:
-    assert refusal.param == "response_format.json_schema.schema.minimum", refusal
+    assert refusal.param == "response_format.json_schema.schema.multipleOf", refusal
     assert refusal.code == "unsupported_parameter", refusal
