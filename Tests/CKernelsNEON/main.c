@@ -254,6 +254,10 @@ typedef struct {
     int format;
 } attention_shape;
 
+static moed_cached cached_rows(const uint8_t *base, int64_t stride, int64_t width, int format) {
+    return (moed_cached){.base = base, .stride = stride, .width = width, .format = (uint8_t)format};
+}
+
 static void attend_once(
     const moed_kernels *kernels, const attention_shape *shape, const float *queries, const void *cached, float *sums) {
     int64_t queries_of_all = shape->tokens * shape->heads, width = shape->width + shape->second_width;
@@ -265,12 +269,12 @@ static void attend_once(
     memset(sums + queries_of_all, 0, (size_t)(queries_of_all * (1 + shape->value_width)) * sizeof(float));
     moed_attention attention = {
         .part_count = shape->second_width > 0 ? 2 : 1,
-        .keys = {{base, stride, shape->width, (uint8_t)shape->format},
-                 {base + shape->width * element, stride, shape->second_width, (uint8_t)shape->format}},
+        .keys = {cached_rows(base, stride, shape->width, shape->format),
+                 cached_rows(base + shape->width * element, stride, shape->second_width, shape->format)},
         .queries = {queries, queries + shape->width},
         .query_token_stride = {width * shape->heads, width * shape->heads},
         .query_head_stride = {width, width},
-        .values = {base + width * element, stride, shape->value_width, (uint8_t)shape->format},
+        .values = cached_rows(base + width * element, stride, shape->value_width, shape->format),
         .query_count = queries_of_all,
         .heads = shape->heads,
         .positions = {0, shape->positions},

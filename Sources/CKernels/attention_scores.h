@@ -1,0 +1,174 @@
+// Scores of a block of positions and their softmax. Included by `attention.h`.
+
+INLINE void order_step(const float *step, int is_bf16, float *ordered) {
+    for (int lane = 0; lane < 16; lane += floats_count) {
+        floats early, late;
+        load_ordered(step, lane, is_bf16, &early, &late);
+        floats_store(ordered + lane, early);
+        floats_store(ordered + 16 + lane, late);
+    }
+}
+
+/// A group's queries in the order of lanes: [steps][attention_group][32], with zeros behind the last column of a part.
+INLINE void order_queries(const moed_attention *a, int64_t first, int64_t count, float *ordered) {
+    for (int part = 0; part < a->part_count; part++) {
+        int is_bf16 = a->keys[part].format != moed_f32;
+        int64_t width = a->keys[part].width;
+        for (int64_t q = 0; q < count; q++) {
+            const float *query = query_at(a, part, first + q);
+            float *place = ordered + q * attention_step;
+            int64_t k = 0;
+            for (; k + attention_step <= width; k += attention_step) {
+                order_step(query + k, is_bf16, place + k * attention_group);
+            }
+            if (k < width) {
+                float rest[attention_step] = {0};
+                memcpy(rest, query + k, (size_t)(width - k) * sizeof(float));
+                order_step(rest, is_bf16, place + k * attention_group);
+            }
+        }
+        ordered += whole_steps(width) * attention_group;
+    }
+}
+
+/// total[k · queries + q] += x[q] · y[k] over `count` columns, whole steps; x is ordered, and what `ahead` says is asked for.
+INLINE void add_key_products(
+    const float *x, int queries, const uint8_t *const *y, const uint8_t *const *ahead, int keys, int64_t count,
+    int lane, int is_bf16, floats *total) {
+    for (int64_t k = 0; k < count; k += attention_step) {
+        floats early[8], late[8];
+        for (int j = 0; j < keys; j++) {
+            if (is_bf16 && lane == 0) __builtin_prefetch(ahead[j] + k * 2, 0, 2);
+            load_step(y[j] + k * (is_bf16 ? 2 : 4), lane, is_bf16, early + j, late + j);
+        }
+        const float *columns = x + k * attention_group + lane;
+        for (int i = 0; i < queries; i++) {
+            floats query = floats_load(columns + i * attention_step);
+            for (int j = 0; j < keys; j++) total[j * queries + i] = floats_fma(early[j], query, total[j * queries + i]);
+        }
+        for (int i = 0; i < queries; i++) {
+            floats query = floats_load(columns + i * attention_step + 16);
+            for (int j = 0; j < keys; j++) total[j * queries + i] = floats_fma(late[j], query, total[j * queries + i]);
+        }
+    }
+}
+
+/// The same for a part's whole width, of the keys at `positions`.
+INLINE void add_part_products(
+    const moed_attention *a, const moed_cached *cached, const float *x, int queries, const int64_t *positions, int keys,
+    int lane, int is_bf16, floats *total) {
+    int64_t size = is_bf16 ? 2 : 4, whole = cached->width / attention_step * attention_step;
+    const uint8_t *rows[8], *ahead[8];
+    for (int j = 0; j < keys; j++) {
+        rows[j] = cached_row(cached, positions[j]);
+        ahead[j] = cached_row(cached, lesser(positions[j] + attention_ahead, a->positions.end - 1));
+    }
+    add_key_products(x, queries, rows, ahead, keys, whole, lane, is_bf16, total);
+    if (whole == cached->width) return;
+    _Alignas(64) uint8_t ends[8][attention_step * sizeof(float)] = {{0}};
+    for (int j = 0; j < keys; j++) {
+        memcpy(ends[j], rows[j] + whole * size, (size_t)((cached->width - whole) * size));
+        rows[j] = ends[j];
+    }
+    add_key_products(x + whole * attention_group, queries, rows, rows, keys, attention_step, lane, is_bf16, total);
+}
+
+/// sums[k · queries + q] = x[q] · y[k] for the keys of the positions from `position` on; behind `last` that one again.
+INLINE void score_tile(
+    const moed_attention *a, const float *x, int queries, int keys, int64_t position, int64_t last, float *sums) {
+    _Alignas(64) float space[16][16];
+    int64_t positions[8];
+    for (int j = 0; j < keys; j++) positions[j] = lesser(position + j, last);
+    for (int lane = 0; lane < 16; lane += floats_count) {
+        floats total[16];
+        for (int i = 0; i < queries * keys; i++) total[i] = floats_set(0);
+        const float *columns = x;
+        for (int part = 0; part < a->part_count; part++) {
+            const moed_cached *cached = &a->keys[part];
+            if (cached->format == moed_f32) {
+                add_part_products(a, cached, columns, queries, positions, keys, lane, 0, total);
+            } else {
+                add_part_products(a, cached, columns, queries, positions, keys, lane, 1, total);
+            }
+            columns += whole_steps(cached->width) * attention_group;
+        }
+        for (int i = 0; i < queries * keys; i++) floats_store(space[i] + lane, total[i]);
+    }
+    for (int i = 0; i < queries * keys; i += 4) {
+        lanes_sum_four(
+            lanes_load(space[i]), lanes_load(space[i + 1]), lanes_load(space[i + 2]), lanes_load(space[i + 3]),
+            sums + i);
+    }
+}
+
+/// A block's scores and then weights for a group of queries.
+typedef struct {
+    _Alignas(64) float weights[attention_block][attention_group];
+    float rescaling[attention_group];
+    /// Positions of the block that each query sees, begin ..< end; neither is ever less than the query's before.
+    int64_t begin[attention_group];
+    int64_t end[attention_group];
+} block_weights;
+
+/// weights[p][q] = query q · key p, for `queries` ordered queries from `q` on.
+INLINE void score_queries(
+    const moed_attention *a, const float *ordered, int64_t q, int queries, int keys, moed_range positions,
+    block_weights *block) {
+    for (int64_t p = positions.begin; p < positions.end; p += keys) {
+        float sums[16];
+        score_tile(a, ordered + q * attention_step, queries, keys, p, positions.end - 1, sums);
+        float *place = block->weights[p - positions.begin] + q;
+        // Behind the last position there is room for the rest of a tile.
+        for (int j = 0; j < keys; j++) {
+            memcpy(place + j * attention_group, sums + j * queries, (size_t)queries * sizeof(float));
+        }
+    }
+}
+
+static void score_block(
+    const moed_attention *a, const float *ordered, int64_t count, moed_range positions, block_weights *block) {
+    int64_t q = 0;
+    for (; q + tile_queries <= count; q += tile_queries) {
+        score_queries(a, ordered, q, tile_queries, tile_keys, positions, block);
+    }
+    for (; tile_queries > 4 && q + 4 <= count; q += 4) score_queries(a, ordered, q, 4, tile_keys, positions, block);
+    for (; q < count; q++) score_queries(a, ordered, q, 1, 8, positions, block);
+}
+
+// MARK: Softmax
+
+// 16 lanes are a group's queries at two positions.
+INLINE void continue_softmax(const moed_attention *a, int64_t first, int64_t count, block_weights *block) {
+    float *maxima = a->maxima + first, *sums = a->sums + first;
+    float *weights = block->weights[0], lane[16], shift[16] = {0}, change[16] = {0};
+    int64_t end = (block->end[count - 1] + 1) / 2 * 16;
+    for (int64_t q = 0; q < count; q++) {
+        for (int64_t p = 0; p < block->begin[q]; p++) block->weights[p][q] = -INFINITY;
+        for (int64_t p = block->end[q]; p * attention_group < end; p++) block->weights[p][q] = -INFINITY;
+    }
+    lanes most = lanes_set(-INFINITY), total = lanes_set(0);
+    for (int64_t k = 0; k < end; k += 16) {
+        lanes scaled = lanes_mul(lanes_load(weights + k), lanes_set(a->scale));
+        lanes_store(weights + k, scaled);
+        most = lanes_max(scaled, most);
+    }
+    lanes_store(lane, most);
+    for (int64_t q = 0; q < count; q++) {
+        float here = lane[q] > lane[attention_group + q] ? lane[q] : lane[attention_group + q];
+        float larger = here > maxima[q] ? here : maxima[q];
+        shift[q] = shift[attention_group + q] = larger;
+        change[q] = larger == maxima[q] ? 0 : maxima[q] - larger;
+        maxima[q] = larger;
+    }
+    for (int64_t k = 0; k < end; k += 16) {
+        lanes weight = exponential(lanes_sub(lanes_load(weights + k), lanes_load(shift)));
+        lanes_store(weights + k, weight);
+        total = lanes_add(total, weight);
+    }
+    lanes_store(lane, total);
+    lanes_store(change, exponential(lanes_load(change)));
+    for (int64_t q = 0; q < count; q++) {
+        block->rescaling[q] = change[q];
+        sums[q] = fmaf(sums[q], change[q], lane[q] + lane[attention_group + q]);
+    }
+}
