@@ -197,8 +197,8 @@ let package = Package(
 // What reads files of strangers, without the rooms and packages above it: `.ci/sanitize` builds only this.
 if Context.environment["MOED_PARSER_ROOMS"] != nil {
     let rooms: Set = [
-        "CLZ4", "CXXHash", "CPCRE2", "CKernels", "Compute", "JSON", "Container", "Checkpoint", "Quantizer", "Tokenizer",
-        "TestSupport", "ContainerFixtures", "GGUFSupport", "FuzzTargets", "JSONTests", "ContainerTests",
+        "CLZ4", "CXXHash", "CPCRE2", "CKernels", "Compute", "JSON", "Container", "Checkpoint", "Quantizer", "TokenText",
+        "Tokenizer", "TestSupport", "ContainerFixtures", "GGUFSupport", "FuzzTargets", "JSONTests", "ContainerTests",
         "CheckpointTests",
         "TokenizerTests", "FuzzTests",
     ]
