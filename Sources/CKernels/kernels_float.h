@@ -485,19 +485,14 @@ INLINE void shifted_exponentials(const float *x, float shift, int64_t count, flo
 
 static void exponentials(const float *x, int64_t count, float *y) { shifted_exponentials(x, 0, count, y); }
 
-INLINE float largest_lane(lanes a) {
-    float lane[16];
-    lanes_store(lane, a);
-    for (int half = 8; half > 0; half /= 2) {
-        for (int i = 0; i < half; i++) lane[i] = lane[i] > lane[i + half] ? lane[i] : lane[i + half];
-    }
-    return lane[0];
-}
-
 static float maximum(const float *x, int64_t count) {
     lanes largest = lanes_set(-INFINITY);
     for (int64_t k = 0; k < count; k += 16) largest = lanes_max(load_some(x + k, count - k, -INFINITY), largest);
-    return largest_lane(largest);
+    float lane[16];
+    lanes_store(lane, largest);
+    float result = lane[0];
+    for (int i = 1; i < 16; i++) result = lane[i] > result ? lane[i] : result;
+    return result;
 }
 
 static float sum(const float *x, int64_t count) {

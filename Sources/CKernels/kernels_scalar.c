@@ -150,16 +150,9 @@ INLINE void lanes_sum_four(lanes a, lanes b, lanes c, lanes d, float *sums) {
 
 enum { transposed_block = 2 };
 
-/// A register of floats; here all 16 lanes.
-typedef lanes floats;
+#include "floats_are_lanes.h"
 
-enum { floats_count = 16, tile_queries = 4, tile_keys = 2 };
-
-INLINE floats floats_set(float a) { return lanes_set(a); }
-INLINE floats floats_load(const float *p) { return lanes_load(p); }
-INLINE void floats_store(float *p, floats a) { lanes_store(p, a); }
-INLINE floats floats_mul(floats a, floats b) { return lanes_mul(a, b); }
-INLINE floats floats_fma(floats a, floats b, floats c) { return lanes_fma(a, b, c); }
+enum { tile_queries = 4, tile_keys = 2 };
 
 /// Every other value from p on, and those between.
 INLINE void floats_load_bf16_pairs(const uint16_t *p, floats *even, floats *odd) {

@@ -101,15 +101,9 @@ INLINE void lanes_sum_four(lanes a, lanes b, lanes c, lanes d, float *sums) {
 enum { transposed_block = 4 };
 enum { dequantized_tokens = 6 };
 
-typedef __m512 floats;
+#include "floats_are_lanes.h"
 
-enum { floats_count = 16, tile_queries = 8, tile_keys = 2 };
-
-INLINE floats floats_set(float a) { return _mm512_set1_ps(a); }
-INLINE floats floats_load(const float *p) { return _mm512_loadu_ps(p); }
-INLINE void floats_store(float *p, floats a) { _mm512_storeu_ps(p, a); }
-INLINE floats floats_mul(floats a, floats b) { return _mm512_mul_ps(a, b); }
-INLINE floats floats_fma(floats a, floats b, floats c) { return _mm512_fmadd_ps(a, b, c); }
+enum { tile_queries = 8, tile_keys = 2 };
 
 INLINE void floats_load_bf16_pairs(const uint16_t *p, floats *even, floats *odd) {
     __m512i words = _mm512_loadu_si512(p);
