@@ -44,14 +44,15 @@ import Glibc
             unsafe pthread_cond_wait(condition, monitor.mutex)
         }
 
-        /// As `wait(in:)`, for at most `milliseconds`.
-        package func wait(in monitor: borrowing Monitor, milliseconds: Int) {
+        /// As `wait(in:)`, for at most `milliseconds`. False when they have passed.
+        @discardableResult
+        package func wait(in monitor: borrowing Monitor, milliseconds: Int) -> Bool {
             var deadline = timespec()
             unsafe clock_gettime(CLOCK_MONOTONIC, &deadline)
             let nanoseconds = deadline.tv_nsec + milliseconds * 1_000_000
             deadline.tv_sec += nanoseconds / 1_000_000_000
             deadline.tv_nsec = nanoseconds % 1_000_000_000
-            unsafe pthread_cond_timedwait(condition, monitor.mutex, &deadline)
+            return unsafe pthread_cond_timedwait(condition, monitor.mutex, &deadline) == 0
         }
     }
 }

@@ -55,9 +55,9 @@ extension PagingCore {
         return slot
     }
 
-    /// Sleeps until a part of any expert has been read, for 20 ms at most, and sees whether spare lanes are needed.
+    /// Sleeps until a part of any expert has been read, for 20 ms at most. If none has, sees whether spare lanes are needed.
     func waitForPart() {
-        partArrived.wait(in: monitor, milliseconds: 20)
+        if partArrived.wait(in: monitor, milliseconds: 20) { return }
         if slotForSpareLane(0) != nil { spareWanted.broadcast() }
     }
 
