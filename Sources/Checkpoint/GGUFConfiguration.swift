@@ -151,19 +151,22 @@ extension GGUFConfiguration {
     mutating func readGrouped(takesPartialRotation: Bool = false) throws(CheckpointError) {
         copy(["attention.head_count_kv": "num_key_value_heads"])
         let rotated = try keys.countIfPresent("rope.dimension_count", in: 2...1 << 13)
-        // Absent, the family's own configuration would mean a part.
-        if takesPartialRotation { set("partial_rotary_factor", .integer(1)) }
-        guard let size = try keys.countIfPresent("attention.key_length", in: 2...1 << 13) ?? rotated else { return }
-        set("head_dim", .integer(size), from: keys.path(of: "attention.key_length"))
-        try keys.mustBe("attention.value_length", .integer(size))
-        guard let rotated, rotated != size else { return }
+        let size = try keys.countIfPresent("attention.key_length", in: 2...1 << 13) ?? rotated
+        if let size {
+            set("head_dim", .integer(size), from: keys.path(of: "attention.key_length"))
+            try keys.mustBe("attention.value_length", .integer(size))
+        }
+        guard let rotated, let size, rotated != size else {
+            // Absent, the family's own configuration would mean a part.
+            if takesPartialRotation { set("partial_rotary_factor", .integer(1)) }
+            return
+        }
         let factor = Double(rotated) / Double(size)
         guard takesPartialRotation, Int(Double(size) * factor) == rotated else {
             throw keys.failure(
                 "rope.dimension_count", "this value isn't supported", expected: "\(size), a whole head",
                 found: .integer(rotated))
         }
-        members.removeAll { $0.name == "partial_rotary_factor" }
         set("partial_rotary_factor", .number(factor), from: keys.path(of: "rope.dimension_count"))
     }
 }
