@@ -29,6 +29,7 @@ internal import CKernels
     package var format: BlockFormat { unsafe BlockFormat(rawValue: rows.format)! }
     package var width: Int { unsafe Int(rows.width) }
 
+    /// Where a position's row begins.
     package func row(_ position: Int) -> UnsafeRawPointer {
         let size = unsafe Int(rows.stride) * (format == .f32 ? 4 : 2)
         guard let blocks = unsafe rows.blocks else { return unsafe UnsafeRawPointer(rows.base!) + position * size }
@@ -111,8 +112,8 @@ extension Kernels {
         positions: Range<Int>, visible: Int, window: Int? = nil
     ) {
         precondition((queries.second == nil) == (secondKeys == nil))
-        let columns = (keys.width + 31) / 32 * 32 + ((secondKeys?.width ?? 0) + 31) / 32 * 32
-        precondition(columns <= Self.attentionKeyColumns && positions.lowerBound % Self.attentionBlock == 0)
+        let steps = (keys.width + 31) / 32 + ((secondKeys?.width ?? 0) + 31) / 32
+        precondition(steps * 32 <= Self.attentionKeyColumns && positions.lowerBound % Self.attentionBlock == 0)
         let second = queries.second ?? queries.first
         var attention = unsafe moed_attention()
         unsafe attention.part_count = secondKeys == nil ? 1 : 2

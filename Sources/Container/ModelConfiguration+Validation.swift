@@ -1,3 +1,5 @@
+import Compute
+
 /// A value of the configuration that no model has.
 package struct ConfigurationProblem: Sendable, Equatable {
     /// As it is spelt in the metadata, such as `experts.router.groupCount`.
@@ -90,9 +92,9 @@ extension ModelConfiguration.LatentAttention {
     fileprivate func check(_ check: inout ConfigurationCheck) {
         check.range("attention.headCount", headCount, 1...1 << 12)
         if let queryLatentRank { check.range("attention.queryLatentRank", queryLatentRank, 1...1 << 20) }
-        check.range("attention.keyValueLatentRank", keyValueLatentRank, 1...1 << 10)
-        check.range("attention.plainHeadSize", plainHeadSize, 1...1 << 10)
-        check.range("attention.ropeHeadSize", ropeHeadSize, 2...1 << 10)
+        check.range("attention.keyValueLatentRank", keyValueLatentRank, 1...Kernels.attentionKeyColumns / 2)
+        check.range("attention.plainHeadSize", plainHeadSize, 1...Kernels.attentionKeyColumns / 2)
+        check.range("attention.ropeHeadSize", ropeHeadSize, 2...Kernels.attentionKeyColumns / 2)
         check.require("attention.ropeHeadSize", ropeHeadSize % 2 == 0, "an even number", "\(ropeHeadSize)")
         check.range("attention.valueHeadSize", valueHeadSize, 1...1 << 13)
         check.positive("attention.latentNormEpsilon", Double(latentNormEpsilon), below: 1)
@@ -107,7 +109,7 @@ extension ModelConfiguration.GroupedAttention {
         check.require(
             "attention.keyValueHeadCount", headCount % max(1, keyValueHeadCount) == 0,
             "a divisor of the \(headCount) heads", "\(keyValueHeadCount)")
-        check.range("attention.headSize", headSize, 2...1 << 11)
+        check.range("attention.headSize", headSize, 2...Kernels.attentionKeyColumns)
         check.range("attention.ropeHeadSize", ropeHeadSize, 2...max(2, headSize))
         check.require("attention.ropeHeadSize", ropeHeadSize % 2 == 0, "an even number", "\(ropeHeadSize)")
         check.positive("attention.softmaxScale", Double(softmaxScale), below: 1e6)
