@@ -60,13 +60,8 @@ extension SchemaReader {
 
     /// Of a schema without `type`: keywords that say something of one type are meant for that.
     static func types(impliedBy names: [String]) -> [String]? {
-        let kinds: [(type: String, keywords: Set<String>)] = [
-            ("object", ["properties", "required", "additionalProperties"]),
-            ("array", ["items", "minItems", "maxItems"]),
-            ("string", ["minLength", "maxLength", "format"]),
-            ("number", ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"]),
-        ]
-        return kinds.first { !$0.keywords.isDisjoint(with: names) }.map { [$0.type] }
+        let type = ["object", "array", "string", "number"].first { keywords[$0]?.isDisjoint(with: names) == false }
+        return type.map { [$0] }
     }
 
     /// nil if the schema asks for none.

@@ -5,8 +5,8 @@ package import JSON
 /// Read are `type`, `enum`, `const`, `anyOf`, `oneOf` (as `anyOf`), `allOf` of one schema, `$ref` within the schema,
 /// `properties`, `required`, `additionalProperties`, `items`, `minItems`, `maxItems`, `minLength`, `maxLength`, the formats of
 /// `StringFormat`, `minimum`, `maximum`, `exclusiveMinimum`, `exclusiveMaximum`, and what only describes. Any other keyword is
-/// an error that names its place. Members come in the order of `properties`. Where the schema says nothing of further members an object
-/// has none, which every schema allows: a model asked for a form fills it in, and doesn't add to it.
+/// an error that names its place. Members come in the order of `properties`. Where the schema says nothing of further members
+/// an object has none, which every schema allows: a model asked for a form fills it in, and doesn't add to it.
 package struct SchemaReader {
     private static let annotations: Set = [
         "$schema", "$comment", "$defs", "definitions", "title", "description", "default", "examples", "deprecated",
@@ -14,7 +14,8 @@ package struct SchemaReader {
     ]
     private static let mostReferences = 1024
     private static let numericKeywords: Set = ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"]
-    private static let keywords: [String: Set<String>] = [
+    /// By the type that they say something of.
+    static let keywords: [String: Set<String>] = [
         "object": ["properties", "required", "additionalProperties"],
         "array": ["items", "minItems", "maxItems"],
         "string": ["minLength", "maxLength", "format"],
