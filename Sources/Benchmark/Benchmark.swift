@@ -8,8 +8,8 @@ package final class Benchmark {
     private let container: ContainerReader
     private let options: BenchmarkOptions
     private let model: LoadedModel
-    /// One a sequence.
-    private let states: [DecodingState]
+    /// [depths that take turns][sequences]
+    private let states: [[DecodingState]]
     /// nil once its memory is needed for experts.
     private let probe: LimitProbe?
     private let earlierLimits: MachineLimits?
@@ -45,11 +45,15 @@ package final class Benchmark {
         let longest = max(
             options.prefillLengths.max() ?? 0, (options.decodeDepths.max() ?? 0) + options.decodeTokenCount, 1)
         plan.context = plan.context ?? min(longest, configuration.contextLength)
-        plan.sequences = options.sequenceCount
         if options.isDense { plan.expertsPerToken = configuration.experts?.routedExpertCount }
+        // With room for the tokens before each, depths can take turns.
+        var turns = max(1, options.decodeDepths.count)
+        plan.sequences = options.sequenceCount * turns
         var planned = try MemoryPlan(container: container, options: plan)
         if planned.slotCount < planned.expertCount {
             // Memory is short: the machine is measured first, and then the model has all of it.
+            turns = 1
+            plan.sequences = options.sequenceCount
             note("measuring the machine and storage")
             earlierLimits = probe?.measure(passes: 6)
             probe = nil
@@ -74,7 +78,9 @@ package final class Benchmark {
             willRead: options.storageBytesPerSecond.map { StorageThrottle(bytesPerSecond: $0).observer })
         model.routing = options.routing
         let cache = try model.makeCache()
-        states = (0..<options.sequenceCount).map { _ in cache.makeState(capacity: planned.contextLength) }
+        states = (0..<turns).map { _ in
+            (0..<options.sequenceCount).map { _ in cache.makeState(capacity: planned.contextLength) }
+        }
         cost = StepCost(
             container: container, planes: planned.planes ?? .coarse, configuration: model.configuration,
             cacheFormat: planned.cacheFormat)
@@ -95,16 +101,18 @@ package final class Benchmark {
                 continue
             }
             note("prefill of \(length) tokens")
-            measured.append(try measurePrefill(length))
+            measured += try measurePrefill(length)
             _ = probe?.measure(passes: 1)
         }
-        for depth in options.decodeDepths {
-            guard depth + options.decodeTokenCount <= context else {
-                note("skipping depth \(depth): the context has \(context) tokens")
-                continue
-            }
-            note("decoding after \(depth) tokens")
-            measured.append(try measureDecode(depth: depth))
+        let depths = options.decodeDepths.filter { depth in
+            let fits = depth + options.decodeTokenCount <= context
+            if !fits { note("skipping depth \(depth): the context has \(context) tokens") }
+            return fits
+        }
+        for start in stride(from: 0, to: depths.count, by: states.count) {
+            let some = Array(depths[start..<min(start + states.count, depths.count)])
+            note("decoding after \(some.map(String.init).joined(separator: ", ")) tokens")
+            measured += try measureDecoding(depths: some)
             _ = probe?.measure(passes: 1)
         }
         // There is always one or the other.
@@ -129,72 +137,97 @@ package final class Benchmark {
         var after: PagingCounters
     }
 
-    /// Times `repetitionCount` calls of `body`, after one that isn't timed. `prepare` isn't timed either.
-    private func measure(
-        _ kind: BenchmarkReport.Kind, _ tokenCount: Int, depth: Int, sequences: Int, prepare: () throws -> Void,
-        _ body: () throws -> Void
-    ) rethrows -> Measured {
-        try prepare()
-        try body()
-        var seconds: [Double] = []
+    private struct Workload {
+        var kind: BenchmarkReport.Kind
+        var tokenCount: Int
+        var depth: Int
+        var sequenceCount: Int
+        /// Not timed.
+        var prepare: () throws -> Void
+        var body: () throws -> Void
+    }
+
+    /// Times `repetitionCount` calls of each workload, after one that isn't timed. They take turns, so that what else goes
+    /// on on the machine slows all of them.
+    private func measure(_ workloads: [Workload]) throws -> [Measured] {
+        for workload in workloads {
+            try workload.prepare()
+            try workload.body()
+        }
+        var seconds = workloads.map { _ in [Double]() }
+        var used = workloads.map { _ in UInt64(0) }
         let before = model.experts.counters
         for _ in 0..<options.repetitionCount {
-            try prepare()
-            seconds.append(try ContinuousClock().measure(body).seconds)
+            for (index, workload) in workloads.enumerated() {
+                try workload.prepare()
+                let usedBefore = model.experts.counters.hits + model.experts.counters.misses
+                seconds[index].append(try ContinuousClock().measure(workload.body).seconds)
+                used[index] += model.experts.counters.hits + model.experts.counters.misses - usedBefore
+            }
         }
         let after = model.experts.counters
-        let used = after.hits + after.misses - before.hits - before.misses
-        return Measured(
-            kind: kind, tokenCount: tokenCount, depth: depth, sequenceCount: sequences,
-            sample: Sample(seconds: seconds), expertCount: Int(used) / options.repetitionCount,
-            before: before, after: after)
+        return workloads.indices.map {
+            Measured(
+                kind: workloads[$0].kind, tokenCount: workloads[$0].tokenCount, depth: workloads[$0].depth,
+                sequenceCount: workloads[$0].sequenceCount, sample: Sample(seconds: seconds[$0]),
+                expertCount: Int(used[$0]) / options.repetitionCount, before: before, after: after)
+        }
     }
 
-    private func measurePrefill(_ count: Int) throws -> Measured {
+    private func measurePrefill(_ count: Int) throws -> [Measured] {
         let tokens = randomTokens(count)
-        let state = states[0]
-        return try measure(.prefill, count, depth: 0, sequences: 1, prepare: { state.reset() }) {
-            try model.prefill(tokens[...], state: state)
-        }
+        let state = states[0][0]
+        return try measure([
+            Workload(kind: .prefill, tokenCount: count, depth: 0, sequenceCount: 1, prepare: { state.reset() }) {
+                try self.model.prefill(tokens[...], state: state)
+            }
+        ])
     }
 
-    private func measureDecode(depth: Int) throws -> Measured {
-        for (index, state) in states.enumerated() where state.tokenCount < depth {
-            state.reset()
-            try model.prefill(randomTokens(depth, seed: index)[...], state: state)
-        }
-        let count = options.decodeTokenCount
-        // Tokens that come again would find their experts in memory.
-        var repetition = 0
-        func prepare() {
-            cutStates(to: depth)
-            repetition += 1
-        }
-        func decode() throws {
-            let tokens = states.indices.map { randomTokens(count, seed: 1000 * repetition + $0) }
-            for place in 0..<count {
-                var steps = states.indices.map { SequenceStep(tokens[$0][place], state: states[$0]) }
-                model.step(&steps)
-                if let failure = steps.lazy.compactMap(\.failure).first { throw failure }
+    /// - Parameter depths: at most as many as take turns.
+    private func measureDecoding(depths: [Int]) throws -> [Measured] {
+        var workloads: [Workload] = []
+        for (depth, states) in zip(depths, states) {
+            for (index, state) in states.enumerated() where state.tokenCount < depth {
+                state.reset()
+                try model.prefill(randomTokens(depth, seed: index)[...], state: state)
             }
+            workloads.append(decoding(depth: depth, states))
         }
         if storage != nil {
             // Until the arena is full of what is used, and what reading ahead gains is known.
-            for _ in 0..<(Self.pagedWarmUp + count - 1) / count {
-                prepare()
-                try decode()
+            for _ in 0..<(Self.pagedWarmUp + options.decodeTokenCount - 1) / options.decodeTokenCount {
+                for workload in workloads {
+                    try workload.prepare()
+                    try workload.body()
+                }
             }
         }
-        return try measure(
-            .decode, count, depth: depth, sequences: states.count, prepare: prepare, decode)
+        return try measure(workloads)
+    }
+
+    private func decoding(depth: Int, _ states: [DecodingState]) -> Workload {
+        let count = options.decodeTokenCount
+        // Tokens that come again would find their experts in memory.
+        var repetition = 0
+        return Workload(
+            kind: .decode, tokenCount: count, depth: depth, sequenceCount: states.count,
+            prepare: {
+                for state in states { state.truncate(to: depth) }
+                repetition += 1
+            },
+            body: {
+                let tokens = states.indices.map { self.randomTokens(count, seed: 1000 * repetition + $0) }
+                for place in 0..<count {
+                    var steps = states.indices.map { SequenceStep(tokens[$0][place], state: states[$0]) }
+                    self.model.step(&steps)
+                    if let failure = steps.lazy.compactMap(\.failure).first { throw failure }
+                }
+            })
     }
 
     /// Tokens that are decoded before measuring where experts come from storage.
     private static let pagedWarmUp = 256
-
-    private func cutStates(to count: Int) {
-        for state in states { state.truncate(to: count) }
-    }
 
     /// Tokens without a pattern, the same in every run, so that the experts that they choose are spread.
     private func randomTokens(_ count: Int, seed: Int = 0) -> [Int32] {
