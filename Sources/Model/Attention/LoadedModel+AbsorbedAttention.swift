@@ -73,12 +73,14 @@ extension LoadedModel {
         // All heads together, unless there are too few spans for all threads; keys are multiplied by eight at once.
         let size = spanCount < 2 * threadCount ? 8 : headCount
         let pieces = (headCount + size - 1) / size
-        forEach(spanCount * pieces, work: attending) { item in
-            let (slot, piece) = item.quotientAndRemainder(dividingBy: pieces)
-            let span = scratch.spans[slot]
-            attend(
-                cached(span.row), span, slot: slot, queries: span.row - rows.lowerBound,
-                heads: heads(ofPart: piece, size: size), shape)
+        share(spanCount * pieces, work: attending) { items in
+            for item in items {
+                let (slot, piece) = item.quotientAndRemainder(dividingBy: pieces)
+                let span = scratch.spans[slot]
+                attend(
+                    cached(span.row), span, slot: slot, queries: span.row - rows.lowerBound,
+                    heads: heads(ofPart: piece, size: size), shape)
+            }
         }
         forEach(parts, work: absorbing) { part in
             raise(keyValueUp, rows: rows, heads: heads(ofPart: part, size: small), shape)
