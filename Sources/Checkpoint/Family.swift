@@ -74,6 +74,18 @@ enum Families {
         "bailing_moe_v2": "there is no reference to check it against",
         "bailing_hybrid": "most of its layers have linear attention",
         "deepseek_v32": "an indexer chooses the positions that attention sees",
+        "qwen3_next": "most of its layers have linear attention",
+        "kimi_linear": "most of its layers have linear attention",
+        "minimax": "most of its layers have linear attention",
+        "jamba": "most of its layers are state-space models",
+        "nemotron_h": "most of its layers are state-space models",
+        "phimoe": "its norms have biases, and its router leaves out scores by their distance",
+        "dbrx": "its norms take the mean away",
+        "llama4": "it sees images, too",
+        "qwen3_vl_moe": "it sees images, too",
+        "glm4v_moe": "it sees images, too",
+        "deepseek_vl_v2": "it sees images, too",
+        "kimi_k25": "it sees images, too",
     ]
 
     static func named(_ modelType: String?, path: String) throws(CheckpointError) -> any Family.Type {

@@ -193,6 +193,17 @@ struct ConfigurationTests {
     }
 
     @Test(arguments: [
+        ("lfm2_moe", "short convolutions"), ("qwen3_next", "linear attention"), ("jamba", "state-space models"),
+        ("deepseek_v32", "an indexer"), ("kimi_k25", "sees images"),
+    ])
+    func aFamilyThatPeopleHaveIsRefusedWithTheReason(family: String, reason: String) throws {
+        let text = publishedV3.replacing("deepseek_v3", with: family)
+        let error = #expect(throws: CheckpointError.self) { try Checkpoint.configuration(json: [UInt8](text.utf8)) }
+        #expect(error?.code == .unsupportedFamily)
+        #expect(error?.description.contains(reason) == true)
+    }
+
+    @Test(arguments: [
         "", "{", "[]", "{\"model_type\": \"deepseek_v3\",}", "{\"a\": 1, \"a\": 2}", "{\"a\": NaN}", "{\"a\": 01}",
         "{\"a\": \"\\ud800\"}", "{\"a\": \"\u{1}\"}", "{} {}", "nul", "{\"a\" 1}", "{'a': 1}", "{\"a\": 1e999}",
         String(repeating: "[", count: 100_000), String(repeating: "{\"a\":", count: 100_000),
