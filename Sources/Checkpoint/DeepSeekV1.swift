@@ -1,5 +1,4 @@
 import Container
-import JSON
 
 /// DeepSeekMoE 16B: a key and a value for every head, softmax router, shared experts.
 enum DeepSeekV1: Family {

@@ -1,5 +1,4 @@
 import Container
-import JSON
 
 /// gpt-oss: biases throughout, attention sinks, a window in every other layer, a clamped activation, and a layer's experts
 /// in one tensor a kind, gate and up by turns.

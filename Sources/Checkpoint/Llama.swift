@@ -1,5 +1,4 @@
 import Container
-import JSON
 
 /// Llama 2 and its dense successors.
 enum Llama: Family {

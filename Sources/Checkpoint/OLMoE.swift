@@ -1,5 +1,4 @@
 import Container
-import JSON
 
 /// OLMoE: queries and keys are normed over all heads together, the router's weights stay as the softmax gives them.
 enum OLMoE: Family {

@@ -1,5 +1,4 @@
 import Container
-import JSON
 
 /// Qwen3's dense models: normed heads.
 enum Qwen3: Family {

@@ -1,5 +1,4 @@
 import Container
-import JSON
 
 /// Qwen3's sparse models (30B-A3B, 235B-A22B): normed heads, softmax router, no shared experts.
 enum Qwen3MoE: Family {
