@@ -126,10 +126,7 @@ package final class Benchmark {
     // MARK: Measuring
 
     private struct Measured {
-        var kind: BenchmarkReport.Kind
-        var tokenCount: Int
-        var depth: Int
-        var sequenceCount: Int
+        var workload: Workload
         var sample: Sample
         /// Experts that a repetition used, on average.
         var expertCount: Int
@@ -160,16 +157,15 @@ package final class Benchmark {
         for _ in 0..<options.repetitionCount {
             for (index, workload) in workloads.enumerated() {
                 try workload.prepare()
-                let usedBefore = model.experts.counters.hits + model.experts.counters.misses
+                let usedBefore = model.experts.counters.uses
                 seconds[index].append(try ContinuousClock().measure(workload.body).seconds)
-                used[index] += model.experts.counters.hits + model.experts.counters.misses - usedBefore
+                used[index] += model.experts.counters.uses - usedBefore
             }
         }
         let after = model.experts.counters
         return workloads.indices.map {
             Measured(
-                kind: workloads[$0].kind, tokenCount: workloads[$0].tokenCount, depth: workloads[$0].depth,
-                sequenceCount: workloads[$0].sequenceCount, sample: Sample(seconds: seconds[$0]),
+                workload: workloads[$0], sample: Sample(seconds: seconds[$0]),
                 expertCount: Int(used[$0]) / options.repetitionCount, before: before, after: after)
         }
     }
@@ -254,22 +250,23 @@ package final class Benchmark {
     }
 
     private func result(_ measured: Measured, _ limits: MachineLimits) -> BenchmarkReport.Result {
+        let workload = measured.workload
         let counted =
-            switch measured.kind {
+            switch workload.kind {
             case .decode:
                 cost.decode(
-                    count: measured.tokenCount, depth: measured.depth, sequences: measured.sequenceCount,
+                    count: workload.tokenCount, depth: workload.depth, sequences: workload.sequenceCount,
                     experts: measured.expertCount)
             case .prefill:
-                cost.prefill(count: measured.tokenCount, chunk: model.plan.chunk, experts: measured.expertCount)
+                cost.prefill(count: workload.tokenCount, chunk: model.plan.chunk, experts: measured.expertCount)
             }
         let seconds = measured.sample.median
         let bytes = counted.byteCount / seconds
         let multiplyAdds = counted.matrixMultiplyAdds / seconds
-        let count = Double(measured.tokenCount * measured.sequenceCount)
+        let count = Double(workload.tokenCount * workload.sequenceCount)
         return BenchmarkReport.Result(
-            kind: measured.kind, tokenCount: measured.tokenCount, depth: measured.depth,
-            sequenceCount: measured.sequenceCount, sample: measured.sample, tokensPerSecond: count / seconds,
+            kind: workload.kind, tokenCount: workload.tokenCount, depth: workload.depth,
+            sequenceCount: workload.sequenceCount, sample: measured.sample, tokensPerSecond: count / seconds,
             slowestTokensPerSecond: count / measured.sample.longest,
             fastestTokensPerSecond: count / measured.sample.shortest, expertCount: measured.expertCount,
             counted: counted,
@@ -283,14 +280,14 @@ package final class Benchmark {
         _ measured: Measured, _ counted: StepCost.Count, _ limits: MachineLimits
     ) -> BenchmarkReport.Paging? {
         guard let storage else { return nil }
-        let repetitions = options.repetitionCount
+        let (workload, repetitions) = (measured.workload, options.repetitionCount)
         var paging = BenchmarkReport.Paging(
             from: measured.before, to: measured.after,
-            tokenCount: measured.tokenCount * measured.sequenceCount * repetitions,
+            tokenCount: workload.tokenCount * workload.sequenceCount * repetitions,
             byteCount: counted.byteCount * Double(repetitions), expertByteCount: cost.expertByteCount,
             storageBandwidth: storage.bytesPerSecond, readBandwidth: limits.readBandwidth)
-        if measured.kind == .prefill {
-            let chunks = (measured.tokenCount + model.plan.chunk - 1) / model.plan.chunk
+        if workload.kind == .prefill {
+            let chunks = (workload.tokenCount + model.plan.chunk - 1) / model.plan.chunk
             let sources = container.sources(planes: model.plan.planes ?? .coarse)
             let all = sources.reduce(0.0) { $0 + Double($1.storedByteCount) }
             paging.chunkCount = chunks

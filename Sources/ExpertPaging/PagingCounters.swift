@@ -38,9 +38,12 @@ package struct PagingCounters: Sendable, Equatable {
 
     package init() {}
 
+    /// Experts asked for.
+    package var uses: UInt64 { hits + misses }
+
     /// Hits among everything asked for, 0…1; 0 before the first.
     package var hitRate: Double {
-        hits + misses == 0 ? 0 : Double(hits) / Double(hits + misses)
+        uses == 0 ? 0 : Double(hits) / Double(uses)
     }
 }
 

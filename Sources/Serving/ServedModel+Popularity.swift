@@ -21,8 +21,7 @@ extension ServedModel {
     func keepPopularity(_ logger: Logger) {
         guard let popularityPath, engine.experts.shape.expertCount > 0 else { return }
         // Nothing was asked for, so what is kept already is the better knowledge.
-        let counters = engine.experts.counters
-        guard counters.hits + counters.misses > 0 else { return }
+        guard engine.experts.counters.uses > 0 else { return }
         do {
             try engine.experts.popularity.write(path: popularityPath)
         } catch {

@@ -54,7 +54,7 @@ struct StatusReporter: Sendable {
             if status.runningCount > 1 { parts.append("\(status.runningCount) answers") }
             if let rate = status.decodeRate { parts.append("\((rate * 10).rounded() / 10) tokens/s") }
         }
-        let uses = status.paging.hits + status.paging.misses
+        let uses = status.paging.uses
         if uses > 0 { parts.append("\(status.paging.hits * 100 / uses) % expert hits") }
         if status.waitingCount > 0 { parts.append("\(status.waitingCount) waiting") }
         return (parts + watch.conditions).joined(separator: ", ")
