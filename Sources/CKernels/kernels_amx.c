@@ -15,7 +15,7 @@
 #include "lanes_avx512.h"
 #include "steps_avx512.h"
 
-enum { block_tokens = 8, tile_least_tokens = 12 };
+enum { block_tokens = 8, tile_steps = 1, tile_least_tokens = 12 };
 
 #include "bytes_avx512.h"
 #include "products_vnni.h"

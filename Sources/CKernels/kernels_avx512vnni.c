@@ -15,7 +15,7 @@
 #include "lanes_avx512.h"
 #include "steps_avx512.h"
 
-enum { block_tokens = 8, tile_least_tokens = 16 };
+enum { block_tokens = 8, tile_steps = 2, tile_tokens = 8, tile_least_tokens = 16 };
 
 #include "bytes_avx512.h"
 #include "products_vnni.h"

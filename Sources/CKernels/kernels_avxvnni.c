@@ -14,7 +14,7 @@
 #include "lanes_avx2.h"
 #include "steps_avx2.h"
 
-enum { block_tokens = 8, tile_least_tokens = 16 };
+enum { block_tokens = 8, tile_steps = 2, tile_tokens = 4, tile_least_tokens = 16 };
 
 typedef __m256i step_bytes;
 typedef __m256i step_table;

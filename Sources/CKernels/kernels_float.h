@@ -2,7 +2,7 @@
 //
 // The file that includes this one has defined `lanes`, 16 floats, and the functions that start with `lanes_`, and
 // `expand_q4`, `transpose_packed` and `transpose_group`; `kernels_scalar.c` says in plain C what each of them does. And it has defined
-// `multiply_quantized` and `gate_and_up`.
+// `multiply_quantized` and `gate_and_up`, which takes `gated_panels` panels and `gated_tokens` tokens at most.
 
 #include <math.h>
 
@@ -531,9 +531,6 @@ static void multiply(
     multiply_any(w, x, panels, tokens, first, y_stride);
 }
 
-/// Tokens whose gates and ups are computed before they meet.
-enum { gated_tokens = 64 };
-
 /// rows[t][r] += biases[r] for the rows of a panel that there are.
 INLINE void add_biases(const float *biases, int64_t row_count, int64_t tokens, float *rows) {
     if (biases == NULL) return;
@@ -561,23 +558,27 @@ static void multiply_gated(
     int is_quantized = gate->format == moed_q4 || gate->format == moed_q8;
     int are_alike = gate->format == up->format && gate->table == up->table && gate->stride == up->stride
         && gate->scale_format == up->scale_format;
-    _Alignas(64) float gates[gated_tokens * moed_panel_rows], ups[gated_tokens * moed_panel_rows];
-    for (int64_t panel = panels.begin; panel < panels.end; panel++) {
-        int64_t left = gate->rows - panel * moed_panel_rows;
-        int64_t count = left < moed_panel_rows ? left : moed_panel_rows;
+    enum { panel_results = gated_tokens * moed_panel_rows };
+    _Alignas(64) float gates[gated_panels * panel_results], ups[gated_panels * panel_results];
+    for (int64_t panel = panels.begin; panel < panels.end; panel += gated_panels) {
+        moed_range some_panels = {panel, panels.end - panel < gated_panels ? panels.end : panel + gated_panels};
         for (int64_t first = tokens.begin; first < tokens.end; first += gated_tokens) {
             int64_t end = tokens.end - first < gated_tokens ? tokens.end : first + gated_tokens;
-            moed_range some = {first, end}, one_panel = {panel, panel + 1};
-            if (is_quantized && are_alike) {
-                gate_and_up(gate, up, x, panel, panel + 1 == panels.end, some, gates, ups);
-            } else {
-                multiply_any(gate, x, one_panel, some, gates, moed_panel_rows);
-                multiply_any(up, x, one_panel, some, ups, moed_panel_rows);
-            }
-            join_gated(gating, panel * moed_panel_rows, count, end - first, gates, ups);
-            for (int64_t t = first; t < end; t++) {
-                const float *row = gates + (t - first) * moed_panel_rows;
-                memcpy(y + t * y_stride + panel * moed_panel_rows, row, (size_t)count * sizeof(float));
+            moed_range some = {first, end};
+            if (is_quantized && are_alike) gate_and_up(gate, up, x, some_panels, panels.end, some, gates, ups);
+            for (int64_t p = some_panels.begin; p < some_panels.end; p++) {
+                float *gate_rows = gates + (p - panel) * panel_results, *up_rows = ups + (p - panel) * panel_results;
+                if (!is_quantized || !are_alike) {
+                    multiply_any(gate, x, (moed_range){p, p + 1}, some, gate_rows, moed_panel_rows);
+                    multiply_any(up, x, (moed_range){p, p + 1}, some, up_rows, moed_panel_rows);
+                }
+                int64_t left = gate->rows - p * moed_panel_rows;
+                int64_t count = left < moed_panel_rows ? left : moed_panel_rows;
+                join_gated(gating, p * moed_panel_rows, count, end - first, gate_rows, up_rows);
+                for (int64_t t = first; t < end; t++) {
+                    const float *row = gate_rows + (t - first) * moed_panel_rows;
+                    memcpy(y + t * y_stride + p * moed_panel_rows, row, (size_t)count * sizeof(float));
+                }
             }
         }
     }

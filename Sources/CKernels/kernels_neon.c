@@ -14,7 +14,7 @@
 #include "lanes_neon.h"
 #include "steps_neon.h"
 
-enum { tile_least_tokens = 8 };
+enum { tile_steps = 1, tile_tokens = 4, tile_least_tokens = 8 };
 
 INLINE void expand_group(
     const moed_matrix *w, step at, int64_t group, step_table table, int kind, int8_t *codes) {
@@ -23,7 +23,9 @@ INLINE void expand_group(
 }
 
 INLINE void tile_products(
-    const int8_t *codes, const int8_t *inputs, const int32_t *corrections, int tokens, int kind, row_ints *products) {
+    const int8_t *codes, int steps, const int8_t *inputs, const int32_t *corrections, int tokens, int kind,
+    row_ints *products) {
+    (void)steps;
     (void)corrections;
     (void)kind;
     line_products(codes, inputs, tokens, products);

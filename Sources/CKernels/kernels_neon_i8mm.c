@@ -14,7 +14,7 @@
 #include "lanes_neon.h"
 #include "steps_neon.h"
 
-enum { tile_least_tokens = 4 };
+enum { tile_steps = 1, tile_tokens = 4, tile_least_tokens = 4 };
 
 // `smmla` multiplies two rows of eight codes by two tokens' eight inputs. For every eight inputs a tile has four pairs of
 // rows, which are two lines with their words taken in turn.
@@ -51,7 +51,9 @@ INLINE int32x4_t second_token(int32x4_t a, int32x4_t b) {
 }
 
 INLINE void tile_products(
-    const int8_t *codes, const int8_t *inputs, const int32_t *corrections, int tokens, int kind, row_ints *products) {
+    const int8_t *codes, int steps, const int8_t *inputs, const int32_t *corrections, int tokens, int kind,
+    row_ints *products) {
+    (void)steps;
     (void)corrections;
     (void)kind;
     // The inputs of two tokens, eight of each at a time; an odd one is its own neighbour.

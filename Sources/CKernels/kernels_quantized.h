@@ -3,7 +3,8 @@
 // A few tokens read the packed codes as they stand. Many tokens make it worth to expand a step into a tile that
 // stays in the cache, and to multiply it by blocks of tokens. The file that includes this one has defined
 //
-// - `step_panels` (1 or 2), `block_tokens` (of a block, a power of two) and `tile_least_tokens`;
+// - `step_panels` (1 or 2), `block_tokens` (at once from packed codes, a power of two), `tile_least_tokens`, and how many
+//   tokens and steps are multiplied at once in a tile, `tile_tokens` and `tile_steps` (1 or 2);
 // - `row_ints` and `row_floats`, vectors with a lane for each row of a step, `no_rows`, zeros, `load_rows` and
 //   `store_rows`, one token's results of a step;
 // - `step_table` and `load_step_table`: what a q4 index stands for, as the products want it;
@@ -79,72 +80,83 @@ INLINE void stream_step(
     for (int t = 0; t < tokens; t++) store_rows(to, t, totals[t]);
 }
 
-INLINE void tile_step(
-    const moed_matrix *w, step at, const moed_activations *x, moed_range range, int kind, results to) {
+// `steps` steps, known to the compiler, by all tokens of the range.
+INLINE void multiply_by_tiles_of(
+    const moed_matrix *w, const step *at, int steps, const moed_activations *x, moed_range range, int kind,
+    const results *to) {
     tile weights;
     int64_t groups = w->columns / moed_group_size, size = group_bytes_of(kind);
     step_table table = load_step_table(w, kind);
     for (int64_t first = 0; first < groups; first += tile_groups) {
         int64_t count = groups - first < tile_groups ? groups - first : tile_groups;
-        for (int64_t group = 0; group < count; group++) {
+        for (int64_t i = 0; i < count * steps; i++) {
+            int64_t group = first + i / steps;
+            step from = at[i % steps];
             for (int p = 0; p < step_panels; p++) {
-                const uint8_t *next = at.panels[p] + at.next;
-                PREFETCH(next + w->code_offset + (first + group) * size, size, into_second_cache);
-                if ((first + group) % 4 == 0) PREFETCH(next + (first + group) * 16, 64, into_second_cache);
+                const uint8_t *next = from.panels[p] + from.next;
+                PREFETCH(next + w->code_offset + group * size, size, into_second_cache);
+                if (group % 4 == 0) PREFETCH(next + group * 16, 64, into_second_cache);
             }
-            expand_group(w, at, first + group, table, kind, weights.codes + group * step_panels * 256);
-            weights.scales[group] = step_scales(w, at, first + group);
+            expand_group(w, from, group, table, kind, weights.codes + i * step_bytes_of_group);
+            weights.scales[i] = step_scales(w, from, group);
         }
-        multiply_tile(&weights, first, count, x, range, kind, to);
+        multiply_tile(&weights, steps, first, count, x, range, kind, to);
     }
 }
 
-INLINE void multiply_step_of(
-    const moed_matrix *w, step at, const moed_activations *x, moed_range range, int kind, results to) {
-    if (range.end - range.begin >= tile_least_tokens) {
-        tile_step(w, at, x, range, kind, to);
+INLINE int is_tiled(moed_range tokens) { return tokens.end - tokens.begin >= tile_least_tokens; }
+
+INLINE void multiply_steps_of(
+    const moed_matrix *w, const step *at, int steps, const moed_activations *x, moed_range range, int kind,
+    const results *to) {
+    if (is_tiled(range)) {
+        if (tile_steps > 1 && steps == tile_steps) multiply_by_tiles_of(w, at, tile_steps, x, range, kind, to);
+        else multiply_by_tiles_of(w, at, 1, x, range, kind, to);
         return;
     }
-    if (x->token_count == 1) {
-        // Decoding: everything that a number known to the compiler saves is saved.
-        moed_matrix known = *w;
-        if (w->scale_format == moed_bf16_scales) {
-            known.scale_format = moed_bf16_scales;
-            stream_step(&known, at, x, 1, 0, 1, 1, kind, to);
-        } else {
-            known.scale_format = moed_f16_scales;
-            stream_step(&known, at, x, 1, 0, 1, 1, kind, to);
+    for (int s = 0; s < steps; s++) {
+        if (x->token_count == 1) {
+            // Decoding: everything that a number known to the compiler saves is saved.
+            moed_matrix known = *w;
+            if (w->scale_format == moed_bf16_scales) {
+                known.scale_format = moed_bf16_scales;
+                stream_step(&known, at[s], x, 1, 0, 1, 1, kind, to[s]);
+            } else {
+                known.scale_format = moed_f16_scales;
+                stream_step(&known, at[s], x, 1, 0, 1, 1, kind, to[s]);
+            }
+            continue;
         }
-        return;
+        FOR_BLOCKS(
+            block_tokens, range.begin, range.end,
+            stream_step(
+                w, at[s], x, x->token_count, token, tokens, token == range.begin, kind,
+                from_token(to[s], token - range.begin)));
     }
-    FOR_BLOCKS(
-        range.begin, range.end,
-        stream_step(
-            w, at, x, x->token_count, token, tokens, token == range.begin, kind,
-            from_token(to, token - range.begin)));
 }
 
 static void multiply_linear_q4(
-    const moed_matrix *w, step at, const moed_activations *x, moed_range range, results to) {
-    multiply_step_of(w, at, x, range, linear_q4, to);
+    const moed_matrix *w, const step *at, int steps, const moed_activations *x, moed_range range, const results *to) {
+    multiply_steps_of(w, at, steps, x, range, linear_q4, to);
 }
 
 static void multiply_table_q4(
-    const moed_matrix *w, step at, const moed_activations *x, moed_range range, results to) {
-    multiply_step_of(w, at, x, range, table_q4, to);
+    const moed_matrix *w, const step *at, int steps, const moed_activations *x, moed_range range, const results *to) {
+    multiply_steps_of(w, at, steps, x, range, table_q4, to);
 }
 
 static void multiply_plain_q8(
-    const moed_matrix *w, step at, const moed_activations *x, moed_range range, results to) {
-    multiply_step_of(w, at, x, range, plain_q8, to);
+    const moed_matrix *w, const step *at, int steps, const moed_activations *x, moed_range range, const results *to) {
+    multiply_steps_of(w, at, steps, x, range, plain_q8, to);
 }
 
-// One step by all tokens of the range; `to` begins at the first of them.
-INLINE void multiply_step(const moed_matrix *w, step at, const moed_activations *x, moed_range range, results to) {
+// One step or `tile_steps` of them by all tokens of the range; `to`, one for each, begins at the first of them.
+INLINE void multiply_steps(
+    const moed_matrix *w, const step *at, int steps, const moed_activations *x, moed_range range, const results *to) {
     switch (kind_of(w)) {
-    case linear_q4: multiply_linear_q4(w, at, x, range, to); break;
-    case table_q4: multiply_table_q4(w, at, x, range, to); break;
-    default: multiply_plain_q8(w, at, x, range, to); break;
+    case linear_q4: multiply_linear_q4(w, at, steps, x, range, to); break;
+    case table_q4: multiply_table_q4(w, at, steps, x, range, to); break;
+    default: multiply_plain_q8(w, at, steps, x, range, to); break;
     }
 }
 
@@ -152,32 +164,59 @@ INLINE void multiply_step(const moed_matrix *w, step at, const moed_activations 
 static void multiply_quantized(
     const moed_matrix *w, const moed_activations *x, moed_range panels, moed_range tokens, float *y,
     int64_t y_stride) {
-    for (int64_t panel = panels.begin; panel < panels.end; panel += step_panels) {
-        const uint8_t *first = w->base + panel * w->stride;
-        int64_t left = panels.end - panel;
-        int has_second = step_panels == 2 && left > 1;
-        step at = {{first, has_second ? first + w->stride : first}, left > step_panels ? step_panels * w->stride : 0};
-        float *rows = y + (panel - panels.begin) * moed_panel_rows;
-        results to = {
-            {rows, rows + moed_panel_rows}, y_stride, {rows_of(w, panel), has_second ? rows_of(w, panel + 1) : 0}};
-        multiply_step(w, at, x, tokens, to);
+    int64_t together = is_tiled(tokens) ? tile_steps : 1;
+    for (int64_t panel = panels.begin; panel < panels.end;) {
+        step at[tile_steps];
+        results to[tile_steps];
+        int64_t left = panels.end - panel, reach = together * step_panels;
+        int steps = left >= reach ? (int)together : 1;
+        int64_t next = left > steps * step_panels ? steps * step_panels * w->stride : 0;
+        for (int s = 0; s < steps; s++, panel += step_panels) {
+            const uint8_t *first = w->base + panel * w->stride;
+            int has_second = step_panels == 2 && panel + 1 < panels.end;
+            float *rows = y + (panel - panels.begin) * moed_panel_rows;
+            at[s] = (step){{first, has_second ? first + w->stride : first}, next};
+            to[s] = (results){
+                {rows, rows + moed_panel_rows}, y_stride, {rows_of(w, panel), has_second ? rows_of(w, panel + 1) : 0}};
+        }
+        multiply_steps(w, at, steps, x, tokens, to);
     }
 }
 
-// One panel of two matrices of the same shape and encoding, which stand in memory one after the other or alternate:
-// in one step where a vector has room for both.
+enum {
+    /// Panels of gate and up that are multiplied at once at most.
+    gated_panels = step_panels * tile_steps > 2 ? step_panels * tile_steps / 2 : 1,
+    /// Tokens whose gates and ups are computed before they meet.
+    gated_tokens = 64,
+};
+
+// Up to `gated_panels` panels, before panel `end`, of two matrices of the same shape and encoding, which stand in memory
+// one after the other or alternate: in one step where a vector has room for both. A panel's results are [gated_tokens, 8].
 static void gate_and_up(
-    const moed_matrix *gate, const moed_matrix *up, const moed_activations *x, int64_t panel, int is_last,
+    const moed_matrix *gate, const moed_matrix *up, const moed_activations *x, moed_range panels, int64_t end,
     moed_range tokens, float *gates, float *ups) {
-    const uint8_t *first = gate->base + panel * gate->stride, *second = up->base + panel * up->stride;
-    int64_t next = is_last ? 0 : gate->stride;
-    if (step_panels == 2) {
-        results to = {{gates, ups}, moed_panel_rows, {moed_panel_rows, moed_panel_rows}};
-        multiply_step(gate, (step){{first, second}, next}, x, tokens, to);
-    } else {
-        results to_gates = {{gates, gates}, moed_panel_rows, {moed_panel_rows, 0}};
-        results to_ups = {{ups, ups}, moed_panel_rows, {moed_panel_rows, 0}};
-        multiply_step(gate, (step){{first, first}, second - first}, x, tokens, to_gates);
-        multiply_step(up, (step){{second, second}, is_last ? 0 : first + next - second}, x, tokens, to_ups);
+    step at[2 * gated_panels];
+    results to[2 * gated_panels];
+    int steps = 0, are_tiled = is_tiled(tokens);
+    for (int64_t panel = panels.begin; panel < panels.end; panel++) {
+        const uint8_t *first = gate->base + panel * gate->stride, *second = up->base + panel * up->stride;
+        int64_t further = are_tiled ? panels.end - panels.begin : 1;
+        int64_t next = panel + further < end ? further * gate->stride : 0;
+        int64_t place = (panel - panels.begin) * gated_tokens * moed_panel_rows;
+        if (step_panels == 2) {
+            at[steps] = (step){{first, second}, next};
+            to[steps++] = (results){{gates + place, ups + place}, moed_panel_rows, {moed_panel_rows, moed_panel_rows}};
+            continue;
+        }
+        int are_together = are_tiled && tile_steps == 2;
+        at[steps] = (step){{first, first}, are_together ? next : second - first};
+        to[steps++] = (results){{gates + place, gates + place}, moed_panel_rows, {moed_panel_rows, 0}};
+        at[steps] = (step){{second, second}, are_together ? next : next > 0 ? first + next - second : 0};
+        to[steps++] = (results){{ups + place, ups + place}, moed_panel_rows, {moed_panel_rows, 0}};
+    }
+    for (int s = 0; s < steps;) {
+        int some = steps - s >= tile_steps ? tile_steps : 1;
+        multiply_steps(gate, at + s, some, x, tokens, to + s);
+        s += some;
     }
 }

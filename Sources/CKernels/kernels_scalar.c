@@ -250,13 +250,15 @@ static void multiply_quantized(
     }
 }
 
+enum { gated_panels = 1, gated_tokens = 64 };
+
 /// What one panel of each matrix gives: [tokens, 8] both.
 static void gate_and_up(
-    const moed_matrix *gate, const moed_matrix *up, const moed_activations *x, int64_t panel, int is_last,
+    const moed_matrix *gate, const moed_matrix *up, const moed_activations *x, moed_range panel, int64_t end,
     moed_range tokens, float *gates, float *ups) {
-    (void)is_last;
-    multiply_quantized(gate, x, (moed_range){panel, panel + 1}, tokens, gates, moed_panel_rows);
-    multiply_quantized(up, x, (moed_range){panel, panel + 1}, tokens, ups, moed_panel_rows);
+    (void)end;
+    multiply_quantized(gate, x, panel, tokens, gates, moed_panel_rows);
+    multiply_quantized(up, x, panel, tokens, ups, moed_panel_rows);
 }
 
 // Through arrays: an element of a vector by a variable's number is slow to reach.

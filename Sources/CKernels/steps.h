@@ -43,28 +43,29 @@ INLINE int64_t rows_of(const moed_matrix *w, int64_t panel) {
     return left < moed_panel_rows ? left : moed_panel_rows;
 }
 
-// `call` for all tokens from `begin` to `end`, `tokens` from `token` on at a time: numbers that the compiler knows.
-#define FOR_BLOCKS(begin, end, call)                                 \
-    do {                                                             \
-        int64_t token = begin;                                       \
-        for (; token + block_tokens <= end; token += block_tokens) { \
-            enum { tokens = block_tokens };                          \
-            call;                                                    \
-        }                                                            \
-        if (block_tokens > 4 && token + 4 <= end) {                  \
-            enum { tokens = 4 };                                     \
-            call;                                                    \
-            token += 4;                                              \
-        }                                                            \
-        if (token + 2 <= end) {                                      \
-            enum { tokens = 2 };                                     \
-            call;                                                    \
-            token += 2;                                              \
-        }                                                            \
-        if (token < end) {                                           \
-            enum { tokens = 1 };                                     \
-            call;                                                    \
-        }                                                            \
+// `call` for all tokens from `begin` to `end`, `tokens` from `token` on at a time, at most `most` (up to 8): numbers that
+// the compiler knows.
+#define FOR_BLOCKS(most, begin, end, call)           \
+    do {                                             \
+        int64_t token = begin;                       \
+        for (; token + most <= end; token += most) { \
+            enum { tokens = most };                  \
+            call;                                    \
+        }                                            \
+        if (most > 4 && token + 4 <= end) {          \
+            enum { tokens = 4 };                     \
+            call;                                    \
+            token += 4;                              \
+        }                                            \
+        if (most > 2 && token + 2 <= end) {          \
+            enum { tokens = 2 };                     \
+            call;                                    \
+            token += 2;                              \
+        }                                            \
+        if (token < end) {                           \
+            enum { tokens = 1 };                     \
+            call;                                    \
+        }                                            \
     } while (0)
 
 #endif

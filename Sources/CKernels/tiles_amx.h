@@ -147,11 +147,13 @@ INLINE void multiply_tokens(
     for (int t = 0; t < tokens; t++) store_rows(to, t, totals[t]);
 }
 
-// All tokens of the range; `to` begins at the first of them.
+// All tokens of the range; the one step's results `steps_to` begin at the first of them.
 static void multiply_tile(
-    const tile *weights, int64_t first, int64_t count, const moed_activations *x, moed_range range, int kind,
-    results to) {
+    const tile *weights, int steps, int64_t first, int64_t count, const moed_activations *x, moed_range range,
+    int kind, const results *steps_to) {
     (void)kind;
+    (void)steps;
+    results to = *steps_to;
     int64_t token = range.begin;
     for (; token + matrix_tokens <= range.end; token += matrix_tokens) {
         multiply_tokens(weights, first, count, x, token, matrix_tokens, from_token(to, token - range.begin));

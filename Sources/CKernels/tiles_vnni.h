@@ -3,6 +3,8 @@
 #ifndef MOED_TILES_VNNI_H
 #define MOED_TILES_VNNI_H
 
+#include "tiles.h"
+
 // Eight lines of raised weights.
 INLINE void expand_group(
     const moed_matrix *w, step at, int64_t group, step_table table, int kind, int8_t *codes) {
@@ -26,12 +28,24 @@ INLINE void expand_group(
     }
 }
 
+// An input that was brought into a register meets the rows of all steps.
 INLINE void tile_products(
-    const int8_t *codes, const int8_t *inputs, const int32_t *corrections, int tokens, int kind, row_ints *products) {
-    for (int t = 0; t < tokens; t++) products[t] = first_sum(corrections[t], kind);
+    const int8_t *codes, int steps, const int8_t *inputs, const int32_t *corrections, int tokens, int kind,
+    row_ints *products) {
+    for (int t = 0; t < tokens; t++) {
+        for (int s = 0; s < steps; s++) products[s * tokens + t] = first_sum(corrections[t], kind);
+    }
     for (int line = 0; line < 8; line++) {
-        step_bytes weights = load_tile_line(codes + line * (int)sizeof(step_bytes));
-        for (int t = 0; t < tokens; t++) products[t] = add_products(products[t], weights, input_of(inputs, t, line));
+        step_bytes weights[tile_steps];
+        for (int s = 0; s < steps; s++) {
+            weights[s] = load_tile_line(codes + s * step_bytes_of_group + line * (int)sizeof(step_bytes));
+        }
+        for (int t = 0; t < tokens; t++) {
+            row_ints input = input_of(inputs, t, line);
+            for (int s = 0; s < steps; s++) {
+                products[s * tokens + t] = add_products(products[s * tokens + t], weights[s], input);
+            }
+        }
     }
 }
 
