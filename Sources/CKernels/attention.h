@@ -69,6 +69,8 @@ INLINE void load_ordered(const float *step, int lane, int is_bf16, floats *early
     }
 }
 
+#include "prefetch.h"
+
 #include "attention_scores.h"
 
 #include "attention_values.h"
@@ -76,14 +78,16 @@ INLINE void load_ordered(const float *step, int lane, int is_bf16, floats *early
 /// Queries, of which `ordered` has the columns, over the positions of a block.
 static void attend_block(
     const moed_attention *a, const float *ordered, int64_t first, int64_t count, moed_range positions,
-    block_weights *block) {
-    score_block(a, ordered, count, positions, block);
+    int asks_for_values, int64_t group, block_weights *block) {
+    score_block(a, ordered, count, positions, asks_for_values, block);
     for (int64_t q = 0; q < count; q++) {
         int64_t from = seen_from(a, first + q) - positions.begin;
         block->begin[q] = from > 0 ? from : 0;
         block->end[q] = lesser(visible_to(a, first + q), positions.end) - positions.begin;
     }
-    continue_softmax(a, first, count, block);
+    float *maxima = block->maxima + first - group, *sums = block->sums + first - group;
+    if (count == 1) continue_softmax_of_one(a, maxima, sums, block);
+    else continue_softmax(a, count, maxima, sums, block);
     sum_block(a, first, count, positions.begin, block);
 }
 
@@ -100,19 +104,26 @@ INLINE moed_range seeing(const moed_attention *a, moed_range positions) {
 static void attend(const moed_attention *a) {
     _Alignas(64) float ordered[moed_key_columns * attention_group];
     block_weights weights = {0};
+    int have_values_of_their_own = a->values.offset != a->keys[0].offset || a->values.base != a->keys[0].base;
     for (int64_t start = a->positions.begin; start < a->positions.end; start += attention_chunk) {
         moed_range chunk = {start, lesser(start + attention_chunk, a->positions.end)};
         moed_range queries = seeing(a, chunk);
         for (int64_t first = queries.begin; first < queries.end; first += attention_group) {
             int64_t end = lesser(first + attention_group, queries.end);
             order_queries(a, first, end - first, ordered);
+            memcpy(weights.maxima, a->maxima + first, (size_t)(end - first) * sizeof(float));
+            memcpy(weights.sums, a->sums + first, (size_t)(end - first) * sizeof(float));
             for (int64_t position = chunk.begin; position < chunk.end; position += attention_block) {
                 moed_range block = {position, lesser(position + attention_block, chunk.end)};
                 moed_range some = seeing(a, block);
                 int64_t from = some.begin > first ? some.begin : first, to = lesser(some.end, end);
                 if (from >= to) continue;
-                attend_block(a, ordered + (from - first) * attention_step, from, to - from, block, &weights);
+                attend_block(
+                    a, ordered + (from - first) * attention_step, from, to - from, block,
+                    have_values_of_their_own && first == queries.begin, first, &weights);
             }
+            memcpy(a->maxima + first, weights.maxima, (size_t)(end - first) * sizeof(float));
+            memcpy(a->sums + first, weights.sums, (size_t)(end - first) * sizeof(float));
         }
     }
 }

@@ -104,6 +104,9 @@ INLINE void score_tile(
 /// A block's scores and then weights for a group of queries.
 typedef struct {
     _Alignas(64) float weights[attention_block][attention_group];
+    /// So far, for all of a group's queries: what other threads write stands beside these in memory.
+    float maxima[attention_group];
+    float sums[attention_group];
     float rescaling[attention_group];
     /// Positions of the block that each query sees, begin ..< end; neither is ever less than the query's before.
     int64_t begin[attention_group];
@@ -113,9 +116,13 @@ typedef struct {
 /// weights[p][q] = query q · key p, for `queries` ordered queries from `q` on.
 INLINE void score_queries(
     const moed_attention *a, const float *ordered, int64_t q, int queries, int keys, moed_range positions,
-    block_weights *block) {
+    int asks_for_values, block_weights *block) {
     for (int64_t p = positions.begin; p < positions.end; p += keys) {
         float sums[16];
+        for (int j = 0; asks_for_values && j < keys; j++) {
+            const uint8_t *row = cached_row(&a->values, lesser(p + j, positions.end - 1));
+            PREFETCH(row, a->values.width * element_size(a->values.format), into_second_cache);
+        }
         score_tile(a, ordered + q * attention_step, queries, keys, p, positions.end - 1, sums);
         float *place = block->weights[p - positions.begin] + q;
         // Behind the last position there is room for the rest of a tile.
@@ -126,20 +133,29 @@ INLINE void score_queries(
 }
 
 static void score_block(
-    const moed_attention *a, const float *ordered, int64_t count, moed_range positions, block_weights *block) {
+    const moed_attention *a, const float *ordered, int64_t count, moed_range positions, int asks_for_values,
+    block_weights *block) {
     int64_t q = 0;
     for (; q + tile_queries <= count; q += tile_queries) {
-        score_queries(a, ordered, q, tile_queries, tile_keys, positions, block);
+        score_queries(a, ordered, q, tile_queries, tile_keys, positions, asks_for_values && q == 0, block);
     }
-    for (; tile_queries > 4 && q + 4 <= count; q += 4) score_queries(a, ordered, q, 4, tile_keys, positions, block);
-    for (; q < count; q++) score_queries(a, ordered, q, 1, 8, positions, block);
+    for (; tile_queries > 4 && q + 4 <= count; q += 4) {
+        score_queries(a, ordered, q, 4, tile_keys, positions, asks_for_values && q == 0, block);
+    }
+    for (; q < count; q++) score_queries(a, ordered, q, 1, 8, positions, asks_for_values && q == 0, block);
 }
 
 // MARK: Softmax
 
+/// Takes a block's largest score into account, and returns what the sums so far are to be multiplied by, as a logarithm.
+INLINE float raise_maximum(float here, float *maximum) {
+    float before = *maximum, larger = here > before ? here : before;
+    *maximum = larger;
+    return larger == before ? 0 : before - larger;
+}
+
 // 16 lanes are a group's queries at two positions.
-INLINE void continue_softmax(const moed_attention *a, int64_t first, int64_t count, block_weights *block) {
-    float *maxima = a->maxima + first, *sums = a->sums + first;
+INLINE void continue_softmax(const moed_attention *a, int64_t count, float *maxima, float *sums, block_weights *block) {
     float *weights = block->weights[0], lane[16], shift[16] = {0}, change[16] = {0};
     int64_t end = (block->end[count - 1] + 1) / 2 * 16;
     for (int64_t q = 0; q < count; q++) {
@@ -154,11 +170,9 @@ INLINE void continue_softmax(const moed_attention *a, int64_t first, int64_t cou
     }
     lanes_store(lane, most);
     for (int64_t q = 0; q < count; q++) {
-        float here = lane[q] > lane[attention_group + q] ? lane[q] : lane[attention_group + q];
-        float larger = here > maxima[q] ? here : maxima[q];
-        shift[q] = shift[attention_group + q] = larger;
-        change[q] = larger == maxima[q] ? 0 : maxima[q] - larger;
-        maxima[q] = larger;
+        float other = lane[attention_group + q];
+        change[q] = raise_maximum(lane[q] > other ? lane[q] : other, maxima + q);
+        shift[q] = shift[attention_group + q] = maxima[q];
     }
     for (int64_t k = 0; k < end; k += 16) {
         lanes weight = exponential(lanes_sub(lanes_load(weights + k), lanes_load(shift)));
@@ -171,4 +185,34 @@ INLINE void continue_softmax(const moed_attention *a, int64_t first, int64_t cou
         block->rescaling[q] = change[q];
         sums[q] = fmaf(sums[q], change[q], lane[q] + lane[attention_group + q]);
     }
+}
+
+// The same for one query, where 16 lanes are 16 positions.
+INLINE void continue_softmax_of_one(const moed_attention *a, float *maximum, float *sum, block_weights *block) {
+    _Alignas(64) float weights[attention_block];
+    float lane[16], totals[2] = {0};
+    int64_t begin = block->begin[0], end = block->end[0], seen = (end + 1) / 2 * 2;
+    for (int64_t p = 0; p < attention_block; p++) {
+        weights[p] = p < begin || p >= end ? -INFINITY : block->weights[p][0];
+    }
+    lanes most = lanes_set(-INFINITY);
+    for (int64_t k = 0; k < seen; k += 16) {
+        lanes scaled = lanes_mul(lanes_load(weights + k), lanes_set(a->scale));
+        lanes_store(weights + k, scaled);
+        most = lanes_max(scaled, most);
+    }
+    lanes_store(lane, most);
+    float here = lane[0];
+    for (int i = 1; i < 16; i++) here = lane[i] > here ? lane[i] : here;
+    lanes change = lanes_set(raise_maximum(here, maximum)), shift = lanes_set(*maximum);
+    for (int64_t k = 0; k < seen; k += 16) {
+        lanes_store(weights + k, exponential(lanes_sub(lanes_load(weights + k), shift)));
+    }
+    for (int64_t p = 0; p < seen; p++) {
+        block->weights[p][0] = weights[p];
+        totals[p % 2] += weights[p];
+    }
+    lanes_store(lane, exponential(change));
+    block->rescaling[0] = lane[0];
+    *sum = fmaf(*sum, lane[0], totals[0] + totals[1]);
 }

@@ -13,7 +13,7 @@ import Model
         switch self {
         case .memory(let keys, _, let size):
             unsafe CachedRows(keys + head * headSize, format: .f32, stride: size, width: headSize)
-        case .cached(let layer): layer.firstRows(from: head * headSize, width: headSize)
+        case .cached(let layer): layer.firstRows(head: head)
         }
     }
 
@@ -21,7 +21,7 @@ import Model
         switch self {
         case .memory(_, let values, let size):
             unsafe CachedRows(values + head * headSize, format: .f32, stride: size, width: headSize)
-        case .cached(let layer): layer.secondRows(from: head * headSize, width: headSize)
+        case .cached(let layer): layer.secondRows(head: head)
         }
     }
 }

@@ -29,12 +29,16 @@ package final class KeyValueCache: Sendable {
     struct Layout: Sendable {
         /// Elements of a position in a layer: a latent and a rotary key, or keys and values.
         let sizes: (first: Int, second: Int)
+        /// A part stands head by head, [heads, positions, its share], so that a head's rows follow each other in memory.
+        let headCount: Int
         let firstByteCount: Int
         let layerByteCount: Int
         let byteCount: Int
 
         init(_ configuration: ModelConfiguration, _ format: CacheFormat) {
-            sizes = AttentionSizes(configuration.attention).cached
+            let attention = AttentionSizes(configuration.attention)
+            sizes = attention.cached
+            headCount = attention.cachedHeadCount
             let position = format.elementByteCount * blockLength
             firstByteCount = position * sizes.first
             layerByteCount = firstByteCount + position * sizes.second

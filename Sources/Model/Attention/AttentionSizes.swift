@@ -4,6 +4,8 @@ import Container
 struct AttentionSizes {
     /// Elements of one position in the cache, in two parts: a latent and a rotary key, or keys and values of all heads.
     let cached: (first: Int, second: Int)
+    /// Heads that have an equal share of both parts.
+    let cachedHeadCount: Int
     /// Elements of a head that are rotated.
     let ropeHeadSize: Int
     let headCount: Int
@@ -23,6 +25,7 @@ struct AttentionSizes {
         case .latent(let latent):
             let (heads, rank) = (latent.headCount, latent.keyValueLatentRank)
             cached = (rank, latent.ropeHeadSize)
+            cachedHeadCount = 1
             ropeHeadSize = latent.ropeHeadSize
             headCount = heads
             queryLatent = latent.queryLatentRank ?? 0
@@ -34,6 +37,7 @@ struct AttentionSizes {
         case .grouped(let grouped):
             let keyValueSize = grouped.keyValueHeadCount * grouped.headSize
             cached = (keyValueSize, keyValueSize)
+            cachedHeadCount = grouped.keyValueHeadCount
             ropeHeadSize = grouped.ropeHeadSize
             headCount = grouped.headCount
             queryLatent = 0
@@ -44,6 +48,7 @@ struct AttentionSizes {
             absorbed = 0
         case .relative(let relative):
             cached = (relative.size, relative.size)
+            cachedHeadCount = relative.headCount
             ropeHeadSize = 0
             headCount = relative.headCount
             queryLatent = 0

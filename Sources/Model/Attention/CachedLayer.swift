@@ -15,38 +15,40 @@ package import Compute
         offset = layer * cache.layout.layerByteCount
     }
 
-    /// Some elements of all positions' first part: of latents, or of keys.
-    package func firstRows(from element: Int = 0, width: Int? = nil) -> CachedRows {
-        rows(offset, size: layout.sizes.first, from: element, width: width)
+    /// A head's share of all positions' first part: of latents, or of keys.
+    package func firstRows(head: Int = 0) -> CachedRows { rows(offset, size: layout.sizes.first, head: head) }
+
+    /// A head's share of all positions' second part: of rotary keys, or of values.
+    package func secondRows(head: Int = 0) -> CachedRows {
+        rows(offset + layout.firstByteCount, size: layout.sizes.second, head: head)
     }
 
-    /// Some elements of all positions' second part: of rotary keys, or of values.
-    package func secondRows(from element: Int = 0, width: Int? = nil) -> CachedRows {
-        rows(offset + layout.firstByteCount, size: layout.sizes.second, from: element, width: width)
+    private func rows(_ offset: Int, size: Int, head: Int) -> CachedRows {
+        let width = size / layout.headCount
+        let place = head * KeyValueCache.blockLength * width * format.elementByteCount
+        return unsafe CachedRows(
+            blocks: blocks, offset: offset + place, format: format.blockFormat, stride: width, width: width)
     }
 
-    private func rows(_ offset: Int, size: Int, from element: Int, width: Int?) -> CachedRows {
-        unsafe CachedRows(
-            blocks: blocks, offset: offset + element * format.elementByteCount, format: format.blockFormat,
-            stride: size, width: width ?? size)
-    }
-
-    /// Remembers a position.
+    /// Remembers a position: [heads, share] of both parts.
     package func store(_ first: UnsafePointer<Float>, _ second: UnsafePointer<Float>, at position: Int) {
-        unsafe store(first, count: layout.sizes.first, in: UnsafeMutableRawPointer(mutating: firstRows().row(position)))
-        unsafe store(
-            second, count: layout.sizes.second, in: UnsafeMutableRawPointer(mutating: secondRows().row(position)))
-    }
-
-    private func store(_ values: UnsafePointer<Float>, count: Int, in row: UnsafeMutableRawPointer) {
-        switch format {
-        case .f32: unsafe row.assumingMemoryBound(to: Float.self).update(from: values, count: count)
-        case .bf16:
-            unsafe Kernels.convert(values, count: count, intoBF16: row.assumingMemoryBound(to: UInt16.self))
+        for head in 0..<layout.headCount {
+            unsafe store(first, head: head, in: firstRows(head: head), at: position)
+            unsafe store(second, head: head, in: secondRows(head: head), at: position)
         }
     }
 
-    /// A block's first `count` rows of the first part as floats.
+    private func store(_ values: UnsafePointer<Float>, head: Int, in rows: CachedRows, at position: Int) {
+        let count = rows.width
+        let share = unsafe values + head * count
+        let row = unsafe UnsafeMutableRawPointer(mutating: rows.row(position))
+        switch format {
+        case .f32: unsafe row.assumingMemoryBound(to: Float.self).update(from: share, count: count)
+        case .bf16: unsafe Kernels.convert(share, count: count, intoBF16: row.assumingMemoryBound(to: UInt16.self))
+        }
+    }
+
+    /// A block's first `count` rows of the first part, of which one head has all, as floats.
     func readFirst(block: Int, count: Int, into floats: UnsafeMutablePointer<Float>) {
         let values = unsafe firstRows().row(block * KeyValueCache.blockLength)
         let count = count * layout.sizes.first

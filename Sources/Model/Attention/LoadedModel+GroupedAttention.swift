@@ -128,9 +128,8 @@ extension LoadedModel {
         let seen = max(positions.lowerBound, visible - (window ?? Int.max))
         let first = seen / KeyValueCache.blockLength * KeyValueCache.blockLength
         kernels.attend(
-            queries, keys: cached.firstRows(from: group * size, width: size),
-            values: cached.secondRows(from: group * size, width: size), positions: first..<positions.upperBound,
-            visible: visible, window: window)
+            queries, keys: cached.firstRows(head: group), values: cached.secondRows(head: group),
+            positions: first..<positions.upperBound, visible: visible, window: window)
         guard span > 0 else { return }
         for index in 0..<count {
             for head in 0..<heads {
