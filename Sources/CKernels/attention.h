@@ -9,7 +9,7 @@
 // the same order once, which costs less than ordering every key and value.
 //
 // The file that includes this has defined `floats`, a register of `floats_count` of the 16 lanes, the functions that
-// start with `floats_`, `lanes_sum_four`, and `tile_queries` and `tile_keys`: how many are multiplied at once.
+// start with `floats_`, `lanes_sum_eight`, and `tile_queries` and `tile_keys`: how many are multiplied at once.
 
 enum {
     attention_block = 64,

@@ -94,10 +94,10 @@ INLINE void score_tile(
         }
         for (int i = 0; i < queries * keys; i++) floats_store(space[i] + lane, total[i]);
     }
-    for (int i = 0; i < queries * keys; i += 4) {
-        lanes_sum_four(
-            lanes_load(space[i]), lanes_load(space[i + 1]), lanes_load(space[i + 2]), lanes_load(space[i + 3]),
-            sums + i);
+    for (int i = 0; i < queries * keys; i += 8) {
+        lanes eight[8];
+        for (int j = 0; j < 8; j++) eight[j] = lanes_load(space[i + j]);
+        lanes_sum_eight(eight, sums + i);
     }
 }
 

@@ -141,11 +141,8 @@ INLINE uint32_t lanes_largest_magnitude(lanes a, lanes b) {
 }
 
 /// Four sums at once.
-INLINE void lanes_sum_four(lanes a, lanes b, lanes c, lanes d, float *sums) {
-    sums[0] = lanes_sum(a);
-    sums[1] = lanes_sum(b);
-    sums[2] = lanes_sum(c);
-    sums[3] = lanes_sum(d);
+INLINE void lanes_sum_eight(const lanes *x, float *sums) {
+    for (int i = 0; i < 8; i++) sums[i] = lanes_sum(x[i]);
 }
 
 enum { transposed_block = 2 };

@@ -116,18 +116,23 @@ INLINE float lanes_sum(lanes a) {
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
 
-INLINE void lanes_sum_four(lanes a, lanes b, lanes c, lanes d, float *sums) {
-    __m256 a8 = _mm256_add_ps(a.low, a.high), b8 = _mm256_add_ps(b.low, b.high);
-    __m256 c8 = _mm256_add_ps(c.low, c.high), d8 = _mm256_add_ps(d.low, d.high);
+// Two lanes of each: a a c c | b b d d.
+INLINE __m256 two_lanes_of_four(const lanes *x) {
+    __m256 a = _mm256_add_ps(x[0].low, x[0].high), b = _mm256_add_ps(x[1].low, x[1].high);
+    __m256 c = _mm256_add_ps(x[2].low, x[2].high), d = _mm256_add_ps(x[3].low, x[3].high);
     // Four lanes of each: a | b and c | d.
-    __m256 ab = _mm256_add_ps(_mm256_permute2f128_ps(a8, b8, 0x20), _mm256_permute2f128_ps(a8, b8, 0x31));
-    __m256 cd = _mm256_add_ps(_mm256_permute2f128_ps(c8, d8, 0x20), _mm256_permute2f128_ps(c8, d8, 0x31));
-    // Two lanes of each: a a c c | b b d d.
-    __m256 low = _mm256_shuffle_ps(ab, cd, 0x44), high = _mm256_shuffle_ps(ab, cd, 0xee);
-    __m256 two = _mm256_add_ps(low, high);
-    // a c | b d, and then in order.
-    __m256 one = _mm256_hadd_ps(two, two);
-    _mm_storeu_ps(sums, _mm_unpacklo_ps(_mm256_castps256_ps128(one), _mm256_extractf128_ps(one, 1)));
+    __m256 ab = _mm256_add_ps(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31));
+    __m256 cd = _mm256_add_ps(_mm256_permute2f128_ps(c, d, 0x20), _mm256_permute2f128_ps(c, d, 0x31));
+    return _mm256_add_ps(_mm256_shuffle_ps(ab, cd, 0x44), _mm256_shuffle_ps(ab, cd, 0xee));
+}
+
+/// sums[i] = `lanes_sum` of x[i].
+INLINE void lanes_sum_eight(const lanes *x, float *sums) {
+    // a c e g | b d f h, and then in order.
+    __m256 one = _mm256_hadd_ps(two_lanes_of_four(x), two_lanes_of_four(x + 4));
+    __m128 even = _mm256_castps256_ps128(one), odd = _mm256_extractf128_ps(one, 1);
+    _mm_storeu_ps(sums, _mm_unpacklo_ps(even, odd));
+    _mm_storeu_ps(sums + 4, _mm_unpackhi_ps(even, odd));
 }
 
 enum { transposed_block = 2 };

@@ -89,13 +89,21 @@ INLINE __m512 add_halves(__m512 a, __m512 b) {
     return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
 }
 
-INLINE void lanes_sum_four(lanes a, lanes b, lanes c, lanes d, float *sums) {
-    // Eight lanes of each: a a b b and c c d d; then four: a b c d.
-    __m512 ab = add_halves(a, b), cd = add_halves(c, d);
-    __m512 four = _mm512_add_ps(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xdd));
-    __m512 two = _mm512_add_ps(four, _mm512_permute_ps(four, 0x4e));
+// Eight lanes of each: a a b b and c c d d; then four: a b c d.
+INLINE __m512 four_lanes_of_four(const lanes *x) {
+    __m512 ab = add_halves(x[0], x[1]), cd = add_halves(x[2], x[3]);
+    return _mm512_add_ps(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xdd));
+}
+
+/// sums[i] = `lanes_sum` of x[i].
+INLINE void lanes_sum_eight(const lanes *x, float *sums) {
+    // Two lanes of each: a e, b f, c g, d h.
+    __m512d abcd = _mm512_castps_pd(four_lanes_of_four(x)), efgh = _mm512_castps_pd(four_lanes_of_four(x + 4));
+    __m512 two = _mm512_add_ps(
+        _mm512_castpd_ps(_mm512_unpacklo_pd(abcd, efgh)), _mm512_castpd_ps(_mm512_unpackhi_pd(abcd, efgh)));
     __m512 one = _mm512_add_ps(two, _mm512_permute_ps(two, 0xb1));
-    _mm_storeu_ps(sums, _mm512_castps512_ps128(_mm512_maskz_compress_ps(0x1111, one)));
+    __m512i order = _mm512_castsi256_si512(_mm256_setr_epi32(0, 4, 8, 12, 2, 6, 10, 14));
+    _mm256_storeu_ps(sums, _mm512_castps512_ps256(_mm512_permutexvar_ps(order, one)));
 }
 
 enum { transposed_block = 4 };

@@ -137,9 +137,13 @@ INLINE float32x4_t add_pairs(float32x4_t a, float32x4_t b) {
     return vaddq_f32(vreinterpretq_f32_f64(vzip1q_f64(x, y)), vreinterpretq_f32_f64(vzip2q_f64(x, y)));
 }
 
-INLINE void lanes_sum_four(lanes a, lanes b, lanes c, lanes d, float *sums) {
-    float32x4_t ab = add_pairs(four_lanes(a), four_lanes(b)), cd = add_pairs(four_lanes(c), four_lanes(d));
-    vst1q_f32(sums, vpaddq_f32(ab, cd));
+/// sums[i] = `lanes_sum` of x[i].
+INLINE void lanes_sum_eight(const lanes *x, float *sums) {
+    for (int i = 0; i < 8; i += 4) {
+        float32x4_t first = add_pairs(four_lanes(x[i]), four_lanes(x[i + 1]));
+        float32x4_t second = add_pairs(four_lanes(x[i + 2]), four_lanes(x[i + 3]));
+        vst1q_f32(sums + i, vpaddq_f32(first, second));
+    }
 }
 
 enum { transposed_block = 2 };
