@@ -18,6 +18,7 @@ extension Verdict {
             case ("amx", _): 0.06
             case ("avx2", .linear): 0.35
             case ("avx2", _): 0.2
+            case ("avx512vnni", _): 0.4
             default: 0.3
             }
         return Verdict(
@@ -27,6 +28,6 @@ extension Verdict {
 
     static func tiles(_ ratio: Double) -> Verdict {
         Verdict(
-            name: "amx, 48 tokens", ratio: ratio, meaning: "times avx512vnni's speed", threshold: .atLeast(1.2))
+            name: "amx, 48 tokens", ratio: ratio, meaning: "times avx512vnni's speed", threshold: .atLeast(1))
     }
 }
