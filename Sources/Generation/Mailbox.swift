@@ -36,7 +36,9 @@ final class Mailbox: Sendable {
 
     private let state = Mutex(State())
 
-    func post(position: Int) { update { $0.position = position } }
+    /// Posts a position, and returns the reader, whom the caller resumes when it holds no lock that cancelling takes:
+    /// a task that is being cancelled is locked meanwhile, and so is one that is resumed.
+    func note(position: Int) -> CheckedContinuation<Void, Never>? { change { $0.position = position } }
 
     func post(processed: Int, total: Int) {
         update { state in
@@ -50,14 +52,16 @@ final class Mailbox: Sendable {
     /// Only the first outcome counts.
     func post(outcome: Result<Completion, GenerationError>) { update { $0.outcome = outcome } }
 
-    private func update(_ change: (inout State) -> Void) {
-        let reader = state.withLock { state -> CheckedContinuation<Void, Never>? in
+    private func update(_ body: (inout State) -> Void) { change(body)?.resume() }
+
+    /// Returns the reader, to be resumed.
+    private func change(_ body: (inout State) -> Void) -> CheckedContinuation<Void, Never>? {
+        state.withLock { state in
             guard state.outcome == nil, !state.isOver else { return nil }
-            change(&state)
+            body(&state)
             defer { state.reader = nil }
             return state.reader
         }
-        reader?.resume()
     }
 
     /// The next event for the one reader; nil after the outcome.

@@ -25,12 +25,14 @@ final class RequestQueue: @unchecked Sendable {
 
     /// Puts a job in line. As many more than `limit` may stand there as the engine can begin with.
     func append(_ job: Job) -> Admission {
+        var reader: CheckedContinuation<Void, Never>?
+        defer { reader?.resume() }
         monitor.lock()
         defer { monitor.unlock() }
         guard !isClosed else { return .closed }
         guard waiting.count < limit + concurrency - runningCount else { return .full }
         waiting.append(job)
-        postPosition(waiting.count - 1)
+        reader = notePosition(waiting.count - 1)
         arrived.signal()
         return .admitted
     }
@@ -67,12 +69,15 @@ final class RequestQueue: @unchecked Sendable {
     }
 
     private func take(_ job: Job, isToRun: Bool) -> Bool {
+        // Readers go on when the line isn't locked any more: one of them may be cancelled just now, and is waiting for it.
+        var readers: [CheckedContinuation<Void, Never>] = []
+        defer { for reader in readers { reader.resume() } }
         monitor.lock()
         defer { monitor.unlock() }
         guard let place = waiting.firstIndex(where: { $0 === job }) else { return false }
         waiting.remove(at: place)
         if isToRun { runningCount += 1 }
-        for place in waiting.indices { postPosition(place) }
+        readers = waiting.indices.compactMap(notePosition)
         return true
     }
 
@@ -98,7 +103,7 @@ final class RequestQueue: @unchecked Sendable {
     }
 
     /// Those who run count as one: the next one begins when any of them ends.
-    private func postPosition(_ place: Int) {
-        waiting[place].mailbox.post(position: place + (runningCount > 0 ? 1 : 0))
+    private func notePosition(_ place: Int) -> CheckedContinuation<Void, Never>? {
+        waiting[place].mailbox.note(position: place + (runningCount > 0 ? 1 : 0))
     }
 }
