@@ -40,6 +40,28 @@ import Testing
         #expect(await failure(of: waiting[1]) == nil)
     }
 
+    /// Who leaves the line moves the others up, who may be leaving, too.
+    @Test func manyLeaveTheLineAtOnce() async throws {
+        let demo = try DemoEngine(queueLimit: 32, endTokens: [], sequences: 1)
+        let running = try demo.engine.submit(demo.endlessRequest())
+        try await demo.wait { $0.activity != .idle }
+        for _ in 0..<100 {
+            let readers = try (0..<32).map { _ in
+                let stream = try demo.engine.submit(demo.request())
+                return Task { await failure(of: stream)?.code }
+            }
+            await Task.yield()
+            await withTaskGroup { group in
+                for reader in readers { group.addTask { reader.cancel() } }
+            }
+            // Everybody goes home, a few perhaps with an answer: the running one ends when its context is full.
+            for reader in readers { #expect(await [.cancelled, nil].contains(reader.value)) }
+        }
+        #expect(demo.engine.status().waitingCount == 0)
+        running.cancel()
+        #expect(try await Collected(demo.engine.submit(demo.request(maximumTokens: 2))).tokenCount == 2)
+    }
+
     enum Withdrawal: CaseIterable {
         case explicit
         case task
