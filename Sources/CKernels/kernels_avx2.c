@@ -100,27 +100,21 @@ INLINE void expand_group(
     }
 }
 
-// An input that was brought into a register meets the rows of all steps.
 INLINE void tile_products(
     const int8_t *codes, int steps, const int8_t *inputs, const int32_t *corrections, int tokens, int kind,
     __m256i *products) {
-    for (int i = 0; i < steps * tokens; i++) products[i] = _mm256_setzero_si256();
+    (void)steps;
+    for (int t = 0; t < tokens; t++) products[t] = _mm256_setzero_si256();
     for (int line = 0; line < 8; line++) {
-        __m256i weights[tile_steps];
-        for (int s = 0; s < steps; s++) {
-            weights[s] = _mm256_load_si256((const __m256i *)(codes + s * step_bytes_of_group + line * 32));
-        }
+        __m256i weights = _mm256_load_si256((const __m256i *)(codes + line * 32));
         for (int t = 0; t < tokens; t++) {
             __m256i input = broadcast_4(inputs + t * 32 + line * 4);
-            for (int s = 0; s < steps; s++) {
-                __m256i *sum = products + s * tokens + t;
-                *sum = kind == linear_q4 ? add_index_products(*sum, weights[s], input)
-                                         : add_signed_products(*sum, weights[s], input);
-            }
+            products[t] = kind == linear_q4 ? add_index_products(products[t], weights, input)
+                                            : add_signed_products(products[t], weights, input);
         }
     }
     if (kind == linear_q4) {
-        for (int i = 0; i < steps * tokens; i++) products[i] = corrected(products[i], corrections[i % tokens]);
+        for (int t = 0; t < tokens; t++) products[t] = corrected(products[t], corrections[t]);
     }
 }
 

@@ -83,113 +83,6 @@ INLINE void multiply_floats(
     }
 }
 
-// MARK: Dequantised on the fly
-
-/// The weights of a panel's group before their scale: weights[pair][i] has input 8 · pair + i of every row, and then
-/// input 8 · pair + 4 + i.
-INLINE void expand_group_lanes(const moed_matrix *w, const uint8_t *panel, int64_t group, lanes weights[4][4]) {
-    const uint8_t *codes = panel + w->code_offset;
-    if (w->format == moed_q4) {
-        lanes_expand_q4(codes + group * 128, moed_code_tables[w->table], weights);
-        return;
-    }
-    for (int pair = 0; pair < 4; pair++) {
-        for (int i = 0; i < 4; i++) {
-            weights[pair][i] = lanes_load_codes((const int8_t *)codes + group * 256 + pair * 64, i);
-        }
-    }
-}
-
-enum { token_block = 4 };
-
-// Lane p · 8 + r of the four sums holds row r's inputs of the lines l with l % 2 = p, one sum for each k % 4.
-INLINE void dequantized_panel(
-    const moed_matrix *w, const uint8_t *panel, const float *x, int64_t x_stride, int tokens,
-    float result[token_block][moed_panel_rows]) {
-    lanes total[token_block];
-    for (int t = 0; t < tokens; t++) total[t] = lanes_set(0);
-    int is_bf16 = w->scale_format == moed_bf16_scales;
-    for (int64_t group = 0; group < w->columns / moed_group_size; group++) {
-        lanes weight[4][4];
-        expand_group_lanes(w, panel, group, weight);
-        lanes scale = lanes_load_scales((const uint16_t *)panel + group * moed_panel_rows, is_bf16);
-        for (int t = 0; t < tokens; t++) {
-            const float *input = x + t * x_stride + group * moed_group_size;
-            lanes sum[4] = {lanes_set(0), lanes_set(0), lanes_set(0), lanes_set(0)};
-            for (int pair = 0; pair < 4; pair++) {
-                for (int i = 0; i < 4; i++) {
-                    lanes both = lanes_halves(input[pair * 8 + i], input[pair * 8 + 4 + i]);
-                    sum[i] = lanes_fma(weight[pair][i], both, sum[i]);
-                }
-            }
-            lanes whole = lanes_add(lanes_add(sum[0], sum[1]), lanes_add(sum[2], sum[3]));
-            total[t] = lanes_fma(whole, scale, total[t]);
-        }
-    }
-    for (int t = 0; t < tokens; t++) {
-        float lane[16];
-        lanes_store(lane, total[t]);
-        for (int r = 0; r < moed_panel_rows; r++) result[t][r] = lane[r] + lane[moed_panel_rows + r];
-    }
-}
-
-static void multiply_dequantized_floats(
-    const moed_matrix *w, moed_range rows, const float *x, int64_t x_stride, int64_t tokens, float *y,
-    int64_t y_stride) {
-    int64_t row_size = w->columns * element_size(w->format);
-    for (int64_t r = rows.begin; r < rows.end; r++) {
-        const uint8_t *row = w->base + r / moed_panel_rows * w->stride + r % moed_panel_rows * row_size;
-        for (int64_t t = 0; t < tokens; t++) {
-            float *result = y + t * y_stride + r - rows.begin;
-            const float *input = x + t * x_stride;
-            switch (w->format) {
-            case moed_f32: *result = dot_elements(row, input, w->columns, moed_f32); break;
-            case moed_bf16: *result = dot_elements(row, input, w->columns, moed_bf16); break;
-            default: *result = dot_elements(row, input, w->columns, moed_f16); break;
-            }
-        }
-    }
-}
-
-#include "dequantized_tiles.h"
-
-/// Tokens from which it pays to make floats of a tile's weights first.
-enum { dequantized_least_tokens = 8 };
-
-static void multiply_dequantized(
-    const moed_matrix *w, moed_range rows, const float *x, int64_t x_stride, int64_t tokens, float *y,
-    int64_t y_stride) {
-    if (w->format != moed_q4 && w->format != moed_q8) {
-        multiply_dequantized_floats(w, rows, x, x_stride, tokens, y, y_stride);
-        return;
-    }
-    if (tokens >= dequantized_least_tokens) {
-        multiply_dequantized_tiles(w, rows, x, x_stride, tokens, y, y_stride);
-        return;
-    }
-    int64_t last = (rows.end + moed_panel_rows - 1) / moed_panel_rows;
-    for (int64_t panel = rows.begin / moed_panel_rows; panel < last; panel++) {
-        int64_t first = panel * moed_panel_rows;
-        int64_t low = rows.begin > first ? rows.begin - first : 0;
-        int64_t high = rows.end - first < moed_panel_rows ? rows.end - first : moed_panel_rows;
-        for (int64_t t = 0; t < tokens; t += token_block) {
-            float result[token_block][moed_panel_rows];
-            int block = tokens - t < token_block ? (int)(tokens - t) : token_block;
-            const uint8_t *base = w->base + panel * w->stride;
-            if (block == 1) {
-                dequantized_panel(w, base, x + t * x_stride, x_stride, 1, result);
-            } else {
-                dequantized_panel(w, base, x + t * x_stride, x_stride, block, result);
-            }
-            for (int i = 0; i < block; i++) {
-                for (int64_t r = low; r < high; r++) {
-                    y[(t + i) * y_stride + first + r - rows.begin] = result[i][r];
-                }
-            }
-        }
-    }
-}
-
 INLINE void axpy_elements(float a, const uint8_t *x, int64_t count, float *y, int format) {
     lanes factor = lanes_set(a);
     int64_t k = 0;
@@ -591,7 +484,6 @@ static void multiply_gated(
         .quantize = quantize,                                   \
         .multiply = products,                                   \
         .multiply_gated = gated_products,                       \
-        .multiply_dequantized = multiply_dequantized,           \
         .multiply_transposed = multiply_transposed,             \
         .dequantize_row = dequantize_row,                       \
         .dot = dot,                                             \

@@ -17,13 +17,6 @@ INLINE lanes lanes_set(float a) {
     return r;
 }
 
-/// Lanes 0…7 are a, lanes 8…15 are b.
-INLINE lanes lanes_halves(float a, float b) {
-    lanes r;
-    FOR_LANES r.v[i] = i < 8 ? a : b;
-    return r;
-}
-
 INLINE lanes lanes_load(const float *p) {
     lanes r;
     memcpy(r.v, p, sizeof r.v);
@@ -62,13 +55,6 @@ INLINE void lanes_load_nibbles(const uint8_t *p, const int8_t *table, lanes *low
 INLINE lanes lanes_load_scales(const uint16_t *p, int is_bf16) {
     lanes r;
     FOR_LANES r.v[i] = scale_to_f32(p[i % 8], is_bf16);
-    return r;
-}
-
-/// Byte `byte` of each of 16 four-byte words.
-INLINE lanes lanes_load_codes(const int8_t *p, int byte) {
-    lanes r;
-    FOR_LANES r.v[i] = (float)p[i * 4 + byte];
     return r;
 }
 
@@ -180,7 +166,6 @@ INLINE void floats_zip(floats even, floats odd, floats *low, floats *high) {
     *low = floats_load(row);
     *high = floats_load(row + 16);
 }
-enum { dequantized_tokens = 2 };
 
 /// Rounds to nearest even; every magnitude is at most 127.
 INLINE void lanes_store_rounded(int8_t *p, lanes a) {
@@ -209,8 +194,6 @@ INLINE void transpose_packed(const uint8_t *packed, uint8_t *rows) {
         for (int row = 0; row < 8; row++) memcpy(rows + row * 16 + line * 4, packed + line * 32 + row * 4, 4);
     }
 }
-
-#include "expand_by_bytes.h"
 
 // sum[row] = fma(float(Σ code · activation), weight scale · activation scale, sum[row]), group by group. y begins at the
 // first of the tokens and panels.

@@ -15,7 +15,6 @@ typedef struct {
 } lanes;
 
 INLINE lanes lanes_set(float a) { return (lanes){_mm256_set1_ps(a), _mm256_set1_ps(a)}; }
-INLINE lanes lanes_halves(float a, float b) { return (lanes){_mm256_set1_ps(a), _mm256_set1_ps(b)}; }
 INLINE lanes lanes_load(const float *p) { return (lanes){_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
 
 INLINE void lanes_store(float *p, lanes a) {
@@ -36,11 +35,6 @@ INLINE __m256 widen_8_i8(__m128i bytes) { return _mm256_cvtepi32_ps(_mm256_cvtep
 
 INLINE __m256 load_8_i8(const int8_t *p) { return widen_8_i8(_mm_loadl_epi64((const __m128i *)p)); }
 
-INLINE __m256 load_8_codes(const int8_t *p, int byte) {
-    __m256i words = _mm256_loadu_si256((const __m256i *)p);
-    return _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(words, 24 - 8 * byte), 24));
-}
-
 INLINE lanes lanes_load_bf16(const uint16_t *p) { return (lanes){load_8_bf16(p), load_8_bf16(p + 8)}; }
 INLINE lanes lanes_load_f16(const uint16_t *p) { return (lanes){load_8_f16(p), load_8_f16(p + 8)}; }
 INLINE lanes lanes_load_i8(const int8_t *p) { return (lanes){load_8_i8(p), load_8_i8(p + 8)}; }
@@ -59,10 +53,6 @@ INLINE void lanes_load_nibbles(const uint8_t *p, const int8_t *table, lanes *low
 INLINE lanes lanes_load_scales(const uint16_t *p, int is_bf16) {
     __m256 scales = load_8_scales(p, is_bf16);
     return (lanes){scales, scales};
-}
-
-INLINE lanes lanes_load_codes(const int8_t *p, int byte) {
-    return (lanes){load_8_codes(p, byte), load_8_codes(p + 32, byte)};
 }
 
 INLINE lanes lanes_add(lanes a, lanes b) {
@@ -136,7 +126,6 @@ INLINE void lanes_sum_eight(const lanes *x, float *sums) {
 }
 
 enum { transposed_block = 2 };
-enum { dequantized_tokens = 2 };
 
 typedef __m256 floats;
 
@@ -204,8 +193,6 @@ INLINE void expand_q4(const uint8_t *packed, const int8_t *table, int8_t *codes)
         _mm256_store_si256((__m256i *)(codes + 128 + line * 32), _mm256_shuffle_epi8(values, high_nibbles(pair)));
     }
 }
-
-#include "expand_by_bytes.h"
 
 typedef union {
     words32 words;

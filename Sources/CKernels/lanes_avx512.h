@@ -13,7 +13,6 @@
 typedef __m512 lanes;
 
 INLINE lanes lanes_set(float a) { return _mm512_set1_ps(a); }
-INLINE lanes lanes_halves(float a, float b) { return _mm512_mask_blend_ps(0xff00, lanes_set(a), lanes_set(b)); }
 INLINE lanes lanes_load(const float *p) { return _mm512_loadu_ps(p); }
 INLINE void lanes_store(float *p, lanes a) { _mm512_storeu_ps(p, a); }
 
@@ -41,24 +40,8 @@ INLINE void lanes_load_nibbles(const uint8_t *p, const int8_t *table, lanes *low
     *high = _mm512_permutexvar_ps(_mm512_srli_epi32(words, 4), values);
 }
 
-INLINE void lanes_expand_q4(const uint8_t *packed, const int8_t *table, lanes weights[4][4]) {
-    __m512 values = lanes_load_i8(table);
-    for (int pair = 0; pair < 2; pair++) {
-        __m512i words = _mm512_loadu_si512(packed + pair * 64);
-        for (unsigned i = 0; i < 4; i++) {
-            weights[pair][i] = _mm512_permutexvar_ps(_mm512_srli_epi32(words, 8 * i), values);
-            weights[pair + 2][i] = _mm512_permutexvar_ps(_mm512_srli_epi32(words, 8 * i + 4), values);
-        }
-    }
-}
-
 INLINE lanes lanes_load_scales(const uint16_t *p, int is_bf16) {
     return widen_16_scales(_mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)p)), is_bf16);
-}
-
-INLINE lanes lanes_load_codes(const int8_t *p, int byte) {
-    __m512i words = _mm512_loadu_si512(p);
-    return _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(words, (unsigned)(24 - 8 * byte)), 24));
 }
 
 INLINE lanes lanes_add(lanes a, lanes b) { return _mm512_add_ps(a, b); }
@@ -107,7 +90,6 @@ INLINE void lanes_sum_eight(const lanes *x, float *sums) {
 }
 
 enum { transposed_block = 4 };
-enum { dequantized_tokens = 6 };
 
 #include "floats_are_lanes.h"
 

@@ -20,10 +20,6 @@ INLINE lanes lanes_set(float a) {
     return r;
 }
 
-INLINE lanes lanes_halves(float a, float b) {
-    return (lanes){{vdupq_n_f32(a), vdupq_n_f32(a), vdupq_n_f32(b), vdupq_n_f32(b)}};
-}
-
 INLINE lanes lanes_load(const float *p) {
     lanes r;
     FOR_QUARTERS r.v[i] = vld1q_f32(p + i * 4);
@@ -65,16 +61,6 @@ INLINE lanes lanes_load_i8(const int8_t *p) { return widen_16_i8(vld1q_s8(p)); }
 INLINE lanes lanes_load_scales(const uint16_t *p, int is_bf16) {
     float32x4_t low = load_4_scales(p, is_bf16), high = load_4_scales(p + 4, is_bf16);
     return (lanes){{low, high, low, high}};
-}
-
-INLINE lanes lanes_load_codes(const int8_t *p, int byte) {
-    int32x4_t up = vdupq_n_s32(24 - 8 * byte);
-    lanes r;
-    FOR_QUARTERS {
-        int32x4_t words = vreinterpretq_s32_s8(vld1q_s8(p + i * 16));
-        r.v[i] = vcvtq_f32_s32(vshrq_n_s32(vshlq_s32(words, up), 24));
-    }
-    return r;
 }
 
 INLINE lanes lanes_add(lanes a, lanes b) {
@@ -147,7 +133,6 @@ INLINE void lanes_sum_eight(const lanes *x, float *sums) {
 }
 
 enum { transposed_block = 2 };
-enum { dequantized_tokens = 2 };
 
 typedef float32x4_t floats;
 
@@ -234,8 +219,6 @@ INLINE void transpose_group(const int8_t *codes, int8_t *rows) {
         }
     }
 }
-
-#include "expand_by_bytes.h"
 
 typedef union {
     words32 words;

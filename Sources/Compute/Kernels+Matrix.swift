@@ -108,20 +108,36 @@ extension Kernels {
             &gateWeights, &upWeights, &view, &inputs, panels.view, tokens.view, y, Int64(yStride))
     }
 
-    /// `y[r − rows.lowerBound] = Σ_c W[r][c] · x[c]` from float inputs, whatever the format.
-    ///
-    /// Both `x` and `y` start at the caller's first element: `y[0]` belongs to row `rows.lowerBound`. With several
-    /// tokens, `x` is [tokens, xStride] and `y` [tokens, yStride].
-    package func multiplyDequantized(
-        _ matrix: Matrix, rows: Range<Int>, _ x: UnsafePointer<Float>, xStride: Int = 0, tokens: Int = 1,
-        into y: UnsafeMutablePointer<Float>, yStride: Int = 0
+    /// `multiply` for rows that needn't be whole panels: `y[0]` belongs to the first of the rows and tokens, and nothing
+    /// but them is written.
+    package func multiply(
+        _ matrix: Matrix, rows: Range<Int>, _ x: ActivationBuffer, tokens: Range<Int>,
+        into y: UnsafeMutablePointer<Float>, yStride: Int
     ) {
-        precondition(matrix.shape.layout == .panels)
         precondition(rows.lowerBound >= 0 && rows.upperBound <= matrix.shape.rows)
-        guard !rows.isEmpty else { return }
-        var weights = unsafe matrix.view
-        unsafe table.pointee.multiply_dequantized(
-            &weights, rows.view, x, Int64(xStride), Int64(tokens), y, Int64(yStride))
+        let size = MatrixShape.panelRows
+        let origin = unsafe y - tokens.lowerBound * yStride - rows.lowerBound
+        var row = rows.lowerBound
+        while row < rows.upperBound {
+            let panel = row / size
+            let end = min((panel + 1) * size, matrix.shape.rows)
+            if row == panel * size, rows.upperBound >= end {
+                let last = rows.upperBound == matrix.shape.rows ? matrix.shape.panelCount : rows.upperBound / size
+                unsafe multiply(matrix, panels: panel..<last, x, tokens: tokens, into: origin, yStride: yStride)
+                row = last * size
+            } else {
+                let some = row..<min(end, rows.upperBound)
+                unsafe withUnsafeTemporaryAllocation(of: Float.self, capacity: size) { whole in
+                    let start = unsafe whole.baseAddress! - panel * size
+                    for token in tokens {
+                        unsafe multiply(
+                            matrix, panels: panel..<panel + 1, x, tokens: token..<token + 1, into: start, yStride: 0)
+                        for row in some { unsafe origin[token * yStride + row] = start[row] }
+                    }
+                }
+                row = some.upperBound
+            }
+        }
     }
 
     /// `y[t][c] += Σ_r x[t][r − rows.lowerBound] · W[r][c]` from float inputs, whatever the format; rows in order.

@@ -60,8 +60,8 @@ package struct Evaluation: Sendable, Equatable, Codable {
         case batches
         /// One token a step, as text is generated.
         case steps
-        /// As prompts are read, with the expanded form of latent attention. It differs from the others in the last bit of
-        /// a float, which int8 inputs turn into a whole code now and then.
+        /// As prompts are read, with the expanded form of latent attention. It rounds elsewhere than the others, which int8
+        /// inputs turn into a whole code now and then.
         case prefill
     }
 }

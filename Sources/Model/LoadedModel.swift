@@ -28,6 +28,9 @@ package final class LoadedModel: @unchecked Sendable {
     let expertInput: ActivationBuffer
     /// Inputs of `down`: [rows, intermediate].
     let intermediate: ActivationBuffer
+    /// Inputs of latent attention's keys and values, each with its remainder: [2, positions of a block, latent] or
+    /// [heads, 2, some rows, latent].
+    let latents: ActivationBuffer
     /// Whether any matrix is quantised, so that its inputs are wanted as int8 too.
     let usesCodes: Bool
     private let pool: ThreadPool
@@ -74,6 +77,8 @@ package final class LoadedModel: @unchecked Sendable {
                 tokenCapacity: layout.expertRowCount, columnCapacity: configuration.hiddenSize)
             intermediate = try ActivationBuffer(
                 tokenCapacity: layout.rowCount, columnCapacity: layout.intermediateSize)
+            latents = try ActivationBuffer(
+                tokenCapacity: layout.latentCount, columnCapacity: layout.latentSize)
         } catch {
             throw ModelError(.outOfMemory, "the scratch memory needs \(layout.byteCount) bytes", cause: error)
         }
@@ -174,11 +179,16 @@ package final class LoadedModel: @unchecked Sendable {
     package func load(
         _ buffer: ActivationBuffer, _ values: UnsafePointer<Float>, tokens: Int, columns: Int
     ) {
-        buffer.begin(
-            tokens: tokens, columns: columns, quantize: usesCodes && columns % BlockFormat.groupSize == 0)
+        begin(buffer, tokens: tokens, columns: columns)
         forEach(tokens, work: tokens * columns) { token in
             unsafe buffer.store(values + token * columns, token: token, kernels: kernels)
         }
+    }
+
+    /// Makes room for rows of floats that will be the input of matrices.
+    func begin(_ buffer: ActivationBuffer, tokens: Int, columns: Int) {
+        buffer.begin(
+            tokens: tokens, columns: columns, quantize: usesCodes && columns % BlockFormat.groupSize == 0)
     }
 
     /// Norms rows of `hidden` into the same rows of a buffer: [rows, hidden].

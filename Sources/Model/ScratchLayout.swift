@@ -17,6 +17,10 @@ package struct ScratchLayout {
     let intermediateSize: Int
     /// Width of the widest input of a matrix but `down`'s.
     let inputSize: Int
+    /// Latents that keys and values are made of together, remainders included, and the width of each; 0 without latent
+    /// attention.
+    let latentCount: Int
+    let latentSize: Int
 
     /// [buffers]: where each begins.
     let offsets: [Int]
@@ -29,6 +33,7 @@ package struct ScratchLayout {
             + ActivationBuffer.byteCount(tokenCapacity: tokenCount, columnCapacity: inputSize)
             + ActivationBuffer.byteCount(tokenCapacity: expertRowCount, columnCapacity: hiddenSize)
             + ActivationBuffer.byteCount(tokenCapacity: rowCount, columnCapacity: intermediateSize)
+            + ActivationBuffer.byteCount(tokenCapacity: latentCount, columnCapacity: latentSize)
     }
 
     /// Rows of experts that not all tokens chose: none in a dense model, none for one token.
@@ -56,7 +61,7 @@ package struct ScratchLayout {
         case maxima, sums
         /// [blockLength, keyValueLatentRank]: cached values as f32.
         case blockLatents
-        /// [heads, blockLength, plain + value]
+        /// [heads, 2, blockLength, plain + value], or [heads, 2, some rows, value]: products of latents and of their remainders.
         case expanded
         /// [AttentionSpans.together, heads, keyValueLatentRank]: the absorbed queries.
         case absorbed
@@ -136,6 +141,8 @@ package struct ScratchLayout {
         assignmentCount = assignments
         intermediateSize = intermediate
         inputSize = max(hidden, attention.queryLatent, attention.attended)
+        latentCount = attention.latentCount
+        latentSize = attention.latentSize
         self.offsets = offsets
         floatCount = end
     }

@@ -40,6 +40,28 @@ struct ActivationBufferTests {
         #expect(y.allSatisfy { $0 == 0 })
     }
 
+    @Test("A row and its remainder give the floats' product", arguments: Encoding.all, [true, false])
+    func remainder(encoding: Encoding, quantize: Bool) throws {
+        guard quantize || !encoding.format.isQuantized else { return }
+        let (rows, columns) = (24, 96)
+        let matrix = try TestMatrix(
+            rows: rows, columns: columns, encoding.format, table: encoding.table, scaleFormat: encoding.scaleFormat)
+        let x = Inputs.ordinary.values(columns)
+        let reference = matrix.product(x)
+        var first: [UInt32]?
+        for kernels in Kernels.available {
+            let buffer = try ActivationBuffer(tokenCapacity: 3, columnCapacity: columns)
+            buffer.begin(tokens: 3, columns: columns, quantize: quantize)
+            buffer.store(x, token: 2, remainder: 1, kernels: kernels)
+            var y = [Float](repeating: 0, count: 2 * rows)
+            kernels.multiply(matrix.matrix, rows: 0..<rows, buffer, tokens: 1..<3, into: &y, yStride: rows)
+            let whole = zip(y[..<rows], y[rows...]).map { $0 + $1 }
+            #expect(relativeDistance(whole, reference) < (encoding.format.isQuantized ? 3e-5 : 1e-6))
+            #expect(whole.bits == first ?? whole.bits)
+            first = whole.bits
+        }
+    }
+
     @Test("Gathered tokens give what they gave in their own buffer", arguments: Encoding.all)
     func gather(encoding: Encoding) throws {
         let kernels = Kernels.best

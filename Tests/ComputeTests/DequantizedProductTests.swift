@@ -3,8 +3,6 @@ import Testing
 
 @Suite("Products with dequantised weights")
 struct DequantizedProductTests {
-    static let scalar = Kernels.available[0]
-
     @Test("A row's floats are its codes times its scales", arguments: Encoding.all, MatrixLayout.allCases)
     func rows(encoding: Encoding, layout: MatrixLayout) throws {
         let matrix = try TestMatrix(
@@ -19,54 +17,6 @@ struct DequantizedProductTests {
                 MatrixPacking(matrix.shape).unpackRow(
                     row, of: UnsafeRawPointer(matrix.memory.base), table: encoding.table, into: &y)
                 #expect(y.bits == expected.bits)
-            }
-        }
-    }
-
-    @Test("The product agrees with double precision, for one token as for several", arguments: Encoding.all)
-    func product(encoding: Encoding) throws {
-        let matrix = try TestMatrix(
-            rows: 29, columns: 96, encoding.format, table: encoding.table, scaleFormat: encoding.scaleFormat)
-        let x = Inputs.ordinary.values(96 * 6)
-        for rows in [0..<29, 3..<5, 8..<16, 5..<27] {
-            var first: [UInt32]?
-            for kernels in Kernels.available {
-                var y = [Float](repeating: 0, count: 6 * rows.count)
-                kernels.multiplyDequantized(
-                    matrix.matrix, rows: rows, x, xStride: 96, tokens: 6, into: &y, yStride: rows.count)
-                #expect(y.bits == first ?? y.bits)
-                first = y.bits
-                for token in 0..<6 {
-                    let input = Array(x[token * 96..<(token + 1) * 96])
-                    var alone = [Float](repeating: 0, count: rows.count)
-                    kernels.multiplyDequantized(matrix.matrix, rows: rows, input, into: &alone)
-                    #expect(alone.bits == Array(y[token * rows.count..<(token + 1) * rows.count]).bits)
-                    #expect(relativeDistance(alone, Array(matrix.product(input)[rows])) < 1e-6)
-                }
-            }
-        }
-    }
-
-    @Test("Many tokens and more columns than a tile give each token's own bits", arguments: Encoding.quantized)
-    func tiles(encoding: Encoding) throws {
-        let columns = 544
-        let matrix = try TestMatrix(
-            rows: 29, columns: columns, encoding.format, table: encoding.table, scaleFormat: encoding.scaleFormat)
-        let x = Inputs.ordinary.values(columns * 71)
-        for rows in [0..<29, 3..<5, 8..<24, 13..<27] {
-            let expected = (0..<71).map { token in
-                var alone = [Float](repeating: 0, count: rows.count)
-                let input = Array(x[token * columns..<(token + 1) * columns])
-                Self.scalar.multiplyDequantized(matrix.matrix, rows: rows, input, into: &alone)
-                return alone.bits
-            }
-            for kernels in Kernels.available {
-                for tokens in [8, 13, 71] {
-                    var y = [Float](repeating: 0, count: tokens * rows.count)
-                    kernels.multiplyDequantized(
-                        matrix.matrix, rows: rows, x, xStride: columns, tokens: tokens, into: &y, yStride: rows.count)
-                    #expect(y.bits == Array(expected[..<tokens].joined()), "\(kernels.name), \(tokens) tokens")
-                }
             }
         }
     }

@@ -119,6 +119,36 @@ struct MatrixProductTests {
         }
     }
 
+    @Test("Some rows and tokens have the whole product's bits, and nothing else is written", arguments: Encoding.all)
+    func someRows(encoding: Encoding) throws {
+        let (rowCount, columns, tokens) = (29, 96, 6)
+        let matrix = try TestMatrix(
+            rows: rowCount, columns: columns, encoding.format, table: encoding.table, scaleFormat: encoding.scaleFormat)
+        let x = Inputs.ordinary.values(columns * tokens)
+        for kernels in Kernels.available {
+            let whole = try kernels.product(matrix, x, tokens: tokens)
+            let buffer = try ActivationBuffer(tokenCapacity: tokens, columnCapacity: columns)
+            buffer.load(
+                x, tokens: tokens, columns: columns, stride: columns, quantize: encoding.format.isQuantized,
+                kernels: kernels)
+            for rows in [0..<29, 3..<5, 8..<16, 5..<27, 16..<26, 24..<29, 26..<29, 9..<9] {
+                for some in [0..<6, 2..<5] {
+                    let stride = rows.count + 3
+                    var expected = [Float](repeating: 9, count: some.count * stride)
+                    for (place, token) in some.enumerated() {
+                        let start = token * rowCount
+                        expected.replaceSubrange(
+                            place * stride..<place * stride + rows.count,
+                            with: whole[start + rows.lowerBound..<start + rows.upperBound])
+                    }
+                    var y = [Float](repeating: 9, count: some.count * stride)
+                    kernels.multiply(matrix.matrix, rows: rows, buffer, tokens: some, into: &y, yStride: stride)
+                    #expect(y.bits == expected.bits, "\(kernels.name), rows \(rows), tokens \(some)")
+                }
+            }
+        }
+    }
+
     @Test("A gated product is the two products and their meeting", arguments: names, Encoding.all)
     func gated(name: String, encoding: Encoding) throws {
         let kernels = try #require(Kernels.named(name))

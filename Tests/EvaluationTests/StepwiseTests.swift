@@ -65,7 +65,7 @@ import Testing
         #expect(comparison.topAgreement.value > 0.999)
     }
 
-    /// Rounding the activations to int8 turns a difference in the last bit into one of a whole code now and then, and
+    /// Rounding the activations to int8 turns a small difference into one of a whole code now and then, and
     /// here and there another expert is chosen: the mean is that of few tokens.
     @Test(arguments: ["int8", "int4"])
     func quantisedPromptsAgreeForMostTokens(_ type: String) throws {

@@ -152,7 +152,7 @@ import Testing
         let nested = try TestContainers.container(.demo, .nested)
         let coarse = try relativeError(trace(load(nested, planes: .coarse)).logits, golden.logits)
         let both = try relativeError(trace(load(nested, planes: .both)).logits, golden.logits)
-        #expect(both < coarse * 0.8, "\(both) \(coarse)")
+        #expect(both < coarse * 0.9, "\(both) \(coarse)")
     }
 
     @Test func planesAreForExpertsThatHaveThem() throws {

@@ -240,7 +240,7 @@ extension ServingSuite {
                 @Sendable func text(_ seed: Int, _ further: String = "") async throws -> String {
                     let fields =
                         #"\#(format),"temperature":1,"top_p":0.95,"repetition_penalty":1.1,"seed":\#(seed)\#(further)"#
-                    let response = try await daemon.chat(fields + #","max_tokens":300"#)
+                    let response = try await daemon.chat(fields + #","max_tokens":600"#)
                     let choice = try #require(try decode(ChatCompletion.self, response).choices.first)
                     #expect(choice.finishReason == .stop, "\(choice)")
                     return choice.message.content

@@ -97,7 +97,7 @@ extension ServingSuite {
             "what is kept in memory serves the next run with the same planes, whatever was recorded meanwhile",
             arguments: [PlaneChoice.both, .heat])
         func kept(_ planes: PlaneChoice) async throws {
-            let memory = 7_000_000
+            let memory = 8_000_000
             let container = try ContainerReader(path: DemoContainer.path(.nested))
             /// The first experts of a layer are used most.
             func record(_ uses: (Int) -> Int) -> PopularityFile {

@@ -87,11 +87,8 @@ typedef struct moed_kernels {
     void (*multiply_gated)(
         const moed_matrix *gate, const moed_matrix *up, const moed_gating *gating, const moed_activations *x,
         moed_range panels, moed_range tokens, float *y, int64_t y_stride);
-    /// y[t · y_stride + r − rows.begin] from float inputs whatever the format; x is [tokens, x_stride].
-    void (*multiply_dequantized)(
-        const moed_matrix *w, moed_range rows, const float *x, int64_t x_stride, int64_t tokens, float *y,
-        int64_t y_stride);
-    /// y[t · y_stride + c] += Σ x[t · x_stride + r − rows.begin] · w[r][c], rows in ascending order.
+    /// y[t · y_stride + c] += Σ x[t · x_stride + r − rows.begin] · w[r][c] from float inputs whatever the format, rows in
+    /// ascending order; x is [tokens, x_stride].
     void (*multiply_transposed)(
         const moed_matrix *w, moed_range rows, const float *x, int64_t x_stride, int64_t tokens, float *y,
         int64_t y_stride);

@@ -19,6 +19,12 @@ struct AttentionSizes {
     let expanded: Int
     let blockLatents: Int
     let absorbed: Int
+    /// Latents that keys and values are made of together, remainders included, and the width of each.
+    let latentCount: Int
+    let latentSize: Int
+
+    /// Tokens whose values come out of the latents' space at once: with their remainders as many as a matrix meets best.
+    static let raisedTogether = 4
 
     init(_ attention: ModelConfiguration.Attention) {
         switch attention {
@@ -31,9 +37,11 @@ struct AttentionSizes {
             queryLatent = latent.queryLatentRank ?? 0
             queries = heads * (latent.plainHeadSize + latent.ropeHeadSize)
             attended = heads * latent.valueHeadSize
-            expanded = heads * KeyValueCache.blockLength * (latent.plainHeadSize + latent.valueHeadSize)
+            expanded = heads * 2 * KeyValueCache.blockLength * (latent.plainHeadSize + latent.valueHeadSize)
             blockLatents = KeyValueCache.blockLength * rank
             absorbed = AttentionSpans.together * heads * rank
+            latentCount = 2 * max(KeyValueCache.blockLength, Self.raisedTogether * heads)
+            latentSize = rank
         case .grouped(let grouped):
             let keyValueSize = grouped.keyValueHeadCount * grouped.headSize
             cached = (keyValueSize, keyValueSize)
@@ -46,6 +54,8 @@ struct AttentionSizes {
             expanded = 0
             blockLatents = 0
             absorbed = 0
+            latentCount = 0
+            latentSize = 0
         case .relative(let relative):
             cached = (relative.size, relative.size)
             cachedHeadCount = relative.headCount
@@ -57,6 +67,8 @@ struct AttentionSizes {
             expanded = 0
             blockLatents = 0
             absorbed = 0
+            latentCount = 0
+            latentSize = 0
         }
     }
 

@@ -53,6 +53,7 @@ extension LoadedModel {
             unsafe CachedLayer(pass.rows[row].blocks, layer: layer, of: cache)
         }
 
+        begin(latents, tokens: headCount * 2 * min(rows.count, AttentionSizes.raisedTogether), columns: rank)
         // Parts of the heads, several for each thread.
         let small = max(1, headCount / (4 * threadCount))
         let parts = (headCount + small - 1) / small
@@ -131,31 +132,39 @@ extension LoadedModel {
             visible: positions.upperBound)
     }
 
-    /// Joins each row's spans in their order: attended = W_UV · Σ p · c, for all rows at once. The absorbed queries have
-    /// done their part, and what is joined takes their place.
+    /// Joins each row's spans in their order: attended = W_UV · Σ p · c, for some rows at once.
     private func raise(
         _ keyValueUp: Matrix, rows: Range<Int>, heads: Range<Int>, _ shape: ModelConfiguration.LatentAttention
     ) {
         let (plain, value, rank) = (shape.plainHeadSize, shape.valueHeadSize, shape.keyValueLatentRank)
+        let most = latents.tokenCount / (2 * shape.headCount)
         for head in heads {
-            let joined = unsafe scratch.floats(.absorbed) + head * rank
-            var slot = 0
-            for place in 0..<rows.count {
-                let whole = spanResult(slot: slot, head: head, shape)
-                let count = scratch.spans[slot].spans.count
-                for later in 1..<count {
-                    whole.join(spanResult(slot: slot + later, head: head, shape), count: rank, kernels)
-                }
-                slot += count
-                unsafe kernels.scale(whole.values, by: 1 / whole.sum.pointee, count: rank)
-                unsafe (joined + place * shape.headCount * rank).update(from: whole.values, count: rank)
-            }
             let firstRow = head * (plain + value) + plain
-            unsafe kernels.multiplyDequantized(
-                keyValueUp, rows: firstRow..<firstRow + value, joined, xStride: shape.headCount * rank,
-                tokens: rows.count,
-                into: scratch.floats(.attended) + (rows.lowerBound * shape.headCount + head) * value,
-                yStride: shape.headCount * value)
+            let raised = unsafe scratch.floats(.expanded) + head * 2 * most * value
+            var slot = 0
+            for first in stride(from: rows.lowerBound, to: rows.upperBound, by: most) {
+                let some = first..<min(first + most, rows.upperBound)
+                let token = head * 2 * most
+                for row in some {
+                    let whole = spanResult(slot: slot, head: head, shape)
+                    let count = scratch.spans[slot].spans.count
+                    for later in 1..<count {
+                        whole.join(spanResult(slot: slot + later, head: head, shape), count: rank, kernels)
+                    }
+                    slot += count
+                    unsafe kernels.scale(whole.values, by: 1 / whole.sum.pointee, count: rank)
+                    let place = token + row - first
+                    unsafe latents.store(whole.values, token: place, remainder: place + some.count, kernels: kernels)
+                }
+                unsafe kernels.multiply(
+                    keyValueUp, rows: firstRow..<firstRow + value, latents, tokens: token..<token + 2 * some.count,
+                    into: raised, yStride: value)
+                unsafe kernels.add(raised + some.count * value, count: some.count * value, into: raised)
+                for row in some {
+                    unsafe (scratch.floats(.attended) + (row * shape.headCount + head) * value).update(
+                        from: raised + (row - first) * value, count: value)
+                }
+            }
         }
     }
 

@@ -80,6 +80,12 @@ extension LoadedModel {
         for start in stride(from: 0, to: position + count, by: block) {
             let positions = min(block, position + count - start)
             unsafe cached.readFirst(block: start / block, count: positions, into: scratch.floats(.blockLatents))
+            begin(latents, tokens: 2 * positions, columns: shape.keyValueLatentRank)
+            for place in 0..<positions {
+                unsafe latents.store(
+                    scratch.floats(.blockLatents) + place * shape.keyValueLatentRank, token: place,
+                    remainder: positions + place, kernels: kernels)
+            }
             let ropedKeys = cached.secondRows().block(start / block)
             let width = shape.plainHeadSize + value
             let work =
@@ -100,10 +106,11 @@ extension LoadedModel {
     ) {
         let (plain, value, heads) = (shape.plainHeadSize, shape.valueHeadSize, shape.headCount)
         let (width, headSize) = (plain + value, plain + shape.ropeHeadSize)
-        let expanded = unsafe scratch.floats(.expanded) + head * KeyValueCache.blockLength * width
-        unsafe kernels.multiplyDequantized(
-            keyValueUp, rows: head * width..<(head + 1) * width, scratch.floats(.blockLatents),
-            xStride: shape.keyValueLatentRank, tokens: positions, into: expanded, yStride: width)
+        let expanded = unsafe scratch.floats(.expanded) + head * 2 * KeyValueCache.blockLength * width
+        unsafe kernels.multiply(
+            keyValueUp, rows: head * width..<(head + 1) * width, latents, tokens: 0..<2 * positions, into: expanded,
+            yStride: width)
+        unsafe kernels.add(expanded + positions * width, count: positions * width, into: expanded)
         let query = unsafe scratch.floats(.queries) + head * headSize
         let queries = unsafe AttentionQueries(
             scale: shape.softmaxScale, tokenCount: count, headCount: 1,
