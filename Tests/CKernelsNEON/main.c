@@ -139,7 +139,7 @@ static void check_matrix(
         failures++;
     }
 
-    moed_range panels = {0, (rows + 7) / 8}, all_rows = {0, rows};
+    moed_range panels = {0, (rows + 7) / 8};
     // One element more than there is, to see that nothing is written behind the end.
     int64_t stride = rows + 1, count = tokens * stride;
     float *found = allocate(count * 4), *expected = allocate(count * 4);
