@@ -13,8 +13,10 @@ internal import CKernels
     /// Tokens and columns of what is loaded now.
     package private(set) var tokenCount = 0
     package private(set) var columnCount = 0
-    /// The int8 form is there too.
+    /// The int8 form is there.
     package private(set) var isQuantized = false
+    /// The floats are there.
+    package private(set) var hasFloats = true
 
     private let memory: AlignedMemory
     /// [tokens, columns padded to 64]
@@ -60,9 +62,13 @@ internal import CKernels
     }
 
     /// Sets the shape of what the following `store` calls fill in.
-    package func begin(tokens: Int, columns: Int, quantize: Bool) {
+    ///
+    /// - Parameter floats: also keeps the floats, for matrices that aren't quantised; without the int8 form they are kept
+    ///   whatever is said.
+    package func begin(tokens: Int, columns: Int, quantize: Bool, floats: Bool = true) {
         precondition(tokens >= 0 && tokens <= tokenCapacity && columns >= 0 && columns <= columnCapacity)
         precondition(!quantize || columns % BlockFormat.groupSize == 0)
+        hasFloats = floats || !quantize
         tokenCount = tokens
         columnCount = columns
         isQuantized = quantize
@@ -71,13 +77,13 @@ internal import CKernels
     /// Fills in one token's row; different tokens may be stored by different threads.
     package func store(_ row: UnsafePointer<Float>, token: Int, kernels: Kernels) {
         precondition(token >= 0 && token < tokenCount)
-        unsafe (values + token * valueStride).update(from: row, count: columnCount)
-        if isQuantized { quantizeRow(token, kernels) }
+        if hasFloats { unsafe (values + token * valueStride).update(from: row, count: columnCount) }
+        if isQuantized { unsafe quantize(row, token: token, kernels) }
     }
 
-    private func quantizeRow(_ token: Int, _ kernels: Kernels) {
+    private func quantize(_ row: UnsafePointer<Float>, token: Int, _ kernels: Kernels) {
         unsafe kernels.table.pointee.quantize(
-            values + token * valueStride, Int64(columnCount), Int64(tokenCount), codes + token * BlockFormat.groupSize,
+            row, Int64(columnCount), Int64(tokenCount), codes + token * BlockFormat.groupSize,
             scales + token, corrections + token)
     }
 
@@ -98,17 +104,16 @@ internal import CKernels
                 unsafe rest[group * size + k] = row[group * size + k] - scale * Float(codes[place * size + k])
             }
         }
-        quantizeRow(remainder, kernels)
+        unsafe quantize(rest, token: remainder, kernels)
     }
 
     /// Takes one token from another buffer, without quantising it again; different tokens may be gathered by different
-    /// threads. `begin` has given both the same columns and forms.
-    ///
-    /// - Parameter values: the floats too, for matrices that aren't quantised.
-    package func gather(_ source: ActivationBuffer, from: Int, token: Int, values wantsValues: Bool) {
+    /// threads. `begin` has given both the same columns, and the source has what is wanted here.
+    package func gather(_ source: ActivationBuffer, from: Int, token: Int) {
         precondition(from >= 0 && from < source.tokenCount && token >= 0 && token < tokenCount)
         precondition(source.columnCount == columnCount && source.isQuantized == isQuantized)
-        if wantsValues {
+        precondition(source.hasFloats || !hasFloats)
+        if hasFloats {
             unsafe (values + token * valueStride).update(from: source.values + from * valueStride, count: columnCount)
         }
         guard isQuantized else { return }

@@ -72,7 +72,7 @@ extension Kernels {
         precondition(panels.lowerBound >= 0 && panels.upperBound <= matrix.shape.panelCount)
         precondition(tokens.lowerBound >= 0 && tokens.upperBound <= x.tokenCount)
         precondition(matrix.shape.columns == x.columnCount)
-        precondition(!matrix.shape.format.isQuantized || x.isQuantized)
+        precondition(matrix.shape.format.isQuantized ? x.isQuantized : x.hasFloats)
         guard !panels.isEmpty, !tokens.isEmpty else { return }
         var weights = unsafe matrix.view
         var inputs = unsafe x.view
@@ -94,6 +94,7 @@ extension Kernels {
         precondition(tokens.lowerBound >= 0 && tokens.upperBound <= x.tokenCount)
         precondition(gate.shape.columns == x.columnCount)
         precondition(x.isQuantized || !gate.shape.format.isQuantized && !up.shape.format.isQuantized)
+        precondition(x.hasFloats || gate.shape.format.isQuantized && up.shape.format.isQuantized)
         guard !panels.isEmpty, !tokens.isEmpty else { return }
         var gateWeights = unsafe gate.view
         var upWeights = unsafe up.view

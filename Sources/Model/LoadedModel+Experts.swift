@@ -291,18 +291,19 @@ extension LoadedModel {
     /// The jobs' inputs, row after row, into `expertInput`.
     private func gather(rows: Int) {
         let (assigned, gathered) = unsafe (scratch.integers(.assignedTokens), scratch.integers(.gatheredTokens))
-        var wantsValues = false
+        var wantsFloats = false
         for index in scratch.jobs.indices {
             let job = scratch.jobs[index]
             unsafe (gathered + job.firstRow).update(from: assigned + job.outputRow, count: job.rowCount)
             let matrices = job.matrices
-            wantsValues =
-                wantsValues || matrices.gate.map { !$0.shape.format.isQuantized } ?? false
+            wantsFloats =
+                wantsFloats || matrices.gate.map { !$0.shape.format.isQuantized } ?? false
                 || !matrices.up.shape.format.isQuantized
         }
-        expertInput.begin(tokens: rows, columns: input.columnCount, quantize: input.isQuantized)
+        expertInput.begin(
+            tokens: rows, columns: input.columnCount, quantize: input.isQuantized, floats: wantsFloats)
         forEach(rows, work: rows * input.columnCount) { row in
-            unsafe expertInput.gather(input, from: Int(gathered[row]), token: row, values: wantsValues)
+            unsafe expertInput.gather(input, from: Int(gathered[row]), token: row)
         }
     }
 

@@ -116,7 +116,11 @@ extension LoadedModel {
                     gated + job.firstRow * width, count: job.rowCount, columns: width, of: job.kind.intermediate)
             }
         }
-        unsafe load(intermediate, gated, tokens: rows, columns: width)
+        var wantsFloats = false
+        for index in scratch.jobs.indices where !scratch.jobs[index].matrices.down.shape.format.isQuantized {
+            wantsFloats = true
+        }
+        unsafe load(intermediate, gated, tokens: rows, columns: width, floats: wantsFloats)
         // Kernels are fastest with an even number of panels.
         let downPanels = (size + 7) / 8
         let pairs = (downPanels + 1) / 2

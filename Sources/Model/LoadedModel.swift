@@ -175,20 +175,22 @@ package final class LoadedModel: @unchecked Sendable {
         }
     }
 
-    /// Makes rows of floats the input of matrices: [tokens, columns].
+    /// Makes rows of floats the input of matrices: [tokens, columns]. Only matrices that aren't quantised want the floats
+    /// themselves.
     package func load(
-        _ buffer: ActivationBuffer, _ values: UnsafePointer<Float>, tokens: Int, columns: Int
+        _ buffer: ActivationBuffer, _ values: UnsafePointer<Float>, tokens: Int, columns: Int, floats: Bool = true
     ) {
-        begin(buffer, tokens: tokens, columns: columns)
+        begin(buffer, tokens: tokens, columns: columns, floats: floats)
         forEach(tokens, work: tokens * columns) { token in
             unsafe buffer.store(values + token * columns, token: token, kernels: kernels)
         }
     }
 
     /// Makes room for rows of floats that will be the input of matrices.
-    func begin(_ buffer: ActivationBuffer, tokens: Int, columns: Int) {
+    func begin(_ buffer: ActivationBuffer, tokens: Int, columns: Int, floats: Bool) {
         buffer.begin(
-            tokens: tokens, columns: columns, quantize: usesCodes && columns % BlockFormat.groupSize == 0)
+            tokens: tokens, columns: columns, quantize: usesCodes && columns % BlockFormat.groupSize == 0,
+            floats: floats)
     }
 
     /// Norms rows of `hidden` into the same rows of a buffer: [rows, hidden].

@@ -51,7 +51,7 @@ struct ActivationBufferTests {
         var first: [UInt32]?
         for kernels in Kernels.available {
             let buffer = try ActivationBuffer(tokenCapacity: 3, columnCapacity: columns)
-            buffer.begin(tokens: 3, columns: columns, quantize: quantize)
+            buffer.begin(tokens: 3, columns: columns, quantize: quantize, floats: !encoding.format.isQuantized)
             buffer.store(x, token: 2, remainder: 1, kernels: kernels)
             var y = [Float](repeating: 0, count: 2 * rows)
             kernels.multiply(matrix.matrix, rows: 0..<rows, buffer, tokens: 1..<3, into: &y, yStride: rows)
@@ -73,9 +73,9 @@ struct ActivationBufferTests {
         source.load(x, tokens: 5, columns: 96, stride: 96, quantize: true, kernels: kernels)
         let chosen = try ActivationBuffer(tokenCapacity: 4, columnCapacity: 128)
         let tokens = [4, 0, 2]
-        chosen.begin(tokens: 3, columns: 96, quantize: true)
+        chosen.begin(tokens: 3, columns: 96, quantize: true, floats: !encoding.format.isQuantized)
         for (index, token) in tokens.enumerated() {
-            chosen.gather(source, from: token, token: index, values: !encoding.format.isQuantized)
+            chosen.gather(source, from: token, token: index)
         }
         var y = [Float](repeating: 0, count: 3 * 16)
         kernels.multiply(matrix.matrix, panels: 0..<2, chosen, tokens: 0..<3, into: &y, yStride: 16)

@@ -53,7 +53,9 @@ extension LoadedModel {
             unsafe CachedLayer(pass.rows[row].blocks, layer: layer, of: cache)
         }
 
-        begin(latents, tokens: headCount * 2 * min(rows.count, AttentionSizes.raisedTogether), columns: rank)
+        begin(
+            latents, tokens: headCount * 2 * min(rows.count, AttentionSizes.raisedTogether), columns: rank,
+            floats: !keyValueUp.shape.format.isQuantized)
         // Parts of the heads, several for each thread.
         let small = max(1, headCount / (4 * threadCount))
         let parts = (headCount + small - 1) / small

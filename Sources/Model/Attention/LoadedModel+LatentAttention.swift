@@ -80,7 +80,9 @@ extension LoadedModel {
         for start in stride(from: 0, to: position + count, by: block) {
             let positions = min(block, position + count - start)
             unsafe cached.readFirst(block: start / block, count: positions, into: scratch.floats(.blockLatents))
-            begin(latents, tokens: 2 * positions, columns: shape.keyValueLatentRank)
+            begin(
+                latents, tokens: 2 * positions, columns: shape.keyValueLatentRank,
+                floats: !keyValueUp.shape.format.isQuantized)
             for place in 0..<positions {
                 unsafe latents.store(
                     scratch.floats(.blockLatents) + place * shape.keyValueLatentRank, token: place,
