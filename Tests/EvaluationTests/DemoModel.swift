@@ -35,14 +35,15 @@ enum DemoModel {
 
     static func load(
         _ type: String, _ options: [String] = [], context: Int, chunk: Int? = nil, expertSlots: Int? = nil,
-        cacheFormat: CacheFormat? = nil,
+        cacheFormat: CacheFormat? = nil, planes: PlaneChoice? = nil,
         threads: Int = 2
     ) throws -> LoadedModel {
         let container = try container(type, options)
         let plan = try MemoryPlan(
             container: container,
             options: MemoryPlan.Options(
-                memory: 1 << 30, context: context, expertSlots: expertSlots, cacheFormat: cacheFormat, chunk: chunk))
+                memory: 1 << 30, context: context, expertSlots: expertSlots, cacheFormat: cacheFormat, chunk: chunk,
+                planes: planes))
         return try LoadedModel(container: container, plan: plan, threadCount: threads, kernels: .best)
     }
 

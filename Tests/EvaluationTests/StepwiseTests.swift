@@ -57,6 +57,23 @@ import Testing
         #expect(roomy.substitutedCount < strongly.substitutedCount / 4)
     }
 
+    /// Over many tokens: over a few, a rounding that turns a choice of experts counts as much as the planes.
+    @Test func refiningGainsWhatItShould() throws {
+        let bytes = try Data(contentsOf: URL(filePath: DemoModel.text)).prefix(9000)
+        let reference = try DemoModel.load("f32", context: 512, cacheFormat: .f32)
+        let text = try EvaluationText(
+            name: "samples.txt", bytes: Array(bytes), container: DemoModel.container("f32"), contextLength: 512)
+        func divergence(_ planes: PlaneChoice) throws -> Double {
+            let model = try DemoModel.load("int8+int4", context: 512, cacheFormat: .f32, planes: planes)
+            let result = try Evaluation(
+                model, text: text, reference: reference, reading: .batches,
+                progress: TextProgress(totalTokenCount: Evaluation.tokenCount(of: text, hasReference: true)))
+            return try #require(result.comparison).meanDivergence.value
+        }
+        let (coarse, both) = (try divergence(.coarse), try divergence(.both))
+        #expect(both < coarse * 0.5, "\(both) \(coarse)")
+    }
+
     /// Prompts take another way through the attention, which must come to the same.
     @Test func promptsInFloatsAgree() throws {
         let comparison = try divergence("f32", .prefill)
