@@ -93,18 +93,19 @@ internal import CKernels
         precondition(remainder >= 0 && remainder < tokenCount && remainder != token)
         unsafe store(row, token: token, kernels: kernels)
         let rest = unsafe values + remainder * valueStride
-        // The first token's floats are the whole row.
-        defer { unsafe rest.update(repeating: 0, count: columnCount) }
-        guard isQuantized else { return }
-        let size = BlockFormat.groupSize
-        for group in 0..<columnCount / size {
-            let place = group * tokenCount + token
-            let scale = unsafe scales[place]
-            for k in 0..<size {
-                unsafe rest[group * size + k] = row[group * size + k] - scale * Float(codes[place * size + k])
+        if isQuantized {
+            let size = BlockFormat.groupSize
+            for group in 0..<columnCount / size {
+                let place = group * tokenCount + token
+                let scale = unsafe scales[place]
+                for k in 0..<size {
+                    unsafe rest[group * size + k] = row[group * size + k] - scale * Float(codes[place * size + k])
+                }
             }
+            unsafe quantize(rest, token: remainder, kernels)
         }
-        unsafe quantize(rest, token: remainder, kernels)
+        // The first token's floats are the whole row.
+        if hasFloats { unsafe rest.update(repeating: 0, count: columnCount) }
     }
 
     /// Takes one token from another buffer, without quantising it again; different tokens may be gathered by different

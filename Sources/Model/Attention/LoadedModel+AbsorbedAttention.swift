@@ -53,9 +53,7 @@ extension LoadedModel {
             unsafe CachedLayer(pass.rows[row].blocks, layer: layer, of: cache)
         }
 
-        begin(
-            latents, tokens: headCount * 2 * min(rows.count, AttentionSizes.raisedTogether), columns: rank,
-            floats: !keyValueUp.shape.format.isQuantized)
+        beginLatents(keyValueUp, count: headCount * min(rows.count, AttentionSizes.raisedTogether))
         // Parts of the heads, several for each thread.
         let small = max(1, headCount / (4 * threadCount))
         let parts = (headCount + small - 1) / small
@@ -142,11 +140,11 @@ extension LoadedModel {
         let most = latents.tokenCount / (2 * shape.headCount)
         for head in heads {
             let firstRow = head * (plain + value) + plain
-            let raised = unsafe scratch.floats(.expanded) + head * 2 * most * value
+            let token = head * 2 * most
+            let raised = unsafe scratch.floats(.expanded) + token * value
             var slot = 0
             for first in stride(from: rows.lowerBound, to: rows.upperBound, by: most) {
                 let some = first..<min(first + most, rows.upperBound)
-                let token = head * 2 * most
                 for row in some {
                     let whole = spanResult(slot: slot, head: head, shape)
                     let count = scratch.spans[slot].spans.count
@@ -158,10 +156,8 @@ extension LoadedModel {
                     let place = token + row - first
                     unsafe latents.store(whole.values, token: place, remainder: place + some.count, kernels: kernels)
                 }
-                unsafe kernels.multiply(
-                    keyValueUp, rows: firstRow..<firstRow + value, latents, tokens: token..<token + 2 * some.count,
-                    into: raised, yStride: value)
-                unsafe kernels.add(raised + some.count * value, count: some.count * value, into: raised)
+                unsafe multiplyLatents(
+                    keyValueUp, rows: firstRow..<firstRow + value, token: token, count: some.count, into: raised)
                 for row in some {
                     unsafe (scratch.floats(.attended) + (row * shape.headCount + head) * value).update(
                         from: raised + (row - first) * value, count: value)

@@ -62,6 +62,22 @@ extension LoadedModel {
         }
     }
 
+    /// Makes room in `latents` for inputs of the matrix and their remainders.
+    func beginLatents(_ matrix: Matrix, count: Int) {
+        begin(
+            latents, tokens: 2 * count, columns: matrix.shape.columns, floats: !matrix.shape.format.isQuantized)
+    }
+
+    /// Products of latents from `token` on, behind which their remainders stand: [count, rows], in front of as much space
+    /// again.
+    func multiplyLatents(
+        _ matrix: Matrix, rows: Range<Int>, token: Int, count: Int, into output: UnsafeMutablePointer<Float>
+    ) {
+        unsafe kernels.multiply(
+            matrix, rows: rows, latents, tokens: token..<token + 2 * count, into: output, yStride: rows.count)
+        unsafe kernels.add(output + count * rows.count, count: count * rows.count, into: output)
+    }
+
     // MARK: Expanded
 
     /// Attention of neighbouring rows of one sequence over keys and values that are recomputed from the cached latents,
@@ -80,9 +96,7 @@ extension LoadedModel {
         for start in stride(from: 0, to: position + count, by: block) {
             let positions = min(block, position + count - start)
             unsafe cached.readFirst(block: start / block, count: positions, into: scratch.floats(.blockLatents))
-            begin(
-                latents, tokens: 2 * positions, columns: shape.keyValueLatentRank,
-                floats: !keyValueUp.shape.format.isQuantized)
+            beginLatents(keyValueUp, count: positions)
             for place in 0..<positions {
                 unsafe latents.store(
                     scratch.floats(.blockLatents) + place * shape.keyValueLatentRank, token: place,
@@ -109,10 +123,8 @@ extension LoadedModel {
         let (plain, value, heads) = (shape.plainHeadSize, shape.valueHeadSize, shape.headCount)
         let (width, headSize) = (plain + value, plain + shape.ropeHeadSize)
         let expanded = unsafe scratch.floats(.expanded) + head * 2 * KeyValueCache.blockLength * width
-        unsafe kernels.multiply(
-            keyValueUp, rows: head * width..<(head + 1) * width, latents, tokens: 0..<2 * positions, into: expanded,
-            yStride: width)
-        unsafe kernels.add(expanded + positions * width, count: positions * width, into: expanded)
+        unsafe multiplyLatents(
+            keyValueUp, rows: head * width..<(head + 1) * width, token: 0, count: positions, into: expanded)
         let query = unsafe scratch.floats(.queries) + head * headSize
         let queries = unsafe AttentionQueries(
             scale: shape.softmaxScale, tokenCount: count, headCount: 1,
