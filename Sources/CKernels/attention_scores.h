@@ -113,36 +113,46 @@ typedef struct {
     int64_t end[attention_group];
 } block_weights;
 
-/// weights[p][q] = query q · key p, for `queries` ordered queries from `q` on.
+/// weights[p][q] = query q · key p, for `queries` ordered queries from `q` on and `keys` positions from `p` on.
 INLINE void score_queries(
-    const moed_attention *a, const float *ordered, int64_t q, int queries, int keys, moed_range positions,
-    int asks_for_values, block_weights *block) {
-    for (int64_t p = positions.begin; p < positions.end; p += keys) {
-        float sums[16];
-        for (int j = 0; asks_for_values && j < keys; j++) {
-            const uint8_t *row = cached_row(&a->values, lesser(p + j, positions.end - 1));
-            PREFETCH(row, a->values.width * element_size(a->values.format), into_second_cache);
-        }
-        score_tile(a, ordered + q * attention_step, queries, keys, p, positions.end - 1, sums);
-        float *place = block->weights[p - positions.begin] + q;
-        // Behind the last position there is room for the rest of a tile.
-        for (int j = 0; j < keys; j++) {
-            memcpy(place + j * attention_group, sums + j * queries, (size_t)queries * sizeof(float));
-        }
+    const moed_attention *a, const float *ordered, int64_t q, int queries, int keys, moed_range positions, int64_t p,
+    block_weights *block) {
+    float sums[16];
+    score_tile(a, ordered + q * attention_step, queries, keys, p, positions.end - 1, sums);
+    float *place = block->weights[p - positions.begin] + q;
+    // Behind the last position there is room for the rest of a tile.
+    for (int j = 0; j < keys; j++) {
+        memcpy(place + j * attention_group, sums + j * queries, (size_t)queries * sizeof(float));
+    }
+}
+
+/// Asks for the values of some positions.
+INLINE void ask_for_values(const moed_attention *a, int64_t p, int keys, int64_t end) {
+    for (int j = 0; j < keys; j++) {
+        const uint8_t *row = cached_row(&a->values, lesser(p + j, end - 1));
+        PREFETCH(row, a->values.width * element_size(a->values.format), into_second_cache);
     }
 }
 
 static void score_block(
     const moed_attention *a, const float *ordered, int64_t count, moed_range positions, int asks_for_values,
     block_weights *block) {
-    int64_t q = 0;
-    for (; q + tile_queries <= count; q += tile_queries) {
-        score_queries(a, ordered, q, tile_queries, tile_keys, positions, asks_for_values && q == 0, block);
+    int64_t tiled = count / 4 * 4;
+    for (int64_t p = positions.begin; tiled > 0 && p < positions.end; p += tile_keys) {
+        if (asks_for_values) ask_for_values(a, p, tile_keys, positions.end);
+        // All queries see a key while it is in the first cache.
+        int64_t q = 0;
+        for (; q + tile_queries <= tiled; q += tile_queries) {
+            score_queries(a, ordered, q, tile_queries, tile_keys, positions, p, block);
+        }
+        if (tile_queries > 4 && q < tiled) score_queries(a, ordered, q, 4, tile_keys, positions, p, block);
     }
-    for (; tile_queries > 4 && q + 4 <= count; q += 4) {
-        score_queries(a, ordered, q, 4, tile_keys, positions, asks_for_values && q == 0, block);
+    for (int64_t q = tiled; q < count; q++) {
+        for (int64_t p = positions.begin; p < positions.end; p += 8) {
+            if (asks_for_values && q == 0) ask_for_values(a, p, 8, positions.end);
+            score_queries(a, ordered, q, 1, 8, positions, p, block);
+        }
     }
-    for (; q < count; q++) score_queries(a, ordered, q, 1, 8, positions, asks_for_values && q == 0, block);
 }
 
 // MARK: Softmax
