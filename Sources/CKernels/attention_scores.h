@@ -36,12 +36,17 @@ INLINE void add_key_products(
     const float *x, int queries, const uint8_t *const *y, const uint8_t *const *ahead, int keys, int64_t count,
     int lane, int is_bf16, floats *total) {
     for (int64_t k = 0; k < count; k += attention_step) {
+        const float *columns = x + k * attention_group + lane;
         floats early[8], late[8];
         for (int j = 0; j < keys; j++) {
             if (is_bf16 && lane == 0) __builtin_prefetch(ahead[j] + k * 2, 0, 2);
             load_step(y[j] + k * (is_bf16 ? 2 : 4), lane, is_bf16, early + j, late + j);
+            if (queries > 1) continue;
+            // Used at once, a key needs no register of its own.
+            total[j] = floats_fma(early[j], floats_load(columns), total[j]);
+            total[j] = floats_fma(late[j], floats_load(columns + 16), total[j]);
         }
-        const float *columns = x + k * attention_group + lane;
+        if (queries == 1) continue;
         for (int i = 0; i < queries; i++) {
             floats query = floats_load(columns + i * attention_step);
             for (int j = 0; j < keys; j++) total[j * queries + i] = floats_fma(early[j], query, total[j * queries + i]);
@@ -53,15 +58,19 @@ INLINE void add_key_products(
     }
 }
 
-/// The same for a part's whole width, of the keys at `positions`.
+/// The same for a part's whole width, of the keys at the positions from `position` on, all of one block; behind `last`
+/// that one again.
 INLINE void add_part_products(
-    const moed_attention *a, const moed_cached *cached, const float *x, int queries, const int64_t *positions, int keys,
-    int lane, int is_bf16, floats *total) {
+    const moed_attention *a, const moed_cached *cached, const float *x, int queries, int64_t position, int64_t last,
+    int keys, int lane, int is_bf16, floats *total) {
     int64_t size = is_bf16 ? 2 : 4, whole = cached->width / attention_step * attention_step;
+    int64_t stride = cached->stride * size;
+    const uint8_t *row = cached_row(cached, position);
+    const uint8_t *later = cached_row(cached, lesser(position + attention_ahead, a->positions.end - 1));
     const uint8_t *rows[8], *ahead[8];
     for (int j = 0; j < keys; j++) {
-        rows[j] = cached_row(cached, positions[j]);
-        ahead[j] = cached_row(cached, lesser(positions[j] + attention_ahead, a->positions.end - 1));
+        rows[j] = row + lesser(j, last - position) * stride;
+        ahead[j] = later + j * stride;
     }
     add_key_products(x, queries, rows, ahead, keys, whole, lane, is_bf16, total);
     if (whole == cached->width) return;
@@ -77,8 +86,6 @@ INLINE void add_part_products(
 INLINE void score_tile(
     const moed_attention *a, const float *x, int queries, int keys, int64_t position, int64_t last, float *sums) {
     _Alignas(64) float space[16][16];
-    int64_t positions[8];
-    for (int j = 0; j < keys; j++) positions[j] = lesser(position + j, last);
     for (int lane = 0; lane < 16; lane += floats_count) {
         floats total[16];
         for (int i = 0; i < queries * keys; i++) total[i] = floats_set(0);
@@ -86,9 +93,9 @@ INLINE void score_tile(
         for (int part = 0; part < a->part_count; part++) {
             const moed_cached *cached = &a->keys[part];
             if (cached->format == moed_f32) {
-                add_part_products(a, cached, columns, queries, positions, keys, lane, 0, total);
+                add_part_products(a, cached, columns, queries, position, last, keys, lane, 0, total);
             } else {
-                add_part_products(a, cached, columns, queries, positions, keys, lane, 1, total);
+                add_part_products(a, cached, columns, queries, position, last, keys, lane, 1, total);
             }
             columns += whole_steps(cached->width) * attention_group;
         }
@@ -126,12 +133,10 @@ INLINE void score_queries(
     }
 }
 
-/// Asks for the values of some positions.
-INLINE void ask_for_values(const moed_attention *a, int64_t p, int keys, int64_t end) {
-    for (int j = 0; j < keys; j++) {
-        const uint8_t *row = cached_row(&a->values, lesser(p + j, end - 1));
-        PREFETCH(row, a->values.width * element_size(a->values.format), into_second_cache);
-    }
+/// Asks for the values of some positions of a block.
+INLINE void ask_for_values(const moed_attention *a, int64_t p, int count) {
+    const uint8_t *rows = cached_row(&a->values, p);
+    PREFETCH(rows, count * a->values.stride * element_size(a->values.format), into_second_cache);
 }
 
 static void score_block(
@@ -139,7 +144,7 @@ static void score_block(
     block_weights *block) {
     int64_t tiled = count / 4 * 4;
     for (int64_t p = positions.begin; tiled > 0 && p < positions.end; p += tile_keys) {
-        if (asks_for_values) ask_for_values(a, p, tile_keys, positions.end);
+        if (asks_for_values) ask_for_values(a, p, tile_keys);
         // All queries see a key while it is in the first cache.
         int64_t q = 0;
         for (; q + tile_queries <= tiled; q += tile_queries) {
@@ -149,7 +154,7 @@ static void score_block(
     }
     for (int64_t q = tiled; q < count; q++) {
         for (int64_t p = positions.begin; p < positions.end; p += 8) {
-            if (asks_for_values && q == 0) ask_for_values(a, p, 8, positions.end);
+            if (asks_for_values && q == 0) ask_for_values(a, p, 8);
             score_queries(a, ordered, q, 1, 8, positions, p, block);
         }
     }
